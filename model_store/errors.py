@@ -1,0 +1,43 @@
+"""The errors of the model store; every one derives from `ModelStoreError`."""
+
+from __future__ import annotations
+
+
+class ModelStoreError(Exception):
+    """Base of all errors that the model store raises."""
+
+
+class UnknownModelError(ModelStoreError):
+    """No model version or alias of that name is in the store."""
+
+
+class ModelIntegrityError(ModelStoreError):
+    """A file of a model version is missing or its bytes are not the ones that were released."""
+
+
+class ManifestError(ModelStoreError):
+    """A manifest is malformed or contradicts the files beside it."""
+
+
+class EngineError(ModelStoreError):
+    """An engine could not be built, or failed while it ran."""
+
+
+class EngineUnavailableError(EngineError):
+    """The asked-for engine cannot run on this machine; the message says what is missing."""
+
+
+class RecipeError(ModelStoreError):
+    """A training recipe is malformed, or names data or weights that are not there."""
+
+
+class TrainingDivergedError(ModelStoreError):
+    """A loss became NaN or infinite; the last good checkpoint was kept."""
+
+
+class DataError(ModelStoreError):
+    """Training or evaluation data is missing or unreadable."""
+
+
+class ExportError(ModelStoreError):
+    """A checkpoint could not be exported, or the export differs from its source."""

@@ -1,0 +1,113 @@
+"""The manifest of a model version: what it is for, what it takes, what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model_store.errors import ManifestError
+from model_store.ref import ModelRef
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Frozen):
+    """How physical values become network input: ``x = (value + offset) / scale``.
+
+    For ``units = "HU"`` the two numbers are used as they stand. For ``units = "stored"`` (linear
+    stored values of a radiograph, MONOCHROME2 sense) offset is 0 and the scale is
+    ``2**BitsStored - 1`` of the image at hand; `scale` is then 1. Values outside
+    ``[minimum, maximum]`` (same units; for ``stored`` as fractions of the scale) are copied through
+    bit for bit.
+    """
+
+    units: Literal["HU", "stored"]
+    offset: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
+    minimum: float
+    maximum: float
+
+
+class TilingSpec(_Frozen):
+    """Overlap in pixels that makes tiles seamless, and the multiple that sizes must have."""
+
+    margin: int = Field(ge=0)
+    stride: int = Field(ge=1)
+
+
+class TrainedNoise(_Frozen):
+    """Noise that the model was trained for, as a standard deviation in input units."""
+
+    minimum_sd: float
+    maximum_sd: float
+    description: str
+
+
+class Manifest(_Frozen):
+    """Everything about a model version that is not its weights.
+
+    ``files`` maps each file name beside the manifest to its SHA-256; it holds at least the file
+    that ``onnx`` names, which maps ``[N, 1, H, W]`` float32 to ``[N, 1, H, W]`` float32. If
+    ``output`` is ``"image"`` that is G(x); if ``"residual"`` it is G(x) - x, which the caller adds
+    in float32.
+    """
+
+    name: str
+    version: str
+    system: Literal["dngan", "n2n-unet", "sharpxr", "wgan-vgg", "drl", "cnn10", "other"]
+    task: Literal["denoise"] = "denoise"
+    modality: tuple[str, ...]
+    body_parts: tuple[str, ...] = ()
+    scope: Literal["image", "series"] = "image"
+    input: InputSpec
+    output: Literal["image", "residual"] = "image"
+    tiling: TilingSpec
+    trained_noise: TrainedNoise
+    onnx: str = "model.onnx"
+    files: dict[str, str]
+    parameters: int = Field(ge=0)
+    macs_per_pixel: int = Field(ge=0)
+    intended_use: str
+    training_data: str
+    licence: str
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if self.onnx not in self.files:
+            raise ValueError(f"files has no sha256 for {self.onnx}")
+        if self.input.minimum >= self.input.maximum:
+            raise ValueError("input.minimum must be below input.maximum")
+        ModelRef(self.name, self.version, self.files[self.onnx])
+        return self
+
+    @property
+    def ref(self) -> ModelRef:
+        """The immutable name of this version."""
+        return ModelRef(self.name, self.version, self.files[self.onnx])
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read ``manifest.json``.
+
+        Raises
+        ------
+        ManifestError
+            If the file is missing, not JSON, or not a valid manifest.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ManifestError(f"{path}: {error.strerror or error}") from error
+        except ValidationError as error:
+            raise ManifestError(f"{path}: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write ``manifest.json``, readable and with a stable key order."""
+        text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
