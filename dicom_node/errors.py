@@ -1,0 +1,82 @@
+"""Every error of the node derives from `NodeError` and says what the queue does next."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Next(Enum):
+    """What the queue does with the work that met an error."""
+
+    RETRY = "retry"
+    """Try again later, with back-off; the cause is expected to go away."""
+
+    PASS = "pass"  # noqa: S105 -- a verdict, not a secret
+    """Deliberately do not process; the work item ends ``passed`` with the message as its reason."""
+
+    FAIL = "fail"
+    """Stop and wait for a person; the work item ends ``failed`` with the message as its reason."""
+
+
+class NodeError(Exception):
+    """Base of all errors. The message names objects by UID or ledger id, never by patient."""
+
+    next: Next = Next.FAIL
+
+
+class RetryLater(NodeError):
+    """Something outside the object is at fault (network, disk, database, peer): try again."""
+
+    next = Next.RETRY
+
+
+class PassThrough(NodeError):
+    """The object must not be denoised; the message is the reason that the ledger keeps."""
+
+    next = Next.PASS
+
+
+class FailItem(NodeError):
+    """The object or the configuration is at fault; a person has to look."""
+
+    next = Next.FAIL
+
+
+class ConfigError(FailItem):
+    """``node.toml`` or the environment is wrong; the message names the key and the remedy."""
+
+
+class StorageError(RetryLater):
+    """The spool could not be read or written."""
+
+
+class OutOfSpace(StorageError):
+    """The spool is above its watermark (PS3.4 B.2.3: status 0xA700, Out of Resources)."""
+
+
+class LedgerError(RetryLater):
+    """The database cannot be reached, or is not at the expected migration."""
+
+
+class IllegalTransition(NodeError):
+    """A state change that the transition table does not have."""
+
+
+class UnreadableObject(FailItem):
+    """The stored bytes are not a DICOM object that can be read."""
+
+
+class PixelDataError(FailItem):
+    """The pixel data is missing, of the wrong length, or cannot be decoded."""
+
+
+class EncodeError(FailItem):
+    """A result object could not be made from its source."""
+
+
+class DeliveryRetry(RetryLater):
+    """The destination is down, slow, or out of resources; the delivery is tried again."""
+
+
+class DeliveryRefused(FailItem):
+    """The destination refused the object for good; a person has to look (dead letter)."""
