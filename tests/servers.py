@@ -1,0 +1,432 @@
+"""Real servers for integration tests: Orthanc, DCMTK storescp, Redis and PostgreSQL.
+
+Each is a context manager that takes a free port on loopback, keeps its files in a folder of its
+own that goes away with it, is ready when `__enter__` returns, and is stopped (then killed) on
+`__exit__`. ``Server.missing()`` names the program that is not installed, or is None.
+
+>>> with Orthanc(aet="PACS") as pacs:            # doctest: +SKIP
+...     pacs.dicom_port, pacs.http_port, pacs.instances()
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self, cast
+
+READY_TIMEOUT = 30.0
+"""Seconds a server may take to come up."""
+
+STOP_TIMEOUT = 10.0
+"""Seconds a server may take to stop before it is killed."""
+
+_POSTGRES_HOMES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+class ServerDidNotStart(RuntimeError):
+    """The program ended, or did not answer in time; the message carries the end of its log."""
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that nothing listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Return whether something on loopback accepts TCP connections on `port`."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program, also looking where Debian puts what is not on the PATH."""
+    places = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, _POSTGRES_HOMES)]
+    return shutil.which(name, path=os.pathsep.join(places))
+
+
+class Server:
+    """A program started for one test, with a folder of its own."""
+
+    programs: ClassVar[tuple[str, ...]] = ()
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(self) -> None:
+        self.folder = Path()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return the first program that is not installed, or None."""
+        return next((name for name in cls.programs if find_program(name) is None), None)
+
+    def __enter__(self) -> Self:
+        # A short path: PostgreSQL and Redis put UNIX sockets there (at most 107 characters).
+        self.folder = Path(tempfile.mkdtemp(prefix="dnt-", dir="/tmp"))
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the program (again, after `stop` or `kill`, on the same ports and files)."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Ask the program to stop, and kill it if it does not."""
+        self._end(self.stop_signal)
+
+    def kill(self) -> None:
+        """End the program at once, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def log(self) -> str:
+        """Return what the program has written to its output."""
+        log = self.folder / "server.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def _run(
+        self,
+        command: Sequence[str | Path],
+        ready: Callable[[], bool],
+        *,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        program = find_program(str(command[0]))
+        if program is None:
+            raise ServerDidNotStart(f"{command[0]} is not installed")
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [program, *map(str, command[1:])],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env={**os.environ, **(environment or {})},
+                user=user,
+                extra_groups=[] if user else None,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_TIMEOUT
+        while not ready():
+            ended = self.process.poll()
+            if ended is not None or time.monotonic() > deadline:
+                why = "did not answer in time" if ended is None else f"ended with {ended}"
+                raise ServerDidNotStart(f"{command[0]} {why}\n{self.log()[-4000:]}")
+            time.sleep(0.02)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(how)
+            try:
+                process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_TIMEOUT)
+
+
+class Orthanc(Server):
+    """An Orthanc that accepts every AE and every storage SOP class, without a password.
+
+    Parameters
+    ----------
+    http_port, dicom_port : int, optional
+        Ports on loopback; free ones by default.
+    aet : str
+        Its AE title.
+    peers : mapping of str to (AE title, port), optional
+        ``DicomModalities``: whom it may C-STORE to, by symbolic name (see `send_to`). More can be
+        added while it runs with `add_peer`.
+    configuration : mapping, optional
+        Further keys of the Orthanc configuration file; they win.
+    """
+
+    programs: ClassVar[tuple[str, ...]] = ("Orthanc",)
+
+    def __init__(
+        self,
+        http_port: int | None = None,
+        dicom_port: int | None = None,
+        aet: str = "ORTHANC",
+        *,
+        peers: Mapping[str, tuple[str, int]] | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.http_port = http_port or free_port()
+        self.dicom_port = dicom_port or free_port()
+        self.aet = aet
+        self._peers = {n: [title, "127.0.0.1", p] for n, (title, p) in (peers or {}).items()}
+        self._configuration = dict(configuration or {})
+
+    def start(self) -> None:
+        configuration = {
+            "Name": "test",
+            "StorageDirectory": str(self.folder / "storage"),
+            "IndexDirectory": str(self.folder / "storage"),
+            "HttpPort": self.http_port,
+            "HttpServerEnabled": True,
+            "HttpBindAddresses": ["127.0.0.1"],
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "DicomServerEnabled": True,
+            "DicomAet": self.aet,
+            "DicomPort": self.dicom_port,
+            "DicomCheckCalledAet": False,
+            "DicomAlwaysAllowEcho": True,
+            "DicomAlwaysAllowStore": True,
+            "UnknownSopClassAccepted": True,
+            "StableAge": 1,
+            "DicomScuTimeout": 10,
+            "DicomModalities": self._peers,
+            "Plugins": [],
+        } | self._configuration
+        path = self.folder / "orthanc.json"
+        path.write_text(json.dumps(configuration, indent=2))
+        self._run(
+            ["Orthanc", path],
+            lambda: accepts(self.http_port) and accepts(self.dicom_port),
+            environment={"TCP_NODELAY": "1"},
+        )
+
+    def request(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
+        """Return the JSON answer of the REST interface; a body makes it a POST."""
+        data = None if body is None else (body if isinstance(body, bytes) else _json(body))
+        answer = self.download(path, data, method=method)
+        return json.loads(answer) if answer else None
+
+    def download(self, path: str, data: bytes | None = None, *, method: str | None = None) -> bytes:
+        """Return the bytes of an answer of the REST interface."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}",
+            data=data,
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return cast(bytes, answer.read())
+
+    def instances(self) -> dict[str, str]:
+        """Return SOP Instance UID -> Orthanc id of every instance it holds."""
+        found = self.request("/tools/find", {"Level": "Instance", "Expand": True, "Query": {}})
+        return {one["MainDicomTags"]["SOPInstanceUID"]: one["ID"] for one in found}
+
+    def series(self) -> list[dict[str, Any]]:
+        """Return every series it holds (``MainDicomTags``, ``Instances``, ``ParentStudy``...)."""
+        return cast(list[dict[str, Any]], self.request("/series?expand"))
+
+    def file(self, sop_instance_uid: str) -> bytes:
+        """Return the DICOM file of an instance."""
+        return self.download(f"/instances/{self.instances()[sop_instance_uid]}/file")
+
+    def add_peer(self, name: str, aet: str, port: int) -> None:
+        """Let it C-STORE to an application entity on loopback."""
+        self._peers[name] = [aet, "127.0.0.1", port]
+        body = {"AET": aet, "Host": "127.0.0.1", "Port": port}
+        self.request(f"/modalities/{name}", body, method="PUT")
+
+    def upload(self, data: bytes) -> str:
+        """Store a DICOM file through the REST interface; return its Orthanc id."""
+        return cast(str, self.request("/instances", data)["ID"])
+
+    def send_to(self, peer: str, orthanc_ids: Sequence[str]) -> None:
+        """C-STORE studies, series or instances, by Orthanc id, to a peer; wait for the end."""
+        self.request(f"/modalities/{peer}/store", {"Resources": list(orthanc_ids)})
+
+
+class StoreScp(Server):
+    """DCMTK storescp, which stores into `received_folder`.
+
+    Parameters
+    ----------
+    *options : str
+        Further options, such as ``+xi`` (implicit VR only), ``+xa`` (all syntaxes), ``--refuse``,
+        ``--abort-after``, ``--abort-during``, ``--ignore``, ``--sleep-after``, ``1``.
+    port : int, optional
+        A free one by default.
+    aet : str
+        Its AE title.
+    bit_preserving : bool
+        Write the data set exactly as read.
+    """
+
+    programs: ClassVar[tuple[str, ...]] = ("storescp",)
+
+    def __init__(
+        self,
+        *options: str,
+        port: int | None = None,
+        aet: str = "STORESCP",
+        bit_preserving: bool = True,
+    ) -> None:
+        super().__init__()
+        self.port = port or free_port()
+        self.aet = aet
+        self._options = (*(["+B"] if bit_preserving else []), *options)
+
+    @property
+    def received_folder(self) -> Path:
+        """Folder of the received files (``<modality>.<SOP Instance UID>``)."""
+        return self.folder / "received"
+
+    def received(self) -> dict[str, Path]:
+        """Return SOP Instance UID -> file."""
+        return {p.name.split(".", 1)[1]: p for p in sorted(self.received_folder.iterdir())}
+
+    def start(self) -> None:
+        self.received_folder.mkdir(exist_ok=True)
+        command = ["storescp", "-v", "-dhl", "-aet", self.aet, "-od", str(self.received_folder)]
+        self._run(
+            [*command, *self._options, str(self.port)],
+            lambda: accepts(self.port),
+            environment={"TCP_NODELAY": "1"},
+        )
+
+
+class Redis(Server):
+    """A Redis without a password; nothing is written to disk unless `append_only`."""
+
+    programs: ClassVar[tuple[str, ...]] = ("redis-server",)
+
+    def __init__(self, port: int | None = None, *, append_only: bool = False) -> None:
+        super().__init__()
+        self.port = port or free_port()
+        self._append_only = append_only
+
+    @property
+    def url(self) -> str:
+        """Address for Celery and redis-py."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        keep = ["--appendonly", "yes" if self._append_only else "no", "--dir", str(self.folder)]
+        self._run([*command, *keep], self._answers)
+
+    def _answers(self) -> bool:
+        if not accepts(self.port):
+            return False
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
+            client.sendall(b"PING\r\n")
+            return client.recv(16).startswith(b"+PONG")
+
+
+class Postgres(Server):
+    """A PostgreSQL cluster of its own, trusting loopback; user and database are ``node``.
+
+    When the tests run as root the server runs as the user ``postgres``, since it refuses root.
+    """
+
+    programs: ClassVar[tuple[str, ...]] = ("initdb", "postgres", "pg_isready", "psql", "createdb")
+    stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # "fast": do not wait for clients
+
+    def __init__(self, port: int | None = None) -> None:
+        super().__init__()
+        self.port = port or free_port()
+        self._user = "postgres" if os.geteuid() == 0 else None
+
+    @classmethod
+    def missing(cls) -> str | None:
+        absent = super().missing()
+        if absent is None and os.geteuid() == 0:
+            try:
+                pwd.getpwnam("postgres")
+            except KeyError:
+                return "the user 'postgres' (the server refuses to run as root)"
+        return absent
+
+    @property
+    def url(self) -> str:
+        """Address for SQLAlchemy with psycopg 3."""
+        return self.url_of("node")
+
+    def url_of(self, database: str) -> str:
+        """Return the address of one database of the cluster."""
+        return f"postgresql+psycopg://node@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> str:
+        """Create an empty database and return its address."""
+        self._call("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "node", name)
+        return self.url_of(name)
+
+    def start(self) -> None:
+        data = self.folder / "data"
+        if not data.exists():
+            data.mkdir()
+            if self._user:
+                shutil.chown(self.folder, self._user)
+                shutil.chown(data, self._user)
+            self._call(
+                "initdb", "-D", str(data), "-U", "node", "-A", "trust", "-E", "UTF8",
+                "--locale", "C", "--no-sync",
+            )  # fmt: skip
+        settings = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+        self._run(
+            [
+                "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port),
+                "-k", self.folder, *(word for one in settings for word in ("-c", one)),
+            ],
+            lambda: self._succeeds(
+                "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "node"
+            ),
+            user=self._user,
+        )  # fmt: skip
+        if not self._succeeds(
+            "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "node", "-c", "select 1", "node"
+        ):
+            self.create_database("node")
+
+    def _command(self, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        program = find_program(name)
+        if program is None:
+            raise ServerDidNotStart(f"{name} is not installed")
+        return subprocess.run(
+            [program, *arguments],
+            capture_output=True,
+            timeout=60,
+            cwd=self.folder,
+            user=self._user,
+            extra_groups=[] if self._user else None,
+            check=False,
+        )
+
+    def _succeeds(self, name: str, *arguments: str) -> bool:
+        return self._command(name, *arguments).returncode == 0
+
+    def _call(self, name: str, *arguments: str) -> None:
+        done = self._command(name, *arguments)
+        if done.returncode != 0:
+            raise ServerDidNotStart(f"{name} failed: {done.stderr.decode(errors='replace')}")
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body).encode()
