@@ -1,0 +1,1 @@
+"""Receives, plans, batches and records: the node itself."""

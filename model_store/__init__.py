@@ -1,0 +1,1 @@
+"""Turns released weights into callables; knows no DICOM."""

@@ -1,0 +1,1 @@
+"""The ledger: tables, queries in domain words, units of work, migrations."""

@@ -1,0 +1,1 @@
+"""Words and rules of the node: standard library and `ModelRef` only."""

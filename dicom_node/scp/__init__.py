@@ -1,0 +1,1 @@
+"""Receives instances over DICOM associations."""
