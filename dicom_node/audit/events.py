@@ -1,0 +1,32 @@
+"""Vocabulary of audit events, ``subject:source:action``; the table is append-only."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AuditEvent(StrEnum):
+    """Everything that the ledger records as having happened."""
+
+    ASSOCIATION_OPENED = "association:scp:opened"
+    ASSOCIATION_CLOSED = "association:scp:closed"
+    INSTANCE_STORED = "instance:intake:stored"
+    INSTANCE_RESENT = "instance:intake:resent"
+    INSTANCE_CONFLICT = "instance:intake:conflict"
+    INSTANCE_EXPIRED = "instance:upkeep:expired"
+    WORK_PLANNED = "work:planning:planned"
+    WORK_PASSED = "work:planning:passed"
+    WORK_UNPLANNABLE = "work:planning:failed"
+    WORK_START = "work:worker:start"
+    WORK_RELEASE = "work:worker:release"
+    WORK_PASS = "work:worker:pass"  # noqa: S105 -- a verdict, not a secret
+    WORK_FAIL = "work:worker:fail"
+    WORK_FINISH = "work:worker:finish"
+    WORK_DELIVER = "work:delivery:deliver"
+    WORK_UNDELIVERABLE = "work:delivery:fail"
+    WORK_RETRY = "work:person:retry"
+    WORK_REDELIVER = "work:person:redeliver"
+    DELIVERY_ANSWERED = "delivery:destination:answered"
+    DELIVERY_POSTPONED = "delivery:destination:postponed"
+    BATCH_TAKEN_BACK = "batch:upkeep:taken-back"
+    PARCEL_TAKEN_BACK = "parcel:upkeep:taken-back"

@@ -1,0 +1,226 @@
+"""Tables of the ledger, the one source of truth."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+UID = String(64)
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+class AwareDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes on every database; SQLite keeps them without a zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store in UTC; a naive datetime is an error of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime was given to the ledger")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base with named constraints, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class AssociationRow(Base):
+    """One association that a peer opened with the node."""
+
+    __tablename__ = "association"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    called_ae_title: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    outcome: Mapped[str | None] = mapped_column(String(32))
+
+
+class InstanceRow(Base):
+    """One instance as it was received; its bytes are in the spool."""
+
+    __tablename__ = "instance"
+    __table_args__ = (
+        UniqueConstraint("sop_instance_uid", "sha256"),
+        Index("ix_instance_state_id", "state", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str | None] = mapped_column(Text)
+    association_id: Mapped[str] = mapped_column(ForeignKey("association.id"), index=True)
+    received_at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    study_uid: Mapped[str | None] = mapped_column(UID, index=True)
+    series_uid: Mapped[str | None] = mapped_column(UID, index=True)
+    modality: Mapped[str | None] = mapped_column(String(16))
+
+
+class BatchRow(Base):
+    """Work items of one series and route that are executed together."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index("ix_batch_state_id", "state", "id"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    series_uid: Mapped[str] = mapped_column(UID, index=True)
+    route: Mapped[str] = mapped_column(String(64))
+    model_name: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(64))
+    model_sha256: Mapped[str] = mapped_column(String(64))
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    count: Mapped[int] = mapped_column(Integer, default=0)
+    size: Mapped[int] = mapped_column(BigInteger, default=0)
+    association_id: Mapped[str] = mapped_column(String(32))
+    opened_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    last_item_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    ring_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    rings: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    worker: Mapped[str | None] = mapped_column(String(128))
+    done_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+
+
+class WorkItemRow(Base):
+    """One instance x one route: the unit of account."""
+
+    __tablename__ = "work_item"
+    __table_args__ = (
+        UniqueConstraint("instance_id", "route"),
+        Index("ix_work_item_batch_state", "batch_id", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    route: Mapped[str] = mapped_column(String(64))
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batch.id"))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str | None] = mapped_column(Text)
+    planned_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+
+
+class ResultRow(Base):
+    """The encoded object of one work item; written once, its bytes never rewritten."""
+
+    __tablename__ = "result"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    work_item_id: Mapped[int] = mapped_column(ForeignKey("work_item.id"), unique=True)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, index=True)
+    series_uid: Mapped[str] = mapped_column(UID)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    path: Mapped[str | None] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    model_name: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(64))
+    model_sha256: Mapped[str] = mapped_column(String(64))
+    engine: Mapped[dict[str, Any]] = mapped_column(JSON)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    seconds: Mapped[float] = mapped_column(Float)
+    made_at: Mapped[datetime] = mapped_column(AwareDateTime)
+
+
+class ParcelRow(Base):
+    """The deliveries of one batch to one destination, sent over one association."""
+
+    __tablename__ = "parcel"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "destination"),
+        Index("ix_parcel_state_due", "state", "due_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"))
+    destination: Mapped[str] = mapped_column(String(64), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    ring_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    rings: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    worker: Mapped[str | None] = mapped_column(String(128))
+    first_due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+
+
+class DeliveryRow(Base):
+    """One result x one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("result_id", "destination"),
+        Index("ix_delivery_parcel_state", "parcel_id", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))
+    parcel_id: Mapped[int] = mapped_column(ForeignKey("parcel.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    status: Mapped[int | None] = mapped_column(Integer)
+    message: Mapped[str | None] = mapped_column(Text)
+    answered_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+
+
+class AuditRow(Base):
+    """One thing that happened; rows are only ever added."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
+    event: Mapped[str] = mapped_column(String(64), index=True)
+    association_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    instance_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    work_item_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    delivery_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    batch_id: Mapped[int | None] = mapped_column(BigInteger)
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -1,0 +1,69 @@
+"""The bell: tells workers, after a commit, that work is due. A lost ring loses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from dicom_node.broker import broker_configuration
+from dicom_node.settings import Settings
+
+
+class Queue(StrEnum):
+    """Celery queue, and name of the task that its messages call."""
+
+    INFER = "infer"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """One message: the id of a batch (infer) or a parcel (deliver), and nothing else."""
+
+    queue: Queue
+    ledger_id: int
+
+
+class Bell(Protocol):
+    """What a unit of work tells about due work."""
+
+    def ring(self, ring: Ring) -> None:
+        """Announce; must not raise for a broker that is down."""
+
+
+class SilentBell:
+    """A bell without a clapper: for commands that leave announcing to upkeep, and for tests."""
+
+    def __init__(self) -> None:
+        self.rings: list[Ring] = []
+
+    def ring(self, ring: Ring) -> None:
+        """Remember the ring."""
+        self.rings.append(ring)
+
+
+class CeleryBell:
+    """Announces through the configured broker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = Celery("dicom_node", set_as_current=False)
+        self._app.conf.update(broker_configuration(settings))
+        self._log = structlog.get_logger("outbox")
+
+    def ring(self, ring: Ring) -> None:
+        """Send one message; a broker that is down is logged, upkeep rings again."""
+        try:
+            self._app.send_task(
+                ring.queue.value, args=(ring.ledger_id,), queue=ring.queue.value,
+                ignore_result=True, retry=False,
+            )  # fmt: skip
+        except (OperationalError, OSError) as error:
+            self._log.warning(
+                "broker.unreachable", queue=ring.queue.value, ledger_id=ring.ledger_id,
+                error=type(error).__name__, next="upkeep rings again",
+            )  # fmt: skip
