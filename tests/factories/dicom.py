@@ -103,7 +103,7 @@ def ct_slice(
     if stored is None:
         hu = disc(size, seed) if values is None else np.asarray(values, dtype=np.float64)
         stored = _clip(np.rint((hu - intercept) / slope), bits_stored, signed)
-    with_pixels(dataset, stored, bits_allocated, bits_stored, signed)
+    with_pixels(dataset, stored, bits_allocated, bits_stored, signed=signed)
     return _override(dataset, attributes)
 
 
@@ -168,7 +168,14 @@ def dx_image(
     if values is None:
         top = 2 ** (bits_stored - 1) - 1 if signed else 2**bits_stored - 1
         values = np.clip(chest(size, seed) * top, 0, top)
-    with_pixels(dataset, np.rint(values), bits_allocated, bits_stored, signed, photometric)
+    with_pixels(
+        dataset,
+        np.rint(values),
+        bits_allocated,
+        bits_stored,
+        signed=signed,
+        photometric=photometric,
+    )
     return _override(dataset, attributes)
 
 
@@ -189,7 +196,7 @@ def multiframe(
     )
     dataset.FrameTime = "66.6"
     dataset.FrameIncrementPointer = 0x00181063
-    with_pixels(dataset, np.rint(np.clip(pixels, 0, top)), 16, bits_stored, False)
+    with_pixels(dataset, np.rint(np.clip(pixels, 0, top)), 16, bits_stored, signed=False)
     return _override(dataset, attributes)
 
 
@@ -280,7 +287,7 @@ def enhanced_ct(
         groups.append(group)
     dataset.SharedFunctionalGroupsSequence = [shared]
     dataset.PerFrameFunctionalGroupsSequence = groups
-    with_pixels(dataset, np.stack(pixels), 16, 16, False)
+    with_pixels(dataset, np.stack(pixels), 16, 16, signed=False)
     dataset.NumberOfFrames = frames
     return _override(dataset, attributes)
 
@@ -295,6 +302,7 @@ def with_pixels(
     stored: NDArray[Any],
     bits_allocated: int,
     bits_stored: int,
+    *,
     signed: bool,
     photometric: str = "MONOCHROME2",
 ) -> Dataset:
