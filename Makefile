@@ -1,0 +1,102 @@
+# Everything a developer needs. `make help` lists it.
+#
+# Variables that can be set on the command line or in the environment:
+#   PYTHON   the interpreter that makes the virtual environment (3.11 or later)
+#   VENV     where the virtual environment lies
+#   TORCH    the requirement by which PyTorch is installed for training and tests; running a node
+#            needs no PyTorch. Where the plain package brings GPU libraries that you do not want,
+#            name PyTorch's own CPU wheel index in PIP_EXTRA_INDEX_URL: its `+cpu` build wins.
+#   TESTS    what `make test` runs
+#   DEMO     further arguments of `make demo`, such as DEMO="--pacs 10.1.2.9:104:PACS"
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+TESTS ?= tests
+DEMO ?=
+PYTEST_FLAGS ?= -q -n logical --maxprocesses 4 --dist loadfile
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+## demo: install what running a node needs, then send, denoise and deliver real images on loopback
+.PHONY: demo
+demo: $(VENV)/.installed-runtime
+	@$(BIN)/dicom-node demo $(DEMO)
+
+## test: install what the tests need, system packages included where that is allowed, and run them
+.PHONY: test
+test: $(VENV)/.installed-develop
+	@tests/system-packages.sh
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
+
+## lint: style, formatting, and the direction of imports
+.PHONY: lint
+lint: $(VENV)/.installed-develop
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+## typecheck: mypy, strict
+.PHONY: typecheck
+typecheck: $(VENV)/.installed-develop
+	@$(BIN)/mypy
+
+## bench: every benchmark in its quick form; docs/performance.md has the full runs and their commands
+.PHONY: bench
+bench: $(VENV)/.installed-develop
+	@tests/system-packages.sh
+	@shopt -s nullglob; \
+	for benchmark in benchmarks/[a-z]*.py; do \
+	    echo "== $$benchmark --quick"; \
+	    $(BIN)/python "$$benchmark" --quick; \
+	done
+
+## docs: build the documentation into site/, failing on any warning
+.PHONY: docs
+docs: $(VENV)/.installed-develop
+	@$(BIN)/python docs/generate.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+## docs-generate: write the reference pages that are made from the code
+.PHONY: docs-generate
+docs-generate: $(VENV)/.installed-develop
+	@$(BIN)/python docs/generate.py
+
+## install: everything a contributor needs, and the commit hooks
+.PHONY: install
+install: $(VENV)/.installed-develop
+	@$(BIN)/pre-commit install
+
+## clean: what was built; the virtual environment stays
+.PHONY: clean
+clean:
+	@rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+## help: this list
+.PHONY: help
+help:
+	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST)) | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# A stamp beside the packages says that they are installed as pyproject.toml has them now, so that
+# a second run starts at once. The project itself is installed in place: edits need no install.
+$(VENV)/.created:
+	@deploy/create-venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+$(VENV)/.installed-runtime: pyproject.toml $(VENV)/.created
+	@echo "Installing the node into $(VENV) (once; a few minutes on a slow line) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-develop: pyproject.toml $(VENV)/.created
+	@echo "Installing what tests, training and checks need into $(VENV) (once) ..."
+	@$(PIP) install "$(TORCH)"
+	@$(PIP) install --editable '.[test,dev,train,postgresql]'
+	@touch $@ $(VENV)/.installed-runtime

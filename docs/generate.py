@@ -1,0 +1,234 @@
+"""Write the reference pages that are made from the code, or check that they are up to date.
+
+Usage: ``python docs/generate.py [--check]``. With ``--check`` nothing is written; the exit status is
+1 if a page differs from what the code says now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dicom_node.domain import work
+from dicom_node.settings import Settings
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+NOTE = "<!-- Made by docs/generate.py; `make docs-generate` writes it again. -->"
+ENDPOINTS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+# --- configuration ---------------------------------------------------------------------------------
+
+
+def schema() -> str:
+    """JSON Schema of ``node.toml``, for editors that complete TOML."""
+    return json.dumps(Settings.model_json_schema(mode="validation"), indent=2) + "\n"
+
+
+def _kind(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[-1]
+        return "condition" if name == "ConditionTable" else _kind(definitions[name], definitions)
+    if "allOf" in field:
+        return _kind(field["allOf"][0], definitions)
+    if "anyOf" in field:
+        kinds = [_kind(each, definitions) for each in field["anyOf"] if each.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kinds))
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if field.get("type") == "array":
+        return f"list of {_kind(field['items'], definitions)}" if "items" in field else "list"
+    if field.get("type") == "object" and "additionalProperties" in field:
+        return "table"
+    words = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
+    kind = words.get(field.get("type", ""), "value")
+    if field.get("format") == "path":
+        kind = "path"
+    limits = [f"{sign} {field[key]:g}" for key, sign in ENDPOINTS.items() if key in field]
+    return f"{kind} {', '.join(limits)}".strip()
+
+
+def _default(field: dict[str, Any], *, required: bool) -> str:
+    if required:
+        return "*required*"
+    default = field.get("default")
+    if default is None:
+        return "absent"
+    return f"`{json.dumps(default)}`"
+
+
+def _rows(model: dict[str, Any], definitions: dict[str, Any]) -> Iterable[str]:
+    required = set(model.get("required", ()))
+    yield "| key | kind | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, field in model["properties"].items():
+        meaning = field.get("description", "").replace("|", "\\|")
+        kind = _kind(field, definitions).replace("|", "\\|")
+        yield f"| `{key}` | {kind} | {_default(field, required=key in required)} | {meaning} |"
+
+
+def _purpose(model: dict[str, Any]) -> str:
+    return str(model.get("description", "")).split("\n\n", 1)[0].replace("\n", " ")
+
+
+def configuration() -> str:
+    """Reference page of every setting, one table a section."""
+    tree = Settings.model_json_schema(mode="validation")
+    definitions: dict[str, Any] = tree["$defs"]
+    single: list[str] = []
+    listed: list[str] = []
+    for name, field in tree["properties"].items():
+        reference = field.get("$ref") or field.get("items", {}).get("$ref")
+        if reference is None:
+            reference = field["allOf"][0]["$ref"]
+        model = definitions[reference.rsplit("/", 1)[-1]]
+        heading, target = (f"[[{name}]]", listed) if "items" in field else (f"[{name}]", single)
+        target += [f"## {heading}", "", _purpose(model), "", *_rows(model, definitions), ""]
+    condition = definitions["ConditionTable"]
+    listed += [
+        "### Conditions of a route", "",
+        "`when` maps a DICOM keyword to what its value must be; all lines must hold. A plain value "
+        "means *equals*, a list means *one of*, a table combines the keys below. "
+        "[Write routes](../how-to/write-routes.md) shows examples.", "",
+        *_rows(condition, definitions), "",
+    ]  # fmt: skip
+    head = [
+        NOTE, "", "# Configuration", "",
+        "The node reads one TOML file, `node.toml`: the one that `--config` names, else the one that "
+        "the environment variable `DICOM_NODE_CONFIG` names. Every key has a default or says that it "
+        "is required; a key that is not listed here is an error, so that a slip of the pen is found "
+        "when the node starts.", "",
+        "A variable `DICOM_NODE_SECTION__KEY` overrides one key: `DICOM_NODE_DATABASE__URL` sets "
+        "`[database] url`, `DICOM_NODE_NODE__PORT` sets `[node] port`. Keep passwords there, out of "
+        "the file.", "",
+        "`dicom-node config init` writes a commented file. [node.schema.json](node.schema.json) is "
+        "the same reference for editors.", "",
+    ]  # fmt: skip
+    return "\n".join([*head, *single, *listed]).rstrip() + "\n"
+
+
+# --- states ----------------------------------------------------------------------------------------
+
+EVENTS = {
+    work.WorkEvent.START: "a worker takes its batch",
+    work.WorkEvent.RELEASE: "the worker gave no sign for too long, or met an error worth another try",
+    work.WorkEvent.PASS: "it must not be denoised; the reason is kept",
+    work.WorkEvent.FAIL: "an error that a person has to look at; the reason is kept",
+    work.WorkEvent.FINISH: "its result is written",
+    work.WorkEvent.DELIVER: "every destination has answered with success or a warning",
+    work.WorkEvent.RETRY: "a person asks for another try, from the pixels on",
+    work.WorkEvent.REDELIVER: "a person asks that the stored result be sent again",
+}
+
+
+def states() -> str:
+    """Reference page of the life of a work item, as the transition table has it."""
+    lines = [
+        NOTE, "", "# States", "",
+        "A work item is one instance under one route. The ledger shows exactly one state for it at "
+        "all times, and every change leaves an audit event. A change that is not in this table does "
+        "not happen.", "", "| from | event | to | when |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for (state, event), result in work.TRANSITIONS.items():
+        lines.append(f"| `{state}` | {event} | `{result}` | {EVENTS[event]} |")
+    final = ", ".join(f"`{state}`" for state in work.WorkState if state.terminal)
+    lines += ["", f"Terminal states: {final}."]
+    for title, kind in (
+        ("Instances", work.InstanceState), ("Batches", work.BatchState),
+        ("Parcels", work.ParcelState), ("Deliveries", work.DeliveryState),
+    ):  # fmt: skip
+        values = ", ".join(f"`{value}`" for value in kind)
+        lines += ["", f"## {title}", "", f"{(kind.__doc__ or '').strip()}", "", f"{values}."]
+    return "\n".join(lines) + "\n"
+
+
+# --- command line ----------------------------------------------------------------------------------
+
+
+def command_line() -> str:
+    """Reference page of every command, as its own help has it."""
+    import typer
+    from typer.main import get_command
+
+    from dicom_node.cli import app
+
+    lines = [NOTE, "", "# Command line", "", "Every command explains itself with `--help`.", ""]
+
+    def describe(command: Any, words: tuple[str, ...]) -> None:
+        title = " ".join(words)
+        children = getattr(command, "commands", {})
+        if not children:
+            context = typer.Context(command, info_name=title)
+            usage = command.get_usage(context).removeprefix("Usage: ")
+            lines.extend([f"## {title}", "", _paragraphs(command.help), "", "```", usage, "```", ""])
+            rows = [
+                f"| `{names}` | {text} |"
+                for names, text in filter(None, (_parameter(p) for p in command.params))
+            ]
+            if rows:
+                lines.extend(["| option | meaning |", "|---|---|", *rows, ""])
+        for name, child in children.items():
+            if not child.hidden:
+                describe(child, (*words, name))
+
+    describe(get_command(app), ("dicom-node",))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _paragraphs(text: str | None) -> str:
+    return "\n".join(line.strip() for line in (text or "").replace("\b", "").splitlines()).strip()
+
+
+def _parameter(parameter: Any) -> tuple[str, str] | None:
+    text = getattr(parameter, "help", None)
+    if parameter.name == "help" or getattr(parameter, "hidden", False):
+        return None
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    if parameter.param_type_name == "argument":
+        names = parameter.make_metavar(None) if False else parameter.name.upper()
+    default = parameter.default
+    shown = f" Default: `{default}`." if default not in (None, False, ()) and not callable(default) else ""
+    return names, f"{text or ''}{shown}".replace("|", "\\|").replace("\n", " ")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "node.schema.json": schema,
+    "states.md": states,
+    "command-line.md": command_line,
+}
+
+
+def outdated() -> list[str]:
+    """Return the names of pages that differ from what the code says."""
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (REFERENCE / name).is_file()
+        or (REFERENCE / name).read_text(encoding="utf-8") != make()
+    ]
+
+
+def main() -> int:
+    """Write or check the pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say which pages are outdated")
+    if parser.parse_args().check:
+        names = outdated()
+        for name in names:
+            sys.stderr.write(f"docs/reference/{name} is not what the code says: make docs-generate\n")
+        return 1 if names else 0
+    REFERENCE.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        (REFERENCE / name).write_text(make(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
