@@ -49,6 +49,7 @@ TRANSITIONS: Final = MappingProxyType(
         (WorkState.DENOISED, WorkEvent.FAIL): WorkState.FAILED,
         (WorkState.DELIVERED, WorkEvent.REDELIVER): WorkState.DENOISED,
         (WorkState.FAILED, WorkEvent.RETRY): WorkState.PLANNED,
+        (WorkState.PASSED, WorkEvent.RETRY): WorkState.PLANNED,
         (WorkState.FAILED, WorkEvent.REDELIVER): WorkState.DENOISED,
     }
 )

@@ -1,0 +1,394 @@
+"""Batches in the ledger: opened while a study arrives, claimed and finished by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, insert, select, update
+
+from dicom_node.audit.events import AuditEvent
+from dicom_node.db import parcels, work_items
+from dicom_node.db.tables import (
+    AssociationRow,
+    BatchRow,
+    DeliveryRow,
+    InstanceRow,
+    ResultRow,
+    WorkItemRow,
+)
+from dicom_node.db.unit_of_work import UnitOfWork
+from dicom_node.domain.work import BatchState, DeliveryState, InstanceState, WorkEvent, WorkState
+from dicom_node.errors import LedgerError
+from dicom_node.outbox import Queue, Ring, ring_is_due
+from model_store.ref import ModelRef
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedItem:
+    """One work item of a claimed batch."""
+
+    work_item_id: int
+    sop_instance_uid: str
+    path: str | None
+    planned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedBatch:
+    """A batch that one worker has taken, with the items that are still to do."""
+
+    batch_id: int
+    series_uid: str
+    route: str
+    model: ModelRef
+    plan: Mapping[str, Any]
+    worker: str
+    attempts: int
+    items: tuple[ClaimedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """An encoded object that is durable in the spool."""
+
+    work_item_id: int
+    sop_instance_uid: str
+    series_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    path: str
+    sha256: str
+    size: int
+    engine: Mapping[str, str]
+    settings: Mapping[str, str]
+    seconds: float
+
+
+def join(  # noqa: PLR0913
+    unit: UnitOfWork,
+    *,
+    series_uid: str,
+    route: str,
+    model: ModelRef,
+    plan: Mapping[str, Any],
+    association_id: str,
+    size: int,
+    most_instances: int,
+    most_bytes: int,
+) -> int:
+    """Add one instance to the open batch of its series, route, model version and plan.
+
+    A batch that is full becomes due at once. Returns the batch's id.
+    """
+    open_rows = unit.session.execute(
+        select(BatchRow)
+        .where(BatchRow.series_uid == series_uid, BatchRow.route == route)
+        .where(BatchRow.state == BatchState.OPEN.value)
+        .where(BatchRow.model_sha256 == model.sha256)
+        .order_by(BatchRow.id)
+        .with_for_update()
+    ).scalars()
+    row = next((each for each in open_rows if each.plan == dict(plan)), None)
+    if row is None:
+        row = BatchRow(
+            series_uid=series_uid,
+            route=route,
+            model_name=model.name,
+            model_version=model.version,
+            model_sha256=model.sha256,
+            plan=dict(plan),
+            state=BatchState.OPEN.value,
+            count=0,
+            size=0,
+            association_id=association_id,
+            opened_at=unit.at,
+            last_item_at=unit.at,
+            attempts=0,
+            rings=0,
+        )
+        unit.session.add(row)
+    row.count += 1
+    row.size += size
+    row.association_id = association_id
+    row.last_item_at = unit.at
+    unit.session.flush()
+    if row.count >= most_instances or row.size >= most_bytes:
+        make_due(unit, row)
+        unit.session.flush()
+    return row.id
+
+
+def make_due(unit: UnitOfWork, row: BatchRow, *, at: datetime | None = None) -> None:
+    """Make a batch due, now or at `at`, and ring for it if that is now."""
+    row.state = BatchState.DUE.value
+    row.due_at = at or unit.at
+    row.lease_until = None
+    row.worker = None
+    row.rings = 0
+    row.ring_at = None
+    if at is None:
+        row.ring_at = unit.at
+        unit.ring(Ring(Queue.INFER, row.id))
+
+
+def close_ready(unit: UnitOfWork, quiet: timedelta) -> int:
+    """Make open batches due whose association has ended, or to which nothing was added lately.
+
+    Returns
+    -------
+    int
+        Number of batches closed.
+    """
+    ended = exists().where(
+        AssociationRow.id == BatchRow.association_id, AssociationRow.closed_at.is_not(None)
+    )
+    arriving = exists().where(
+        InstanceRow.association_id == BatchRow.association_id,
+        InstanceRow.state == InstanceState.RECEIVED.value,
+    )
+    rows = unit.session.execute(
+        select(BatchRow)
+        .where(BatchRow.state == BatchState.OPEN.value)
+        .where((BatchRow.last_item_at <= unit.at - quiet) | (ended & ~arriving))
+        .order_by(BatchRow.id)
+        .with_for_update(skip_locked=True)
+    ).scalars()
+    count = 0
+    for row in rows:
+        make_due(unit, row)
+        count += 1
+    return count
+
+
+def claim(
+    unit: UnitOfWork, batch_id: int, worker: str, lease: timedelta, most_attempts: int
+) -> ClaimedBatch | None:
+    """Take a due batch; None if somebody else has it, it is done, or it is not due yet.
+
+    A batch whose workers died `most_attempts` times is split into batches of one item, so that
+    the item that kills workers stands alone; alone, it fails.
+    """
+    row = unit.session.execute(
+        select(BatchRow).where(BatchRow.id == batch_id).with_for_update()
+    ).scalar_one_or_none()
+    if row is None or row.state != BatchState.DUE.value:
+        return None
+    if row.due_at is not None and row.due_at > unit.at:
+        return None
+    items = unit.session.execute(
+        select(WorkItemRow, InstanceRow)
+        .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
+        .where(WorkItemRow.batch_id == batch_id, WorkItemRow.state == WorkState.PLANNED.value)
+        .order_by(WorkItemRow.id)
+    ).all()
+    if row.attempts >= most_attempts:
+        _give_up(unit, row, [item for item, _ in items])
+        return None
+    row.state = BatchState.RUNNING.value
+    row.worker = worker
+    row.attempts += 1
+    row.lease_until = unit.at + lease
+    work_items.transition(
+        unit,
+        [item.id for item, _ in items],
+        WorkEvent.START,
+        audit=AuditEvent.WORK_START,
+        batch_id=batch_id,
+    )
+    return ClaimedBatch(
+        batch_id=row.id,
+        series_uid=row.series_uid,
+        route=row.route,
+        model=ModelRef(row.model_name, row.model_version, row.model_sha256),
+        plan=row.plan,
+        worker=worker,
+        attempts=row.attempts,
+        items=tuple(
+            ClaimedItem(item.id, instance.sop_instance_uid, instance.path, item.planned_at)
+            for item, instance in items
+        ),
+    )
+
+
+def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> None:
+    if len(items) > 1:
+        for item in items:
+            single = BatchRow(
+                series_uid=row.series_uid,
+                route=row.route,
+                model_name=row.model_name,
+                model_version=row.model_version,
+                model_sha256=row.model_sha256,
+                plan=row.plan,
+                state=BatchState.DUE.value,
+                count=1,
+                size=0,
+                association_id=row.association_id,
+                opened_at=unit.at,
+                last_item_at=unit.at,
+                attempts=max(0, row.attempts - 1),
+                rings=0,
+            )
+            unit.session.add(single)
+            unit.session.flush()
+            item.batch_id = single.id
+            make_due(unit, single)
+    else:
+        work_items.transition(
+            unit,
+            [item.id for item in items],
+            WorkEvent.FAIL,
+            audit=AuditEvent.WORK_FAIL,
+            reason=f"given up after {row.attempts} tries, in each of which the worker stopped or "
+            "met a passing fault; see the workers' log, then 'dicom-node study retry'",
+            batch_id=row.id,
+        )
+    _done(unit, row)
+
+
+def renew(unit: UnitOfWork, batch_id: int, worker: str, lease: timedelta) -> bool:
+    """Prolong the lease; False if the batch was taken back in the meantime."""
+    renewed = unit.session.execute(
+        update(BatchRow)
+        .where(BatchRow.id == batch_id, BatchRow.worker == worker)
+        .where(BatchRow.state == BatchState.RUNNING.value)
+        .values(lease_until=unit.at + lease)
+    )
+    return bool(renewed.rowcount)  # type: ignore[attr-defined]
+
+
+def held(unit: UnitOfWork, batch_id: int, worker: str) -> BatchRow:
+    """Lock the batch for its worker.
+
+    Raises
+    ------
+    LedgerError
+        If the batch was taken back; what the worker did since is dropped.
+    """
+    row = unit.session.execute(
+        select(BatchRow)
+        .where(BatchRow.id == batch_id, BatchRow.worker == worker)
+        .where(BatchRow.state == BatchState.RUNNING.value)
+        .with_for_update()
+    ).scalar_one_or_none()
+    if row is None:
+        raise LedgerError(f"batch {batch_id} was taken back from this worker")
+    return row
+
+
+def record_results(unit: UnitOfWork, batch: ClaimedBatch, results: Sequence[NewResult]) -> None:
+    """Record results of a held batch, with one waiting delivery for each destination."""
+    if not results:
+        return
+    held(unit, batch.batch_id, batch.worker)
+    for result in results:
+        result_id = unit.session.execute(
+            insert(ResultRow)
+            .values(
+                work_item_id=result.work_item_id,
+                sop_instance_uid=result.sop_instance_uid,
+                series_uid=result.series_uid,
+                sop_class_uid=result.sop_class_uid,
+                transfer_syntax_uid=result.transfer_syntax_uid,
+                path=result.path,
+                sha256=result.sha256,
+                size=result.size,
+                model_name=batch.model.name,
+                model_version=batch.model.version,
+                model_sha256=batch.model.sha256,
+                engine=dict(result.engine),
+                settings=dict(result.settings),
+                seconds=result.seconds,
+                made_at=unit.at,
+            )
+            .returning(ResultRow.id)
+        ).scalar_one()
+        for destination in batch.plan["destinations"]:
+            parcel_id = parcels.of_batch(unit, batch.batch_id, destination)
+            unit.session.add(
+                DeliveryRow(
+                    result_id=result_id,
+                    parcel_id=parcel_id,
+                    destination=destination,
+                    state=DeliveryState.WAITING.value,
+                )
+            )
+    work_items.transition(
+        unit,
+        [result.work_item_id for result in results],
+        WorkEvent.FINISH,
+        audit=AuditEvent.WORK_FINISH,
+        batch_id=batch.batch_id,
+    )
+
+
+def finish(unit: UnitOfWork, batch: ClaimedBatch) -> None:
+    """End a held batch: its parcels become due."""
+    _done(unit, held(unit, batch.batch_id, batch.worker))
+
+
+def _done(unit: UnitOfWork, row: BatchRow) -> None:
+    row.state = BatchState.DONE.value
+    row.done_at = unit.at
+    row.lease_until = None
+    row.worker = None
+    parcels.close(unit, row.id)
+
+
+def give_back(unit: UnitOfWork, batch: ClaimedBatch, *, after: timedelta | None, why: str) -> None:
+    """Return a held batch: what is not finished is planned again, due now or `after` a while.
+
+    With `after` None the try does not count (an orderly stop); otherwise it does.
+    """
+    row = held(unit, batch.batch_id, batch.worker)
+    _release(unit, row, why)
+    if after is None:
+        row.attempts = max(0, row.attempts - 1)
+    make_due(unit, row, at=unit.at + after if after else None)
+
+
+def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[int]:
+    """Take batches back whose lease has run out, or that a dead `worker` held."""
+    condition = (
+        BatchRow.lease_until < unit.at if worker is None else BatchRow.worker.startswith(worker)
+    )
+    rows = unit.session.execute(
+        select(BatchRow)
+        .where(BatchRow.state == BatchState.RUNNING.value, condition)
+        .with_for_update(skip_locked=True)
+    ).scalars()
+    taken: list[int] = []
+    for row in rows:
+        unit.record(AuditEvent.BATCH_TAKEN_BACK, {"worker": row.worker}, batch_id=row.id)
+        _release(unit, row, "the worker gave no sign")
+        make_due(unit, row)
+        taken.append(row.id)
+    return taken
+
+
+def _release(unit: UnitOfWork, row: BatchRow, why: str) -> None:
+    running = work_items.of_batch(unit, row.id, [WorkState.RUNNING])
+    work_items.transition(
+        unit, running, WorkEvent.RELEASE, audit=AuditEvent.WORK_RELEASE, reason=why, batch_id=row.id
+    )
+
+
+def ring_again(unit: UnitOfWork, first: timedelta) -> int:
+    """Ring for due batches that nobody took; each further ring waits twice as long."""
+    rows = unit.session.execute(
+        select(BatchRow)
+        .where(BatchRow.state == BatchState.DUE.value, BatchRow.due_at <= unit.at)
+        .with_for_update(skip_locked=True)
+    ).scalars()
+    count = 0
+    for row in rows:
+        if not ring_is_due(row.ring_at, row.rings, first, unit.at):
+            continue
+        row.ring_at = unit.at
+        row.rings += 1
+        unit.ring(Ring(Queue.INFER, row.id))
+        count += 1
+    return count

@@ -1,0 +1,339 @@
+"""Parcels and deliveries in the ledger: what goes where, what the destination answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, text, update
+
+from dicom_node.audit.events import AuditEvent
+from dicom_node.db import work_items
+from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow
+from dicom_node.db.unit_of_work import UnitOfWork
+from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
+from dicom_node.errors import LedgerError
+from dicom_node.outbox import Queue, Ring, ring_is_due
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """One delivery of a claimed parcel."""
+
+    delivery_id: int
+    path: str | None
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedParcel:
+    """A parcel that one sender has taken, with the deliveries that still wait."""
+
+    parcel_id: int
+    destination: str
+    worker: str
+    attempts: int
+    first_due_at: datetime
+    deliveries: tuple[ClaimedDelivery, ...]
+
+
+def of_batch(unit: UnitOfWork, batch_id: int, destination: str) -> int:
+    """Id of the parcel of a batch and destination, made at the first call."""
+    row = unit.session.execute(
+        select(ParcelRow).where(
+            ParcelRow.batch_id == batch_id, ParcelRow.destination == destination
+        )
+    ).scalar_one_or_none()
+    if row is None:
+        row = ParcelRow(
+            batch_id=batch_id,
+            destination=destination,
+            state=ParcelState.OPEN.value,
+            attempts=0,
+            rings=0,
+        )
+        unit.session.add(row)
+        unit.session.flush()
+    return row.id
+
+
+def close(unit: UnitOfWork, batch_id: int) -> None:
+    """Make the open parcels of an ended batch due."""
+    rows = unit.session.execute(
+        select(ParcelRow).where(
+            ParcelRow.batch_id == batch_id, ParcelRow.state == ParcelState.OPEN.value
+        )
+    ).scalars()
+    for row in rows:
+        row.first_due_at = unit.at
+        make_due(unit, row)
+
+
+def make_due(unit: UnitOfWork, row: ParcelRow, *, at: datetime | None = None) -> None:
+    """Make a parcel due, now or at `at`, and ring for it if that is now."""
+    row.state = ParcelState.DUE.value
+    row.due_at = at or unit.at
+    row.lease_until = None
+    row.worker = None
+    row.rings = 0
+    row.ring_at = None
+    if at is None:
+        row.ring_at = unit.at
+        unit.ring(Ring(Queue.DELIVER, row.id))
+
+
+def claim(
+    unit: UnitOfWork, parcel_id: int, worker: str, lease: timedelta, limit: int
+) -> ClaimedParcel | None:
+    """Take a due parcel; None if it is not due, taken, or its destination is at its limit.
+
+    Parameters
+    ----------
+    limit : int
+        Parcels that may be on their way to the destination at a time, over all senders.
+    """
+    row = unit.session.execute(
+        select(ParcelRow).where(ParcelRow.id == parcel_id).with_for_update()
+    ).scalar_one_or_none()
+    if row is None or row.state != ParcelState.DUE.value:
+        return None
+    if row.due_at is not None and row.due_at > unit.at:
+        return None
+    if unit.session.get_bind().dialect.name == "postgresql":
+        unit.session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtext(:destination))"),
+            {"destination": row.destination},
+        )
+    sending = unit.session.execute(
+        select(func.count())
+        .select_from(ParcelRow)
+        .where(ParcelRow.destination == row.destination)
+        .where(ParcelRow.state == ParcelState.SENDING.value)
+    ).scalar_one()
+    if sending >= limit:
+        return None
+    row.state = ParcelState.SENDING.value
+    row.worker = worker
+    row.attempts += 1
+    row.lease_until = unit.at + lease
+    waiting = unit.session.execute(
+        select(DeliveryRow, ResultRow)
+        .join(ResultRow, ResultRow.id == DeliveryRow.result_id)
+        .where(DeliveryRow.parcel_id == parcel_id)
+        .where(DeliveryRow.state == DeliveryState.WAITING.value)
+        .order_by(DeliveryRow.id)
+    ).all()
+    return ClaimedParcel(
+        parcel_id=row.id,
+        destination=row.destination,
+        worker=worker,
+        attempts=row.attempts,
+        first_due_at=row.first_due_at or unit.at,
+        deliveries=tuple(
+            ClaimedDelivery(
+                delivery.id,
+                result.path,
+                result.sop_class_uid,
+                result.sop_instance_uid,
+                result.transfer_syntax_uid,
+            )
+            for delivery, result in waiting
+        ),
+    )
+
+
+def answered(  # noqa: PLR0913
+    unit: UnitOfWork,
+    parcel: ClaimedParcel,
+    delivery_id: int,
+    *,
+    delivered: bool,
+    status: int | None,
+    message: str,
+    lease: timedelta,
+) -> None:
+    """Record a final answer: delivered (perhaps with a warning), or refused for good."""
+    state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
+    unit.session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery_id)
+        .values(state=state.value, status=status, message=message, answered_at=unit.at)
+    )
+    unit.session.execute(
+        update(ParcelRow)
+        .where(ParcelRow.id == parcel.parcel_id, ParcelRow.worker == parcel.worker)
+        .values(lease_until=unit.at + lease)
+    )
+    unit.record(
+        AuditEvent.DELIVERY_ANSWERED,
+        {"destination": parcel.destination, "status": status, "message": message,
+         "state": state.value},
+        delivery_id=delivery_id,
+    )  # fmt: skip
+    _settle(unit, [delivery_id])
+
+
+def postponed(
+    unit: UnitOfWork, parcel: ClaimedParcel, delivery_id: int, *, status: int | None, message: str
+) -> None:
+    """Record an answer that asks for another try; the delivery keeps waiting."""
+    unit.session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery_id)
+        .where(DeliveryRow.state == DeliveryState.WAITING.value)
+        .values(status=status, message=message, answered_at=unit.at)
+    )
+    unit.record(
+        AuditEvent.DELIVERY_POSTPONED,
+        {"destination": parcel.destination, "status": status, "message": message},
+        delivery_id=delivery_id,
+    )
+
+
+def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:
+    """End the work items all of whose deliveries have ended."""
+    result_ids = select(DeliveryRow.result_id).where(DeliveryRow.id.in_(list(delivery_ids)))
+    rows = unit.session.execute(
+        select(ResultRow.work_item_id, DeliveryRow)
+        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
+        .where(ResultRow.id.in_(result_ids))
+    ).all()
+    by_item: dict[int, list[DeliveryRow]] = {}
+    for work_item_id, delivery in rows:
+        by_item.setdefault(work_item_id, []).append(delivery)
+    for work_item_id, deliveries in by_item.items():
+        if any(each.state == DeliveryState.WAITING.value for each in deliveries):
+            continue
+        failed = [each for each in deliveries if each.state == DeliveryState.FAILED.value]
+        if failed:
+            reason = "; ".join(f"{each.destination}: {each.message}" for each in failed)
+            work_items.transition(
+                unit, [work_item_id], WorkEvent.FAIL,
+                audit=AuditEvent.WORK_UNDELIVERABLE, reason=reason,
+            )  # fmt: skip
+        else:
+            work_items.transition(
+                unit, [work_item_id], WorkEvent.DELIVER, audit=AuditEvent.WORK_DELIVER
+            )
+
+
+def finish(
+    unit: UnitOfWork, parcel: ClaimedParcel, *, retry_after: timedelta, give_up_after: timedelta
+) -> None:
+    """End a try of a parcel and ring for the next parcel of its destination.
+
+    Deliveries that still wait are tried again after `retry_after`, or become dead letters once
+    the parcel has been due for `give_up_after`.
+
+    Raises
+    ------
+    LedgerError
+        If the parcel was taken back in the meantime.
+    """
+    row = unit.session.execute(
+        select(ParcelRow)
+        .where(ParcelRow.id == parcel.parcel_id, ParcelRow.worker == parcel.worker)
+        .where(ParcelRow.state == ParcelState.SENDING.value)
+        .with_for_update()
+    ).scalar_one_or_none()
+    if row is None:
+        raise LedgerError(f"parcel {parcel.parcel_id} was taken back from this sender")
+    waiting = list(
+        unit.session.execute(
+            select(DeliveryRow)
+            .where(DeliveryRow.parcel_id == row.id)
+            .where(DeliveryRow.state == DeliveryState.WAITING.value)
+        ).scalars()
+    )
+    if waiting and parcel.first_due_at + give_up_after > unit.at:
+        make_due(unit, row, at=unit.at + retry_after)
+        _hold_back_others(unit, row)
+        return
+    for delivery in waiting:
+        delivery.state = DeliveryState.FAILED.value
+        delivery.message = f"given up after {parcel.attempts} tries; last: {delivery.message}"
+    row.state = ParcelState.DONE.value
+    row.lease_until = None
+    row.worker = None
+    unit.session.flush()
+    _settle(unit, [delivery.id for delivery in waiting])
+    if not waiting:
+        _bring_forward_others(unit, row)
+    ring_next(unit, row.destination)
+
+
+def _hold_back_others(unit: UnitOfWork, row: ParcelRow) -> None:
+    """A destination that just failed is not tried with every other parcel as well."""
+    unit.session.execute(
+        update(ParcelRow)
+        .where(ParcelRow.destination == row.destination, ParcelRow.id != row.id)
+        .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at <= unit.at)
+        .values(due_at=row.due_at, ring_at=None, rings=0)
+    )
+
+
+def _bring_forward_others(unit: UnitOfWork, row: ParcelRow) -> None:
+    """A destination that answers again gets at once what waits for it."""
+    unit.session.execute(
+        update(ParcelRow)
+        .where(ParcelRow.destination == row.destination, ParcelRow.id != row.id)
+        .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at > unit.at)
+        .values(due_at=unit.at, ring_at=None, rings=0)
+    )
+
+
+def ring_next(unit: UnitOfWork, destination: str) -> None:
+    """Ring for the oldest due parcel of a destination: there is room for it now."""
+    row = unit.session.execute(
+        select(ParcelRow)
+        .where(ParcelRow.destination == destination, ParcelRow.state == ParcelState.DUE.value)
+        .where(ParcelRow.due_at <= unit.at)
+        .order_by(ParcelRow.id)
+        .limit(1)
+    ).scalar_one_or_none()
+    if row is not None:
+        row.ring_at = unit.at
+        unit.ring(Ring(Queue.DELIVER, row.id))
+
+
+def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[int]:
+    """Take parcels back whose lease has run out, or that a dead `worker` held."""
+    condition = (
+        ParcelRow.lease_until < unit.at if worker is None else ParcelRow.worker.startswith(worker)
+    )
+    rows = unit.session.execute(
+        select(ParcelRow)
+        .where(ParcelRow.state == ParcelState.SENDING.value, condition)
+        .with_for_update(skip_locked=True)
+    ).scalars()
+    taken: list[int] = []
+    for row in rows:
+        unit.record(
+            AuditEvent.PARCEL_TAKEN_BACK,
+            {"parcel": row.id, "worker": row.worker, "destination": row.destination},
+        )
+        make_due(unit, row)
+        taken.append(row.id)
+    return taken
+
+
+def ring_again(unit: UnitOfWork, first: timedelta) -> int:
+    """Ring for due parcels that nobody took, once for each destination; see `ring_is_due`."""
+    rows = unit.session.execute(
+        select(ParcelRow)
+        .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at <= unit.at)
+        .order_by(ParcelRow.id)
+        .with_for_update(skip_locked=True)
+    ).scalars()
+    count = 0
+    for row in rows:
+        if not ring_is_due(row.ring_at, row.rings, first, unit.at):
+            continue
+        row.ring_at = unit.at
+        row.rings += 1
+        unit.ring(Ring(Queue.DELIVER, row.id))
+        count += 1
+    return count

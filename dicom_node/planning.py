@@ -1,0 +1,265 @@
+"""Planning: which routes want an instance, and into which batches its work items go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from pydicom.dataset import Dataset
+from sqlalchemy import select
+
+from dicom_node import eligibility
+from dicom_node.db import batches, work_items
+from dicom_node.db.tables import InstanceRow, WorkItemRow
+from dicom_node.db.unit_of_work import Ledger, UnitOfWork
+from dicom_node.db.work_items import NO_ROUTE
+from dicom_node.domain.route import Explanation, Route, explain
+from dicom_node.domain.uids import is_valid_uid
+from dicom_node.domain.work import InstanceState, WorkState
+from dicom_node.errors import FailItem, NodeError, PassThrough, StorageError
+from dicom_node.header import read_header, text_of, value_of
+from dicom_node.settings import Settings
+from dicom_node.storage import Storage
+from model_store.errors import ModelStoreError
+from model_store.ref import ModelRef
+from model_store.registry import ModelStore
+
+_MOST_AT_ONCE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One route that is to denoise the instance, with the model version it names now."""
+
+    route: Route
+    model: ModelRef
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A work item that ends in planning, with its reason."""
+
+    route: str
+    state: WorkState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Everything that planning found out about an instance."""
+
+    study_uid: str | None
+    series_uid: str
+    modality: str | None
+    wanted: tuple[Wanted, ...] = ()
+    ended: tuple[Ended, ...] = ()
+
+
+class Decider:
+    """Decides from a header; reads no ledger and writes nothing.
+
+    Parameters
+    ----------
+    settings : Settings
+    models : ModelStore
+        Asked for the version that a route's alias names, each time.
+    """
+
+    def __init__(self, settings: Settings, models: ModelStore) -> None:
+        self._routes = settings.domain_routes()
+        self._first_only = settings.routing.matches == "first"
+        self._models = models
+
+    def explain(self, dataset: Dataset) -> tuple[Explanation, ...]:
+        """Why each route matches the data set or does not."""
+        return explain(
+            self._routes, lambda keyword: value_of(dataset, keyword), first_only=self._first_only
+        )
+
+    def decide(self, dataset: Dataset) -> Decision:
+        """Decide which routes want the instance.
+
+        Every matching route gets a verdict: wanted, or ended ``passed`` (not to be denoised) or
+        ``failed`` (its model cannot be found). Without a matching route there is one ``passed``
+        verdict for `NO_ROUTE`.
+        """
+        series_uid = text_of(dataset, "SeriesInstanceUID")
+        study_uid = text_of(dataset, "StudyInstanceUID")
+        modality = text_of(dataset, "Modality")[:16] or None
+        known = (study_uid if is_valid_uid(study_uid) else None, modality)
+        if not is_valid_uid(series_uid):
+            reason = "it has no valid Series Instance UID"
+            return Decision(
+                known[0], "", modality, ended=(Ended(NO_ROUTE, WorkState.FAILED, reason),)
+            )
+        matched = {each.route for each in self.explain(dataset) if each.matched}
+        if not matched:
+            reason = "no route matches"
+            return Decision(
+                known[0], series_uid, modality, ended=(Ended(NO_ROUTE, WorkState.PASSED, reason),)
+            )
+        wanted: list[Wanted] = []
+        ended: list[Ended] = []
+        for route in self._routes:
+            if route.name not in matched:
+                continue
+            try:
+                wanted.append(self._want(route, dataset))
+            except PassThrough as error:
+                ended.append(Ended(route.name, WorkState.PASSED, str(error)))
+            except FailItem as error:
+                ended.append(Ended(route.name, WorkState.FAILED, str(error)))
+        return Decision(known[0], series_uid, modality, tuple(wanted), tuple(ended))
+
+    def _want(self, route: Route, dataset: Dataset) -> Wanted:
+        eligible = eligibility.check(dataset)
+        try:
+            version = self._models.resolve(route.model)
+        except ModelStoreError as error:
+            raise FailItem(f"model {route.model}: {error}") from error
+        manifest = version.manifest
+        if eligible.units != manifest.input.units or eligible.modality not in manifest.modality:
+            raise PassThrough(
+                f"model {version.ref} takes {'/'.join(manifest.modality)} in "
+                f"{manifest.input.units}; this is {eligible.modality} in {eligible.units}"
+            )
+        return Wanted(route, version.ref)
+
+
+class Planner:
+    """Turns received instances into work items and batches.
+
+    Any number of planners may run; each instance is planned once.
+    """
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, storage: Storage, models: ModelStore
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._storage = storage
+        self._decider = Decider(settings, models)
+        self._log = structlog.get_logger("planning")
+
+    def plan(self) -> int:
+        """Plan what has been received; returns the number of instances planned.
+
+        Raises
+        ------
+        LedgerError
+            Nothing was planned; try again.
+        """
+        with self._ledger.read() as session:
+            received = session.execute(
+                select(InstanceRow)
+                .where(InstanceRow.state == InstanceState.RECEIVED.value)
+                .order_by(InstanceRow.id)
+                .limit(_MOST_AT_ONCE)
+            ).scalars()
+            rows = list(received)
+        if not rows:
+            return 0
+        decisions = {row.id: decision for row in rows if (decision := self._decide(row))}
+        with self._ledger.write() as unit:
+            locked = unit.session.execute(
+                select(InstanceRow)
+                .where(InstanceRow.id.in_(decisions))
+                .where(InstanceRow.state == InstanceState.RECEIVED.value)
+                .order_by(InstanceRow.id)
+                .with_for_update(skip_locked=True)
+            ).scalars()
+            planned = [self._apply(unit, row, decisions[row.id]) for row in locked]
+        return len(planned)
+
+    def close_batches(self) -> int:
+        """Make open batches due whose sender is done or silent; returns how many."""
+        with self._ledger.write() as unit:
+            quiet = timedelta(seconds=self._settings.batching.quiet_seconds)
+            return batches.close_ready(unit, quiet)
+
+    def _decide(self, row: InstanceRow) -> Decision | None:
+        if row.path is None:
+            ended = Ended(NO_ROUTE, WorkState.FAILED, "its bytes are no longer kept")
+            return Decision(None, "", None, ended=(ended,))
+        try:
+            dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
+            return self._decider.decide(dataset)
+        except StorageError:
+            self._log.exception("instance.unreadable", instance=row.id, next="tried again")
+            return None
+        except NodeError as error:
+            ended = Ended(NO_ROUTE, WorkState.FAILED, str(error))
+            return Decision(None, "", None, ended=(ended,))
+
+    def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> int:
+        row.state = InstanceState.PLANNED.value
+        row.study_uid = decision.study_uid or row.study_uid
+        row.series_uid = decision.series_uid or row.series_uid
+        row.modality = decision.modality or row.modality
+        existing = {
+            item.route: item
+            for item in unit.session.execute(
+                select(WorkItemRow).where(WorkItemRow.instance_id == row.id)
+            ).scalars()
+        }
+        for wanted in decision.wanted:
+            item = existing.pop(wanted.route.name, None)
+            if item is None or _is_to_plan(item):
+                self._want(unit, row, wanted, decision.series_uid, item)
+        for ended in decision.ended:
+            item = existing.pop(ended.route, None)
+            if item is None:
+                work_items.add(unit, row.id, ended.route, ended.state, reason=ended.reason)
+            elif _is_to_plan(item):
+                work_items.end(unit, item.id, ended.state, ended.reason)
+        for item in existing.values():
+            if _is_to_plan(item):
+                reason = f"route {item.route!r} no longer wants it"
+                work_items.end(unit, item.id, WorkState.PASSED, reason)
+        return row.id
+
+    def _want(
+        self,
+        unit: UnitOfWork,
+        row: InstanceRow,
+        wanted: Wanted,
+        series_uid: str,
+        item: WorkItemRow | None,
+    ) -> None:
+        batching = self._settings.batching
+        batch_id = batches.join(
+            unit,
+            series_uid=series_uid,
+            route=wanted.route.name,
+            model=wanted.model,
+            plan=plan_of(wanted.route),
+            association_id=row.association_id,
+            size=row.size,
+            most_instances=batching.instances,
+            most_bytes=batching.megabytes * 2**20,
+        )
+        if item is None:
+            work_items.add(
+                unit, row.id, wanted.route.name, WorkState.PLANNED, batch_id=batch_id
+            )
+        else:
+            item.batch_id = batch_id
+
+
+def _is_to_plan(item: WorkItemRow) -> bool:
+    return item.state == WorkState.PLANNED.value and item.batch_id is None
+
+
+def plan_of(route: Route) -> Mapping[str, Any]:
+    """What a batch remembers of its route, so that later changes leave planned work alone."""
+    return {
+        "strength": route.strength,
+        "output": route.output.value,
+        "destinations": list(route.destinations),
+        "series_description": route.series_description,
+        "series_number": route.series_number,
+        "parameters": route.parameters(),
+    }

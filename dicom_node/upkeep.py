@@ -1,0 +1,126 @@
+"""Upkeep: plans what arrives, rings for what is due, takes back what died, forgets what is old."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+
+from dicom_node.audit.events import AuditEvent
+from dicom_node.db import batches, parcels
+from dicom_node.db.tables import InstanceRow, ResultRow, WorkItemRow
+from dicom_node.db.unit_of_work import Ledger
+from dicom_node.domain.work import InstanceState, WorkState
+from dicom_node.errors import RetryLater
+from dicom_node.planning import Planner
+from dicom_node.settings import Settings
+from dicom_node.storage import Storage
+
+_RECONCILE_SECONDS: Final = 1.0
+_RETENTION_SECONDS: Final = 600.0
+_PAUSE_AFTER_ERROR: Final = 2.0
+_MOST_TO_FORGET: Final = 500
+
+
+class Upkeep:
+    """The loop of ``dicom-node upkeep``. Several may run; the ledger keeps them apart."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, storage: Storage, planner: Planner
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._storage = storage
+        self._planner = planner
+        self._log = structlog.get_logger("upkeep")
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; a database or disk that is away is waited for."""
+        waited = _RECONCILE_SECONDS
+        since_retention = _RETENTION_SECONDS
+        poll = self._settings.upkeep.poll_seconds
+        while not stop.is_set():
+            pause = poll
+            try:
+                if self._planner.plan():
+                    pause = 0.0
+                self._planner.close_batches()
+                if waited >= _RECONCILE_SECONDS:
+                    self.reconcile()
+                    waited = 0.0
+                if since_retention >= _RETENTION_SECONDS:
+                    self.forget()
+                    since_retention = 0.0
+            except RetryLater as error:
+                self._log.error("upkeep.waiting", error=str(error))  # noqa: TRY400 -- no trace
+                pause = _PAUSE_AFTER_ERROR
+            waited += max(pause, poll)
+            since_retention += max(pause, poll)
+            if pause:
+                stop.wait(pause)
+
+    def reconcile(self) -> None:
+        """Take back what died and ring for what is due; losing the whole broker loses nothing."""
+        first = timedelta(seconds=self._settings.upkeep.ring_again_seconds)
+        with self._ledger.write() as unit:
+            taken = batches.take_back_expired(unit)
+            returned = parcels.take_back_expired(unit)
+            rung = batches.ring_again(unit, first) + parcels.ring_again(unit, first)
+        if taken or returned:
+            self._log.warning("upkeep.taken_back", batches=taken, parcels=returned)
+        if rung:
+            self._log.info("upkeep.rang", count=rung)
+
+    def forget(self) -> int:
+        """Remove bytes of instances and results all of whose work ended long enough ago.
+
+        Ledger rows stay. A failed item keeps its bytes: a person has yet to look.
+
+        Returns
+        -------
+        int
+            Number of instances whose bytes were removed.
+        """
+        keep = timedelta(hours=self._settings.storage.keep_hours)
+        self._storage.sweep_incoming(older_than=24 * 3600)
+        with self._ledger.write() as unit:
+            busy = (
+                select(WorkItemRow.id)
+                .where(WorkItemRow.instance_id == InstanceRow.id)
+                .where(
+                    WorkItemRow.state.not_in([WorkState.DELIVERED.value, WorkState.PASSED.value])
+                    | (WorkItemRow.ended_at > unit.at - keep)
+                )
+                .exists()
+            )
+            rows = list(
+                unit.session.execute(
+                    select(InstanceRow)
+                    .where(InstanceRow.path.is_not(None), ~busy)
+                    .where(InstanceRow.state == InstanceState.PLANNED.value)
+                    .where(InstanceRow.received_at <= unit.at - keep)
+                    .limit(_MOST_TO_FORGET)
+                ).scalars()
+            )
+            results = list(
+                unit.session.execute(
+                    select(ResultRow)
+                    .join(WorkItemRow, WorkItemRow.id == ResultRow.work_item_id)
+                    .where(WorkItemRow.instance_id.in_([row.id for row in rows]))
+                    .where(ResultRow.path.is_not(None))
+                ).scalars()
+            )
+            paths = [row.path for row in (*rows, *results) if row.path]
+            for row in rows:
+                row.path = None
+                unit.record(AuditEvent.INSTANCE_EXPIRED, None, instance_id=row.id)
+            for result in results:
+                result.path = None
+        for path in paths:
+            self._storage.remove(self._storage.root / path)
+        if rows:
+            self._log.info("upkeep.forgot", instances=len(rows), results=len(results))
+        return len(rows)
