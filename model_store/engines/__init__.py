@@ -1,0 +1,1 @@
+"""Engines: a model version made callable on one device."""

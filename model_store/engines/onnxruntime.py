@@ -1,0 +1,75 @@
+"""ONNX Runtime on the processor: an independent second opinion."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from model_store.engines.base import Engine, Images, engine_error
+from model_store.errors import EngineError, EngineUnavailableError
+from model_store.registry import ModelVersion
+
+
+class OnnxRuntimeEngine(Engine):
+    """A model version run by ONNX Runtime in f32.
+
+    Parameters
+    ----------
+    version : ModelVersion
+        Its ONNX bytes are read and verified here.
+    threads : int
+        Threads of one call; 0 leaves it to ONNX Runtime.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If ONNX Runtime is not installed.
+    ModelIntegrityError
+        If the ONNX file is not the released one.
+    EngineError
+        If ONNX Runtime cannot load it.
+    """
+
+    def __init__(self, version: ModelVersion, threads: int = 0) -> None:
+        try:
+            onnxruntime = importlib.import_module("onnxruntime")
+        except ImportError as error:
+            raise EngineUnavailableError(
+                "ONNX Runtime is not installed: pip install 'dicom-node[onnxruntime]'"
+            ) from error
+        super().__init__(version.ref, name="onnxruntime", precision="f32", device="CPU")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+        self._errors: tuple[type[Exception], ...] = (
+            RuntimeError, MemoryError, ValueError, state.Fail, state.InvalidArgument,
+            state.InvalidGraph, state.InvalidProtobuf, state.RuntimeException, state.NotImplemented,
+        )  # fmt: skip
+        self._library = str(onnxruntime.__version__)
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                version.read(), options, providers=["CPUExecutionProvider"]
+            )
+        except self._errors as error:
+            raise engine_error(version.ref, "loading", error) from error
+        self._input = self._session.get_inputs()[0].name
+
+    def _run(self, images: Images) -> Images:
+        if self._session is None:
+            raise EngineError(f"the engine of {self.ref} was closed")
+        try:
+            (output,) = self._session.run(None, {self._input: images})
+        except self._errors as error:
+            raise engine_error(self.ref, "running", error) from error
+        return np.asarray(output, dtype=np.float32)
+
+    def close(self) -> None:
+        """Free the session; closing twice is harmless."""
+        self._session = None
+
+    def describe(self) -> dict[str, str]:
+        """Add the library's version to what every engine says."""
+        return {**super().describe(), "library": self._library}

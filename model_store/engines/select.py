@@ -1,0 +1,106 @@
+"""Which engine runs a model version on this machine, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from model_store.engines.base import Engine
+from model_store.engines.equivalence import compare
+from model_store.engines.onnxruntime import OnnxRuntimeEngine
+from model_store.engines.openvino import OpenVinoEngine, supports
+from model_store.engines.tensorrt import build_tensorrt
+from model_store.engines.torch_reference import TorchEngine
+from model_store.errors import EngineError, EngineUnavailableError
+from model_store.registry import ModelVersion
+
+Kind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch"]
+Precision = Literal["auto", "f32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """An engine and the reason for it.
+
+    Parameters
+    ----------
+    engine : Engine
+        Ready to run.
+    reason : str
+        Why this engine and precision, for a log line and the audit record.
+    """
+
+    engine: Engine
+    reason: str
+
+
+def build_engine(
+    version: ModelVersion, kind: Kind = "auto", precision: Precision = "f32", threads: int = 0
+) -> Engine:
+    """Build an engine for a model version; see `choose_engine`, which also says why."""
+    return choose_engine(version, kind, precision, threads).engine
+
+
+def choose_engine(
+    version: ModelVersion, kind: Kind = "auto", precision: Precision = "f32", threads: int = 0
+) -> EngineChoice:
+    """Build an engine for a model version and say why it is that one.
+
+    Parameters
+    ----------
+    version : ModelVersion
+        What to run; the bytes that the engine loads are verified.
+    kind : {"auto", "openvino", "onnxruntime", "tensorrt", "torch"}
+        ``auto`` takes TensorRT where it can run and else OpenVINO.
+    precision : {"f32", "bf16", "auto"}
+        ``auto`` takes bf16 where the processor has it and no pixel of the golden images comes out
+        more than 1 HU, or one grey level of twelve bits, away from f32.
+    threads : int
+        Threads of one call; 0 leaves it to the engine.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If the asked-for engine or precision cannot run here.
+    ModelIntegrityError
+        If the version's files are not the released ones.
+    EngineError
+        If the engine cannot be built.
+    """
+    if kind == "auto":
+        return _best(version, precision, threads)
+    if kind == "tensorrt":
+        return EngineChoice(build_tensorrt(version, precision), "asked for")
+    if kind == "openvino":
+        return _openvino(version, precision, threads)
+    if precision == "bf16":
+        raise EngineUnavailableError(f"engine {kind} runs in f32 only; use openvino for bf16")
+    if kind == "onnxruntime":
+        return EngineChoice(OnnxRuntimeEngine(version, threads), "onnxruntime f32: asked for")
+    if kind == "torch":
+        return EngineChoice(TorchEngine(version, threads), "torch f32: asked for")
+    raise EngineError(f"engine {kind!r} is none of auto, openvino, onnxruntime, tensorrt and torch")
+
+
+def _best(version: ModelVersion, precision: Precision, threads: int) -> EngineChoice:
+    try:
+        return EngineChoice(build_tensorrt(version, precision), "tensorrt: it can run here")
+    except EngineUnavailableError as error:
+        choice = _openvino(version, precision, threads)
+        return EngineChoice(choice.engine, f"{choice.reason}; not tensorrt: {error}")
+
+
+def _openvino(version: ModelVersion, precision: Precision, threads: int) -> EngineChoice:
+    if precision not in {"auto", "f32", "bf16"}:
+        raise EngineError(f"precision {precision!r} is none of auto, f32 and bf16")
+    if precision != "auto":
+        engine = OpenVinoEngine(version, precision, threads)
+        return EngineChoice(engine, f"openvino {precision}: precision set by the configuration")
+    exact = OpenVinoEngine(version, "f32", threads)
+    if not supports("bf16"):
+        return EngineChoice(exact, "openvino f32: the processor has no bf16")
+    fast = OpenVinoEngine(version, "bf16", threads)
+    found = compare(exact, fast, version.manifest)
+    kept, dropped = (fast, exact) if found.passed else (exact, fast)
+    dropped.close()
+    return EngineChoice(kept, f"openvino {kept.precision}: bf16 against f32: {found}")
