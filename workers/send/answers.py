@@ -1,0 +1,99 @@
+"""What is sent, and what is known about it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from workers.send.statuses import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One stored result that is to reach a destination.
+
+    Attributes
+    ----------
+    delivery_id
+        Its row in the ledger.
+    path
+        The DICOM file; only read.
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid
+        What its file meta information says (PS3.10 7.1).
+    """
+
+    delivery_id: int
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one `Outgoing`.
+
+    Attributes
+    ----------
+    delivery_id
+        Its row in the ledger.
+    verdict
+        What to do next.
+    status
+        (0000,0900) Status of the C-STORE response; None when there was none.
+    message
+        Why, in plain words; UIDs at most, never patient data.
+    sent_transfer_syntax
+        Transfer syntax in which it was sent; None when it was not.
+    seconds
+        From reading the file to the answer; 0 when it was not sent.
+    tried
+        Whether its transfer had begun. False: the association failed before its turn, which
+        says nothing about this object.
+    """
+
+    delivery_id: int
+    verdict: Verdict
+    status: int | None
+    message: str
+    sent_transfer_syntax: str | None
+    seconds: float
+    tried: bool = True
+
+
+class EchoOutcome(StrEnum):
+    """What a C-ECHO found."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    REJECTED = "rejected"
+    NO_CONTEXT = "no-context"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EchoAnswer:
+    """What a C-ECHO found, in plain words.
+
+    Attributes
+    ----------
+    outcome
+        Kind of result.
+    message
+        What it means and what to do about it.
+    seconds
+        How long it took.
+    """
+
+    outcome: EchoOutcome
+    message: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the destination answered with success."""
+        return self.outcome is EchoOutcome.OK

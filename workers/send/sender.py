@@ -1,0 +1,211 @@
+"""Send a batch of stored results to a destination, and say what became of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from dicom_node.errors import EncodeError, NodeError, StorageError, UnreadableObject
+from workers.send import stock, wire
+from workers.send.address import Address
+from workers.send.answers import Answer, EchoAnswer, EchoOutcome, Outgoing
+from workers.send.association import Context, Link, LinkFailed, Trouble, numbered
+from workers.send.dataset import DataSet, StoredDataSet
+from workers.send.negotiation import UNCOMPRESSED, Choice, NotAccepted, Proposal, choose, propose
+from workers.send.pdus import Response
+from workers.send.statuses import Verdict, meaning
+from workers.send.transcode import transcode
+
+_VERIFICATION: Final = "1.2.840.10008.1.1"
+
+_OUTCOMES: Final = {
+    Trouble.UNREACHABLE: EchoOutcome.UNREACHABLE,
+    Trouble.TIMEOUT: EchoOutcome.TIMEOUT,
+    Trouble.TLS: EchoOutcome.TLS,
+    Trouble.REJECTED: EchoOutcome.REJECTED,
+    Trouble.ABORTED: EchoOutcome.ABORTED,
+    Trouble.CLOSED: EchoOutcome.ABORTED,
+    Trouble.PROTOCOL: EchoOutcome.FAILED,
+}
+
+
+def send(
+    address: Address,
+    batch: Sequence[Outgoing],
+    *,
+    on_answer: Callable[[Answer], None],
+    fast: bool = True,
+) -> None:
+    """C-STORE a batch over one association and report each instance as soon as it is known.
+
+    More than one association is opened only when the batch needs more than 128 presentation
+    contexts. If the association fails, the rest of the batch is answered `Verdict.RETRY` with the
+    reason; ``tried`` tells the instance in hand from those whose turn did not come.
+
+    Parameters
+    ----------
+    address : Address
+        The destination.
+    batch : sequence of Outgoing
+        What to send, in this order. The files are only read.
+    on_answer : callable
+        Called exactly once for each instance, before the next is sent. What it raises ends the
+        association and comes out of `send`.
+    fast : bool
+        Write PDUs to the socket (`workers.send.wire`), or leave it to pynetdicom
+        (`workers.send.stock`).
+
+    Notes
+    -----
+    Statuses follow PS3.4 Table B.2-1 and PS3.7 Annex C, see `workers.send.statuses`. Nothing is
+    raised for what the destination does or fails to do; every wait ends within
+    ``address.timeouts``.
+    """
+    for proposal in propose(batch):
+        _send_one_association(address, proposal, on_answer, fast=fast)
+
+
+def echo(address: Address, *, fast: bool = True) -> EchoAnswer:
+    """C-ECHO a destination and say in plain words what was found.
+
+    Parameters
+    ----------
+    address : Address
+        The destination.
+    fast : bool
+        See `send`.
+
+    Returns
+    -------
+    EchoAnswer
+        Never raises for what the destination does or fails to do.
+    """
+    started = time.monotonic()
+
+    def answer(outcome: EchoOutcome, message: str) -> EchoAnswer:
+        return EchoAnswer(outcome, message, time.monotonic() - started)
+
+    contexts = numbered([(_VERIFICATION, tuple(reversed(UNCOMPRESSED)))])
+    link: Link | None = None
+    try:
+        link = _open(address, contexts, fast=fast)
+        result, _ = link.results.get(contexts[0].context_id, (2, ""))
+        if result != 0:
+            message = "the destination associates, but does not offer verification (C-ECHO)"
+            return answer(EchoOutcome.NO_CONTEXT, message)
+        status = link.echo(contexts[0].context_id).status
+        link.release()
+    except LinkFailed as failure:
+        return answer(_OUTCOMES[failure.trouble], str(failure))
+    finally:
+        if link is not None:
+            link.abort()
+    if meaning(status).verdict is not Verdict.DELIVERED:
+        message = f"the destination answered C-ECHO with 0x{status:04X}: {meaning(status).words}"
+        return answer(EchoOutcome.FAILED, message)
+    return answer(EchoOutcome.OK, "the destination answered")
+
+
+def _open(address: Address, contexts: Sequence[Context], *, fast: bool) -> Link:
+    carrier = wire.open_link if fast else stock.open_link
+    return carrier(address, contexts)
+
+
+def _send_one_association(
+    address: Address, proposal: Proposal, on_answer: Callable[[Answer], None], *, fast: bool
+) -> None:
+    try:
+        link = _open(address, proposal.contexts, fast=fast)
+    except LinkFailed as failure:
+        _put_off(proposal.batch, str(failure), on_answer)
+        return
+    try:
+        for at, outgoing in enumerate(proposal.batch):
+            failure_message = _send_one(link, proposal, outgoing, on_answer)
+            if failure_message:
+                _put_off(proposal.batch[at + 1 :], failure_message, on_answer)
+                return
+        link.release()
+    finally:
+        link.abort()
+
+
+def _put_off(rest: Sequence[Outgoing], message: str, on_answer: Callable[[Answer], None]) -> None:
+    for outgoing in rest:
+        on_answer(
+            Answer(outgoing.delivery_id, Verdict.RETRY, None, message, None, 0.0, tried=False)
+        )
+
+
+def _send_one(
+    link: Link, proposal: Proposal, outgoing: Outgoing, on_answer: Callable[[Answer], None]
+) -> str:
+    """Send and answer one instance; return why the association is gone, or ""."""
+    started = time.monotonic()
+
+    def answer(verdict: Verdict, message: str, status: int | None = None, sent: str = "") -> None:
+        seconds = time.monotonic() - started
+        on_answer(Answer(outgoing.delivery_id, verdict, status, message, sent or None, seconds))
+
+    choices = choose(outgoing, proposal.contexts, link.results)
+    if isinstance(choices, NotAccepted):
+        answer(Verdict.REFUSED if choices.final else Verdict.RETRY, choices.message)
+        return ""
+    try:
+        choice, data = _prepare(outgoing, choices)
+    except StorageError as error:
+        answer(Verdict.RETRY, str(error))
+        return ""
+    except NodeError as error:
+        answer(Verdict.REFUSED, str(error))
+        return ""
+    try:
+        response = link.store(
+            choice.context_id, outgoing.sop_class_uid, outgoing.sop_instance_uid, data
+        )
+    except (LinkFailed, StorageError) as failure:
+        link.abort()
+        answer(Verdict.RETRY, str(failure), sent=choice.transfer_syntax_uid)
+        return str(failure)
+    verdict, message = _judge(response)
+    answer(verdict, message, response.status, choice.transfer_syntax_uid)
+    return ""
+
+
+def _prepare(outgoing: Outgoing, choices: Sequence[Choice]) -> tuple[Choice, DataSet]:
+    """Return the first choice in which the instance can be written, and its bytes.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be read.
+    UnreadableObject
+        If it is not the object that the ledger says it is, or is malformed.
+    EncodeError
+        If it can be written in none of the choices.
+    """
+    stored = StoredDataSet.at(outgoing.path)
+    said = (outgoing.sop_class_uid, outgoing.sop_instance_uid, outgoing.transfer_syntax_uid)
+    found = (stored.sop_class_uid, stored.sop_instance_uid, stored.transfer_syntax_uid)
+    if said != found:
+        message = f"the stored file is not the one recorded: it holds {' '.join(found)}"
+        raise UnreadableObject(message)
+    problem: EncodeError | None = None
+    for choice in choices:
+        try:
+            return choice, transcode(stored, choice.transfer_syntax_uid)
+        except EncodeError as error:
+            problem = error
+    raise problem or EncodeError("the destination accepts no transfer syntax that we can write")
+
+
+def _judge(response: Response) -> tuple[Verdict, str]:
+    what = meaning(response.status)
+    if what.verdict is Verdict.DELIVERED:
+        return what.verdict, ""
+    message = f"the destination answered 0x{response.status:04X}: {what.words}"
+    if response.offending:
+        tags = ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in response.offending)
+        message += f" (offending elements: {tags})"
+    return what.verdict, message
