@@ -1,0 +1,21 @@
+"""What can end the demonstration early."""
+
+from __future__ import annotations
+
+from dicom_node.errors import NodeError
+
+
+class DemoError(NodeError):
+    """The demonstration cannot go on; the message says why and where to look."""
+
+
+class ImagesUnavailable(DemoError):
+    """Published images cannot be had (no network, no index, wrong bytes); a phantom stands in."""
+
+
+class NodeNotReady(DemoError):
+    """The node did not start, or ended before its work was done."""
+
+
+class ResultsMissing(DemoError):
+    """Not every instance came back in time, or one ended without a result."""
