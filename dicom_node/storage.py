@@ -1,0 +1,238 @@
+"""The spool: atomic files, keyed by UID."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from dicom_node.errors import OutOfSpace, StorageError
+
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_LENGTH: Final = 64
+_SHARDS: Final = 256
+_BUFFER: Final = 64 * 1024
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class IncomingFile:
+    """A file that is being received: written once, then committed or discarded.
+
+    Made by `Storage.incoming`; a file that is never committed is removed by `discard`, or after a
+    crash by `Storage.sweep_incoming`.
+
+    Raises
+    ------
+    OutOfSpace
+        From every method that writes, when the disk or the quota is full.
+    StorageError
+        From every method that writes, for any other fault of the disk.
+    """
+
+    __slots__ = ("_file", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        with _disk("a file cannot be opened in the spool"):
+            self._file = path.open("xb", buffering=_BUFFER)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append `data`; it is not durable before `sync`."""
+        with _disk("a file cannot be written to the spool"):
+            self._file.write(data)
+
+    def sync(self) -> None:
+        """Make what was written durable and close the file."""
+        with _disk("a file cannot be made durable in the spool"):
+            self._file.flush()
+            _fdatasync(self._file.fileno())
+            self._file.close()
+
+    def discard(self) -> None:
+        """Close and remove the file; a file that is gone already is no error."""
+        with suppress(OSError):
+            self._file.close()
+        with _disk("a file cannot be removed from the spool"):
+            self.path.unlink(missing_ok=True)
+
+
+class Storage:
+    """All files of the node under one root, on one file system.
+
+    ::
+
+        incoming/                     files being received; nothing here survives a restart
+        instances/3f/1.2.3-<sha>.dcm  as received; same UID with other bytes is another file
+        results/9a/1.2.4.dcm          encoded results, written once
+
+    The folder of a file is the first byte of the SHA-256 of its UID, so that no folder grows large
+    and a hostile UID cannot choose its folder.
+
+    Parameters
+    ----------
+    root
+        Made if missing. It must be on one file system: commits are renames.
+
+    Raises
+    ------
+    StorageError
+        The folders cannot be made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root: Final = root.absolute()
+        self._incoming: Final = self.root / "incoming"
+        self._instances: Final = self.root / "instances"
+        self._results: Final = self.root / "results"
+        with _disk("the folders of the spool cannot be made"):
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            for parent in (self._instances, self._results):
+                parent.mkdir(exist_ok=True)
+                for shard in range(_SHARDS):
+                    (parent / f"{shard:02x}").mkdir(exist_ok=True)
+                _sync_folder(parent)
+            _sync_folder(self.root)
+
+    def incoming(self) -> IncomingFile:
+        """Open a new, empty file with a name of its own in the incoming folder."""
+        return IncomingFile(self._incoming / f"{uuid.uuid4().hex}.part")
+
+    def instance_path(self, sop_instance_uid: str, sha256: str) -> Path:
+        """Return where an instance belongs.
+
+        Parameters
+        ----------
+        sop_instance_uid
+            As received. One that is no UID is replaced by a hash, never used in a path.
+        sha256
+            64 lower-case hexadecimal digits; the first 32 become part of the name.
+
+        Raises
+        ------
+        ValueError
+            `sha256` is no SHA-256.
+        """
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
+        name = f"{_safe(sop_instance_uid)}-{sha256[:32]}.dcm"
+        return self._instances / _shard(sop_instance_uid) / name
+
+    def result_path(self, sop_instance_uid: str) -> Path:
+        """Return where the result with this UID belongs."""
+        return self._results / _shard(sop_instance_uid) / f"{_safe(sop_instance_uid)}.dcm"
+
+    def commit(self, temp: Path, final: Path, *, synced: bool = False) -> None:
+        """Move a written file into its place, durably: it is there whole, or not at all.
+
+        Parameters
+        ----------
+        temp
+            A closed file in the incoming folder.
+        final
+            From `instance_path` or `result_path`. A file that is there is replaced: the path of an
+            instance names its bytes, so it is replaced by the same bytes.
+        synced
+            `temp` was synced after its last write (`IncomingFile.sync`).
+        """
+        with _disk(f"{final.stem}: cannot be put in its place in the spool"):
+            if not synced:
+                descriptor = os.open(temp, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            temp.rename(final)
+            _sync_folder(final.parent)
+
+    def write_atomic(self, path: Path, data: bytes) -> None:
+        """Write `data` to `path`, durably: it is there whole, or not at all."""
+        file = self.incoming()
+        try:
+            file.write(data)
+            file.sync()
+            self.commit(file.path, path, synced=True)
+        except StorageError:
+            with suppress(StorageError):
+                file.discard()
+            raise
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is gone already is no error."""
+        with _disk(f"{path.stem}: cannot be removed from the spool"):
+            path.unlink(missing_ok=True)
+
+    def sweep_incoming(self, older_than: float = 0.0) -> int:
+        """Remove what a crash left in the incoming folder.
+
+        Parameters
+        ----------
+        older_than
+            Seconds since the last write; 0 removes everything, which is right only while nothing
+            is being received.
+
+        Returns
+        -------
+        int
+            How many files were removed.
+        """
+        limit = time.time() - older_than
+        removed = 0
+        with _disk("the incoming folder of the spool cannot be swept"):
+            for path in self._incoming.iterdir():
+                with suppress(FileNotFoundError):
+                    if older_than <= 0 or path.stat().st_mtime < limit:
+                        path.unlink()
+                        removed += 1
+        return removed
+
+    def free_bytes(self) -> int:
+        """Return how many bytes a process without privileges can still write."""
+        with _disk("the file system of the spool does not answer"):
+            status = os.statvfs(self.root)
+        return status.f_bavail * status.f_frsize
+
+    def free_fraction(self) -> float:
+        """Return the free part of the file system, from 0 (full) to 1 (empty)."""
+        with _disk("the file system of the spool does not answer"):
+            status = os.statvfs(self.root)
+        return status.f_bavail / status.f_blocks if status.f_blocks else 0.0
+
+
+def _safe(uid: str) -> str:
+    if len(uid) <= _UID_LENGTH and _UID.fullmatch(uid):
+        return uid
+    return "x" + hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _shard(uid: str) -> str:
+    return hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()[:2]
+
+
+def _fdatasync(descriptor: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk(message: str) -> Iterator[None]:
+    """Turn an `OSError` into ours; its own text is left out, because it names a path."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        kind = OutOfSpace if error.errno in _FULL else StorageError
+        raise kind(f"{message}: {reason}") from error
