@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from pydicom.uid import UID
 
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.errors import PassThrough
+from dicom_node.reading import READ_ERRORS
 
 Units = Literal["HU", "stored"]
 
@@ -69,11 +69,6 @@ _MAP = re.compile(
     r"\bR?CB[FV]\b|\bRCB[FV]\b|\bMTT\b|\bTTP\b|\bTMAX\b|\bTTS\b|PERFUSION.?MAP|PARAMETRIC|\bFUSED"
 )
 _SUBTRACTION = re.compile(r"SUBTRACT|\bDSA\b|\bSUB\b|RECOMBINED|SOFT.?TISSUE|BONE.?ONLY")
-# What pydicom raises when it parses a malformed value, on access and not on reading.
-_UNREADABLE = (
-    ValueError, TypeError, LookupError, NotImplementedError, EOFError, AttributeError,
-    OverflowError, struct.error,
-)  # fmt: skip
 _TERM = re.compile(r"[A-Z0-9_/ ]{1,16}")
 
 
@@ -261,7 +256,7 @@ def _value(dataset: Dataset, keyword: str) -> Any:
     """Return the value, or None where it is absent or cannot be read (a lazy pydicom parse)."""
     try:
         return dataset.get(keyword)
-    except _UNREADABLE:
+    except READ_ERRORS:
         return None
 
 

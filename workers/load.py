@@ -1,0 +1,341 @@
+"""From a stored file to frames in physical units, with all that is needed to go back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+
+from dicom_node.eligibility import Units, units
+from dicom_node.errors import EncodeError, FailItem, PassThrough, PixelDataError, UnreadableObject
+from dicom_node.reading import READ_ERRORS, quiet_pydicom, read_object
+from workers.decode import decode
+from workers.frame import Frame
+from workers.layout import Layout, number_of, uid_of, value_of
+
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED = 0xFFFFFFFF
+_EXACT = 2**24  # integers up to here are exact in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """HU = stored * `slope` + `intercept` (PS3.3 C.11.1.1.2); both finite, slope not 0."""
+
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An image that was read: its header, its frames, and its pixels as they were stored.
+
+    Attributes
+    ----------
+    dataset : pydicom.Dataset
+        The header, without pixel data.
+    elements : mapping of int to raw element
+        The header's public elements by tag, as bytes, before anything parsed or decoded them.
+    transfer_syntax : str
+        UID of the syntax that the file was stored in.
+    layout : Layout
+        How pixel cells are laid out.
+    units : {"HU", "stored"}
+        What `frames` hold.
+    frames : tuple of Frame
+        One per frame.
+    cells : ndarray
+        ``[N, H, W]`` unsigned pixel cells, with the bits that do not belong to the pixel.
+    rescales : tuple of Rescale
+        One per frame for HU; empty for radiographs.
+    padding : tuple of int, optional
+        Smallest and largest stored value that mean padding.
+    """
+
+    dataset: Dataset
+    elements: Mapping[int, RawDataElement | DataElement]
+    transfer_syntax: str
+    layout: Layout
+    units: Units
+    frames: tuple[Frame, ...]
+    cells: NDArray[np.unsignedinteger[Any]]
+    rescales: tuple[Rescale, ...]
+    padding: tuple[int, int] | None
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID, for messages."""
+        return uid_of(self.dataset)
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames, at least 1."""
+        return len(self.frames)
+
+    def inverse(
+        self, values: NDArray[np.float32], frame_index: int
+    ) -> NDArray[np.unsignedinteger[Any]]:
+        """Go back from physical values to pixel cells.
+
+        Where `values` equals the frame's own value, and inside padding, the cell comes back bit
+        for bit. Elsewhere the value is rounded to the nearest stored value, kept within Bits
+        Stored and out of the padding range, and put into the cell's pixel bits; the other bits
+        (embedded overlays) stay as they were.
+
+        Parameters
+        ----------
+        values : ndarray of float32
+            ``[H, W]`` in the units of `frames`.
+        frame_index : int
+            Which frame, from 0.
+
+        Returns
+        -------
+        ndarray
+            ``[H, W]`` unsigned cells of Bits Allocated, native byte order.
+
+        Raises
+        ------
+        EncodeError
+            If the shape differs, or a value that is not padding is NaN or infinite.
+        """
+        frame, cells, layout = self.frames[frame_index], self.cells[frame_index], self.layout
+        if values.shape != frame.values.shape:
+            raise EncodeError(f"{self.uid}: {values.shape} values for {frame.values.shape} pixels")
+        changed = values != frame.values
+        changed &= frame.valid
+        result: NDArray[np.unsignedinteger[Any]] = cells.copy()
+        if not changed.any():
+            return result
+        if not np.isfinite(values, where=changed, out=np.ones_like(changed)).all():
+            raise EncodeError(f"{self.uid}: the denoised frame {frame_index + 1} is not finite")
+        stored = self._to_stored(np.where(changed, values, frame.values), frame_index)
+        new: NDArray[Any] = stored.astype(_signed(layout)).view(layout.word)
+        if layout.shift:
+            new = new << layout.shift
+        if layout.stored != layout.allocated and not _sign_fills(cells, layout):
+            mask = layout.word.type(layout.mask)
+            new = (new & mask) | (cells & ~mask)
+        np.copyto(result, new, where=changed)
+        return result
+
+    def _to_stored(self, values: NDArray[np.float32], frame_index: int) -> NDArray[Any]:
+        layout = self.layout
+        if self.units == "HU":
+            rescale = self.rescales[frame_index]
+            stored = (values.astype(np.float64) - rescale.intercept) / rescale.slope
+        elif layout.inverted:
+            stored = layout.maximum - values.astype(np.float64)
+        else:
+            stored = values.astype(np.float64) + layout.minimum
+        np.rint(stored, out=stored)
+        np.clip(stored, layout.minimum, layout.maximum, out=stored)
+        if self.padding is not None:
+            low, high = self.padding
+            inside = (stored >= low) & (stored <= high)
+            if inside.any():
+                stored[inside] = high + 1 if high < layout.maximum else low - 1
+                np.clip(stored, layout.minimum, layout.maximum, out=stored)
+        return stored.astype(np.int64)
+
+
+def load(path: Path) -> Source:
+    """Read a stored image.
+
+    Parameters
+    ----------
+    path : Path
+        A DICOM Part 10 file.
+
+    Returns
+    -------
+    Source
+        The image, complete in memory.
+
+    Raises
+    ------
+    UnreadableObject
+        If the file is not DICOM, or is truncated.
+    PixelDataError
+        If the pixel data is missing, of the wrong length, or cannot be decoded.
+    PassThrough
+        If the image is not grey-scale, or a CT image has no rescale to Hounsfield units.
+    FailItem
+        If the rescale is not finite or has slope 0.
+    RetryLater
+        If the file cannot be read at all.
+    """
+    dataset = read_object(path)
+    try:
+        with quiet_pydicom():
+            return _load(dataset, path)
+    except READ_ERRORS as error:
+        raise UnreadableObject(f"{path.name}: a value of the header cannot be parsed") from error
+
+
+def _load(dataset: FileDataset, path: Path) -> Source:
+    elements = {
+        int(tag): dataset.get_item(tag)
+        for tag in dataset.keys()  # noqa: SIM118 -- iterating a Dataset parses every element
+        if not tag.is_private and tag != _PIXEL_DATA
+    }
+    uid = uid_of(dataset)
+    transfer_syntax = str(dataset.file_meta.TransferSyntaxUID)
+    data, words = _pixel_data(dataset, uid)
+    layout = Layout.read(dataset)
+    unit = units(dataset)
+    rescales = _rescales(dataset, layout, uid) if unit == "HU" else ()
+    cells = decode(data, layout, transfer_syntax, uid=uid, words=words)
+    del dataset[_PIXEL_DATA], data
+    padding = _padding(dataset, layout)
+    frames = tuple(
+        _frame(cells[i], layout, rescales[i] if rescales else None, padding)
+        for i in range(layout.frames)
+    )
+    return Source(
+        dataset=dataset,
+        elements=MappingProxyType(elements),
+        transfer_syntax=transfer_syntax,
+        layout=layout,
+        units=unit,
+        frames=frames,
+        cells=cells,
+        rescales=rescales,
+        padding=padding,
+    )
+
+
+def _pixel_data(dataset: Dataset, uid: str) -> tuple[bytes, bool]:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise PassThrough(f"{uid}: floating-point pixel data is not denoised")
+    if _PIXEL_DATA not in dataset:
+        raise PixelDataError(f"{uid}: pixel data is missing")
+    element = dataset.get_item(_PIXEL_DATA)
+    value = element.value
+    if not isinstance(value, bytes):
+        raise PixelDataError(f"{uid}: pixel data is empty")
+    length = element.length if isinstance(element, RawDataElement) else len(value)
+    if length != _UNDEFINED and len(value) < length:
+        raise UnreadableObject(
+            f"{uid}: truncated, pixel data ends after {len(value)} of {length} bytes"
+        )
+    return value, element.VR != "OB"
+
+
+def _rescales(dataset: Dataset, layout: Layout, uid: str) -> tuple[Rescale, ...]:
+    shared = _group_items(value_of(dataset, "SharedFunctionalGroupsSequence"))
+    per_frame = _group_items(value_of(dataset, "PerFrameFunctionalGroupsSequence"))
+    common = shared[0] if shared and shared[0] is not None else dataset
+    if not any(item is not None for item in per_frame):
+        return (_rescale(common, layout, uid),) * layout.frames
+    if len(per_frame) < layout.frames:
+        raise FailItem(f"{uid}: {len(per_frame)} functional groups for {layout.frames} frames")
+    return tuple(
+        _rescale(common if item is None else item, layout, uid)
+        for item in per_frame[: layout.frames]
+    )
+
+
+def _group_items(groups: Sequence[Dataset] | None) -> list[Dataset | None]:
+    """Pixel value transformation of each functional group, None where it has none."""
+    found = []
+    for group in groups or ():
+        items = value_of(group, "PixelValueTransformationSequence")
+        found.append(items[0] if items else None)
+    return found
+
+
+def _rescale(dataset: Dataset, layout: Layout, uid: str) -> Rescale:
+    slope = number_of(dataset, "RescaleSlope")
+    intercept = number_of(dataset, "RescaleIntercept")
+    if slope is None or intercept is None:
+        raise PassThrough(f"{uid}: CT without rescale, no Hounsfield units")
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise FailItem(f"{uid}: rescale slope or intercept is not finite")
+    if slope == 0:
+        raise FailItem(f"{uid}: rescale slope is 0")
+    largest = max(abs(layout.minimum), layout.maximum) * abs(slope) + abs(intercept)
+    if largest > np.finfo(np.float32).max:
+        raise FailItem(f"{uid}: rescale makes values that are not finite")
+    return Rescale(slope, intercept)
+
+
+def _padding(dataset: Dataset, layout: Layout) -> tuple[int, int] | None:
+    """Range of padding in stored values (PS3.3 C.7.5.1.1.2), signed as the pixels are."""
+    first = _cell_value(value_of(dataset, "PixelPaddingValue"), layout)
+    if first is None:
+        return None
+    limit = _cell_value(value_of(dataset, "PixelPaddingRangeLimit"), layout)
+    second = first if limit is None else limit
+    return min(first, second), max(first, second)
+
+
+def _cell_value(value: Any, layout: Layout) -> int | None:
+    # Writers give the value as US though the pixels are signed, or the other way round: what
+    # counts are the bits of the cell.
+    if isinstance(value, bytes):
+        value = int.from_bytes(value[:2], "little")
+    if not isinstance(value, int):
+        return None
+    span = 1 << layout.allocated
+    wrapped = value % span
+    return wrapped - span if layout.signed and wrapped >= span // 2 else wrapped
+
+
+def _frame(
+    cells: NDArray[np.unsignedinteger[Any]],
+    layout: Layout,
+    rescale: Rescale | None,
+    padding: tuple[int, int] | None,
+) -> Frame:
+    stored = _stored(cells, layout)
+    values: NDArray[np.float32]
+    if rescale is not None:
+        exact = rescale.slope == 1 and abs(rescale.intercept) < _EXACT // 2
+        if exact and rescale.intercept.is_integer() and layout.stored <= 16:  # noqa: PLR2004
+            values = stored.astype(np.float32)
+            values += np.float32(rescale.intercept)
+        else:
+            values = (stored * np.float64(rescale.slope) + rescale.intercept).astype(np.float32)
+    elif layout.inverted:
+        values = (layout.maximum - stored.astype(np.float64)).astype(np.float32)
+    elif layout.minimum:
+        values = (stored.astype(np.float64) - layout.minimum).astype(np.float32)
+    else:
+        values = stored.astype(np.float32)
+    if padding is None:
+        valid = np.ones(values.shape, dtype=np.bool_)
+    else:
+        valid = (stored < padding[0]) | (stored > padding[1])
+    return Frame(values=values, full_scale=float((1 << layout.stored) - 1), valid=valid)
+
+
+def _stored(cells: NDArray[np.unsignedinteger[Any]], layout: Layout) -> NDArray[Any]:
+    """Stored values as integers, from the pixel bits of the cells."""
+    if layout.stored == layout.allocated:
+        return cells.view(_signed(layout)) if layout.signed else cells
+    bits: NDArray[Any] = (cells >> layout.shift) & layout.word.type((1 << layout.stored) - 1)
+    if not layout.signed:
+        return bits
+    unused = layout.allocated - layout.stored  # move the sign bit up, and copy it down again
+    moved: NDArray[Any] = (bits << unused).view(_signed(layout))
+    return moved >> unused
+
+
+def _signed(layout: Layout) -> np.dtype[Any]:
+    return np.dtype(f"i{layout.allocated // 8}")
+
+
+def _sign_fills(cells: NDArray[np.unsignedinteger[Any]], layout: Layout) -> bool:
+    """Whether the writer filled the bits above the pixel with copies of its sign bit."""
+    if not layout.signed or layout.shift:
+        return False
+    return bool(np.array_equal(_stored(cells, layout), cells.view(_signed(layout))))
