@@ -54,8 +54,9 @@ class GroupCommit:
     transaction, so that the cost of a durable commit is shared.
     """
 
-    def __init__(self, ledger: Ledger, *, refuse_conflicts: bool) -> None:
+    def __init__(self, ledger: Ledger, *, name: str, refuse_conflicts: bool) -> None:
         self._ledger = ledger
+        self._name = name
         self._refuse_conflicts = refuse_conflicts
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._log = structlog.get_logger("intake")
@@ -90,7 +91,9 @@ class GroupCommit:
         try:
             admitted = self._write(group, stores)
         except NodeError as error:
-            self._log.exception("ledger.write_failed", entries=len(group))
+            self._log.error(  # noqa: TRY400 -- the message says it all, and names no statement
+                "ledger.write_failed", entries=len(group), error=str(error), answer="0xA700"
+            )
             for entry in stores:
                 entry.admitted.set_exception(error)
             return
@@ -104,8 +107,9 @@ class GroupCommit:
                     if isinstance(entry, _Opened):
                         c = entry.caller
                         instances.open_association(
-                            unit, c.association_id, c.calling_ae_title, c.called_ae_title, c.address
-                        )
+                            unit, c.association_id, c.calling_ae_title, c.called_ae_title,
+                            c.address, self._name,
+                        )  # fmt: skip
                 admitted = instances.admit(
                     unit,
                     [entry.instance for entry in stores],
@@ -128,6 +132,9 @@ class LedgerIntake:
     ----------
     ledger : Ledger
     storage : Storage
+    name : str
+        Of this intake process (host and port); associations that it left open when it was killed
+        are closed at its next start.
     refuse_conflicts : bool
         Answer 0x0111 to an instance with a known UID but other bytes, instead of keeping it aside.
     minimum_free_fraction : float
@@ -140,6 +147,7 @@ class LedgerIntake:
         ledger: Ledger,
         storage: Storage,
         *,
+        name: str,
         refuse_conflicts: bool,
         minimum_free_fraction: float,
         minimum_free_bytes: int,
@@ -147,7 +155,9 @@ class LedgerIntake:
         self._storage = storage
         self._minimum_free_fraction = minimum_free_fraction
         self._minimum_free_bytes = minimum_free_bytes
-        self._commit = GroupCommit(ledger, refuse_conflicts=refuse_conflicts)
+        with ledger.write() as unit:
+            instances.close_orphans(unit, name)
+        self._commit = GroupCommit(ledger, name=name, refuse_conflicts=refuse_conflicts)
         self._log = structlog.get_logger("intake")
         self._space = (0.0, True)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 from pydicom.dataset import Dataset
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from dicom_node import eligibility
 from dicom_node.db import batches, work_items
@@ -28,6 +28,17 @@ from model_store.ref import ModelRef
 from model_store.registry import ModelStore
 
 _MOST_AT_ONCE: Final = 256
+_CONFLICT: Final = (
+    "an earlier instance has the same SOP Instance UID and other bytes; this one is kept aside as "
+    "received and not processed"
+)
+_TO_PLAN: Final = or_(
+    InstanceRow.state == InstanceState.RECEIVED.value,
+    and_(
+        InstanceRow.state == InstanceState.CONFLICT.value,
+        ~select(WorkItemRow.id).where(WorkItemRow.instance_id == InstanceRow.id).exists(),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +166,7 @@ class Planner:
         with self._ledger.read() as session:
             received = session.execute(
                 select(InstanceRow)
-                .where(InstanceRow.state == InstanceState.RECEIVED.value)
+                .where(_TO_PLAN)
                 .order_by(InstanceRow.id)
                 .limit(_MOST_AT_ONCE)
             ).scalars()
@@ -167,7 +178,7 @@ class Planner:
             locked = unit.session.execute(
                 select(InstanceRow)
                 .where(InstanceRow.id.in_(decisions))
-                .where(InstanceRow.state == InstanceState.RECEIVED.value)
+                .where(_TO_PLAN)
                 .order_by(InstanceRow.id)
                 .with_for_update(skip_locked=True)
             ).scalars()
@@ -195,10 +206,13 @@ class Planner:
             return Decision(None, "", None, ended=(ended,))
 
     def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> int:
-        row.state = InstanceState.PLANNED.value
         row.study_uid = decision.study_uid or row.study_uid
         row.series_uid = decision.series_uid or row.series_uid
         row.modality = decision.modality or row.modality
+        if row.state == InstanceState.CONFLICT.value:
+            work_items.add(unit, row.id, NO_ROUTE, WorkState.FAILED, reason=_CONFLICT)
+            return row.id
+        row.state = InstanceState.PLANNED.value
         existing = {
             item.route: item
             for item in unit.session.execute(
@@ -235,7 +249,7 @@ class Planner:
             series_uid=series_uid,
             route=wanted.route.name,
             model=wanted.model,
-            plan=plan_of(wanted.route),
+            plan=plan_of(wanted.route, self._settings.workers.precision),
             association_id=row.association_id,
             size=row.size,
             most_instances=batching.instances,
@@ -253,7 +267,7 @@ def _is_to_plan(item: WorkItemRow) -> bool:
     return item.state == WorkState.PLANNED.value and item.batch_id is None
 
 
-def plan_of(route: Route) -> Mapping[str, Any]:
+def plan_of(route: Route, precision: str) -> Mapping[str, Any]:
     """What a batch remembers of its route, so that later changes leave planned work alone."""
     return {
         "strength": route.strength,
@@ -261,5 +275,5 @@ def plan_of(route: Route) -> Mapping[str, Any]:
         "destinations": list(route.destinations),
         "series_description": route.series_description,
         "series_number": route.series_number,
-        "parameters": route.parameters(),
+        "parameters": route.parameters() | {"precision": precision},
     }

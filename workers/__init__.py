@@ -1,0 +1,1 @@
+"""Transforms and sends: Celery workers around a pipeline of stages."""

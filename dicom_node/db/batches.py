@@ -352,9 +352,7 @@ def give_back(unit: UnitOfWork, batch: ClaimedBatch, *, after: timedelta | None,
 
 def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[int]:
     """Take batches back whose lease has run out, or that a dead `worker` held."""
-    condition = (
-        BatchRow.lease_until < unit.at if worker is None else BatchRow.worker.startswith(worker)
-    )
+    condition = BatchRow.lease_until < unit.at if worker is None else BatchRow.worker == worker
     rows = unit.session.execute(
         select(BatchRow)
         .where(BatchRow.state == BatchState.RUNNING.value, condition)
@@ -392,3 +390,12 @@ def ring_again(unit: UnitOfWork, first: timedelta) -> int:
         unit.ring(Ring(Queue.INFER, row.id))
         count += 1
     return count
+
+
+def fail_running(unit: UnitOfWork, batch: ClaimedBatch, reason: str) -> None:
+    """Fail every item of a held batch that has not ended."""
+    row = held(unit, batch.batch_id, batch.worker)
+    running = work_items.of_batch(unit, row.id, [WorkState.RUNNING])
+    work_items.transition(
+        unit, running, WorkEvent.FAIL, audit=AuditEvent.WORK_FAIL, reason=reason, batch_id=row.id
+    )

@@ -36,16 +36,17 @@ class Admitted(Enum):
     REFUSED = "refused"
 
 
-def open_association(
-    unit: UnitOfWork, association_id: str, calling: str, called: str, address: str
+def open_association(  # noqa: PLR0913
+    unit: UnitOfWork, association_id: str, calling: str, called: str, address: str, intake: str
 ) -> None:
-    """Record that a peer opened an association."""
+    """Record that a peer opened an association with the intake process named `intake`."""
     unit.session.execute(
         insert(AssociationRow).values(
             id=association_id,
             calling_ae_title=calling,
             called_ae_title=called,
             address=address,
+            intake=intake,
             opened_at=unit.at,
         )
     )
@@ -63,16 +64,14 @@ def close_association(unit: UnitOfWork, association_id: str, outcome: str) -> No
         .where(AssociationRow.id == association_id, AssociationRow.closed_at.is_(None))
         .values(closed_at=unit.at, outcome=outcome)
     )
-    unit.record(
-        AuditEvent.ASSOCIATION_CLOSED, {"outcome": outcome}, association_id=association_id
-    )
+    unit.record(AuditEvent.ASSOCIATION_CLOSED, {"outcome": outcome}, association_id=association_id)
 
 
-def close_orphans(unit: UnitOfWork) -> int:
-    """Close associations that a killed intake process left open; for the start of intake."""
+def close_orphans(unit: UnitOfWork, intake: str) -> int:
+    """Close associations that `intake` left open when it was killed; for its start."""
     closed = unit.session.execute(
         update(AssociationRow)
-        .where(AssociationRow.closed_at.is_(None))
+        .where(AssociationRow.closed_at.is_(None), AssociationRow.intake == intake)
         .values(closed_at=unit.at, outcome="killed")
     )
     return int(closed.rowcount)  # type: ignore[attr-defined]

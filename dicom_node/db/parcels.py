@@ -301,9 +301,7 @@ def ring_next(unit: UnitOfWork, destination: str) -> None:
 
 def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[int]:
     """Take parcels back whose lease has run out, or that a dead `worker` held."""
-    condition = (
-        ParcelRow.lease_until < unit.at if worker is None else ParcelRow.worker.startswith(worker)
-    )
+    condition = ParcelRow.lease_until < unit.at if worker is None else ParcelRow.worker == worker
     rows = unit.session.execute(
         select(ParcelRow)
         .where(ParcelRow.state == ParcelState.SENDING.value, condition)

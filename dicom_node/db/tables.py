@@ -70,6 +70,7 @@ class AssociationRow(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     called_ae_title: Mapped[str] = mapped_column(String(16))
     address: Mapped[str] = mapped_column(String(64))
+    intake: Mapped[str] = mapped_column(String(128))
     opened_at: Mapped[datetime] = mapped_column(AwareDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     outcome: Mapped[str | None] = mapped_column(String(32))

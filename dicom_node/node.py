@@ -1,0 +1,48 @@
+"""The parts that every process of a node needs, made from the settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from dicom_node.db.engine import make_engine
+from dicom_node.db.migrate import require_current
+from dicom_node.db.unit_of_work import Ledger
+from dicom_node.outbox import Bell, CeleryBell
+from dicom_node.settings import Settings
+from dicom_node.storage import Storage
+from model_store.registry import ModelStore
+
+
+def process_name() -> str:
+    """``host:pid`` of this process; leases are held under it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Settings, ledger, spool and models of one process."""
+
+    settings: Settings
+    ledger: Ledger
+    storage: Storage
+    models: ModelStore
+
+    @classmethod
+    def open(cls, settings: Settings, bell: Bell | None = None) -> Node:
+        """Open everything.
+
+        Raises
+        ------
+        LedgerError
+            The database cannot be reached, or is not at this release's migration.
+        StorageError
+            The spool's folders cannot be made.
+        """
+        storage = Storage(settings.storage.path)
+        engine = make_engine(settings.database_url)
+        require_current(engine)
+        more = () if settings.models.path is None else (settings.models.path,)
+        ledger = Ledger(engine, bell if bell is not None else CeleryBell(settings))
+        return cls(settings, ledger, storage, ModelStore(more=more))

@@ -1,0 +1,74 @@
+"""The Celery application: ``celery -A workers.app worker -Q infer`` (or ``deliver``).
+
+It is configured from the ``node.toml`` that ``DICOM_NODE_CONFIG`` names, when a worker starts and
+not on import.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from celery import Celery
+from celery.loaders.app import AppLoader
+from celery.signals import setup_logging, worker_init
+
+from dicom_node import log
+from dicom_node.broker import broker_configuration
+from dicom_node.node import Node
+from dicom_node.settings import Settings, load
+from workers.deliver import Courier
+from workers.engines import Denoisers
+from workers.pipeline import Pipeline
+
+
+class NodeLoader(AppLoader):  # type: ignore[misc]
+    """Reads Celery's configuration from the node's settings."""
+
+    def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """Called by Celery when its configuration is first used."""
+        return broker_configuration(load())
+
+
+class NodeApp(Celery):  # type: ignore[misc]
+    """A Celery application that owns the parts that its tasks use, made on first use."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings tree of this process."""
+        return load()
+
+    @cached_property
+    def node(self) -> Node:
+        """Ledger, spool and models of this process."""
+        return Node.open(self.settings)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What the ``infer`` task runs."""
+        return Pipeline(self.node, self.denoisers)
+
+    @cached_property
+    def denoisers(self) -> Denoisers:
+        """Engines of this process."""
+        return Denoisers(self.node.models, self.settings.workers)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """What the ``deliver`` task runs."""
+        return Courier(self.node)
+
+
+app = NodeApp("workers", loader=NodeLoader, include=["workers.tasks"])
+
+
+@setup_logging.connect(weak=False)
+def _configure_logging(**_: Any) -> None:
+    log.configure(app.settings.log)
+
+
+@worker_init.connect(weak=False)
+def _warm(sender: Any = None, **_: Any) -> None:
+    queues = sender.app.amqp.queues.consume_from if sender is not None else {}
+    if "infer" in queues:
+        app.denoisers.warm({route.model for route in app.settings.domain_routes()})

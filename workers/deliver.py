@@ -1,0 +1,139 @@
+"""The way of a parcel to its destination: claim, send over one association, record answers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import select
+
+from dicom_node.db import parcels
+from dicom_node.db.parcels import ClaimedParcel
+from dicom_node.db.tables import ParcelRow
+from dicom_node.domain.backoff import delay
+from dicom_node.node import Node, process_name
+from dicom_node.settings import DestinationSettings
+from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
+
+_UNLIMITED = 1_000_000
+
+
+class Courier:
+    """Carries parcels. Used by several threads at a time.
+
+    Parameters
+    ----------
+    node : Node
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lease = timedelta(seconds=node.settings.delivery.lease_seconds)
+        self._log = structlog.get_logger("delivery")
+
+    def run(self, parcel_id: int) -> bool:
+        """Try to deliver a parcel; returns False if there was nothing to do now.
+
+        Sending again what a destination already has is harmless: UID and bytes are the same.
+
+        Raises
+        ------
+        LedgerError
+            The ledger is away; upkeep gives the parcel out again once its lease has ended.
+        """
+        with self._node.ledger.read() as session:
+            name = session.execute(
+                select(ParcelRow.destination).where(ParcelRow.id == parcel_id)
+            ).scalar_one_or_none()
+        destination = None if name is None else self._node.settings.destination(name)
+        limit = _UNLIMITED if destination is None else destination.associations
+        with self._node.ledger.write() as unit:
+            parcel = parcels.claim(unit, parcel_id, process_name(), self._lease, limit)
+        if parcel is None:
+            return False
+        if destination is None:
+            self._no_destination(parcel)
+        else:
+            self._carry(parcel, destination)
+        settings = self._node.settings.delivery
+        wait = delay(
+            parcel.attempts,
+            first=timedelta(seconds=settings.retry_first_seconds),
+            factor=settings.retry_factor,
+            ceiling=timedelta(seconds=settings.retry_longest_seconds),
+        )
+        with self._node.ledger.write() as unit:
+            parcels.finish(
+                unit, parcel, retry_after=wait, give_up_after=timedelta(hours=settings.give_up_hours)
+            )
+        return True
+
+    def _carry(self, parcel: ClaimedParcel, destination: DestinationSettings) -> None:
+        outgoing = [
+            Outgoing(
+                each.delivery_id,
+                self._node.storage.root / each.path,
+                each.sop_class_uid,
+                each.sop_instance_uid,
+                each.transfer_syntax_uid,
+            )
+            for each in parcel.deliveries
+            if each.path is not None
+        ]
+        for gone in (each for each in parcel.deliveries if each.path is None):
+            self._final(parcel, gone.delivery_id, False, None, "the result's bytes are gone")
+        counts: dict[Verdict, int] = {}
+
+        def on_answer(answer: Answer) -> None:
+            counts[answer.verdict] = counts.get(answer.verdict, 0) + 1
+            self._answer(parcel, answer)
+
+        send(self._address(destination), outgoing, on_answer=on_answer)
+        level = "warning" if set(counts) - {Verdict.DELIVERED} else "info"
+        getattr(self._log, level)(
+            "parcel.tried", parcel=parcel.parcel_id, destination=destination.name,
+            attempt=parcel.attempts, **{verdict.value: n for verdict, n in counts.items()},
+        )  # fmt: skip
+
+    def _address(self, destination: DestinationSettings) -> Address:
+        return Address(
+            name=destination.name,
+            host=destination.host,
+            port=destination.port,
+            called_ae_title=destination.ae_title,
+            calling_ae_title=destination.calling_ae_title or self._node.settings.node.ae_title,
+            timeouts=Timeouts.all(destination.timeout_seconds),
+            max_pdu=destination.max_pdu,
+        )
+
+    def _answer(self, parcel: ClaimedParcel, answer: Answer) -> None:
+        if answer.verdict is Verdict.RETRY:
+            with self._node.ledger.write() as unit:
+                parcels.postponed(
+                    unit, parcel, answer.delivery_id, status=answer.status, message=answer.message
+                )
+            return
+        delivered = answer.verdict is not Verdict.REFUSED
+        self._final(parcel, answer.delivery_id, delivered, answer.status, answer.message)
+
+    def _final(
+        self,
+        parcel: ClaimedParcel,
+        delivery_id: int,
+        delivered: bool,
+        status: int | None,
+        message: str,
+    ) -> None:
+        with self._node.ledger.write() as unit:
+            parcels.answered(
+                unit, parcel, delivery_id,
+                delivered=delivered, status=status, message=message, lease=self._lease,
+            )  # fmt: skip
+
+    def _no_destination(self, parcel: ClaimedParcel) -> None:
+        message = (
+            "no [[destinations]] entry has this name any more; add it, then "
+            "'dicom-node study retry'"
+        )
+        for each in parcel.deliveries:
+            self._final(parcel, each.delivery_id, False, None, message)

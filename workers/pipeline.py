@@ -1,0 +1,298 @@
+"""The way of a batch through a worker: claim, load, infer, encode, record."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from dicom_node.audit.events import AuditEvent
+from dicom_node.db import batches, work_items
+from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
+from dicom_node.domain.backoff import delay
+from dicom_node.domain.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
+from dicom_node.domain.work import WorkEvent
+from dicom_node.errors import FailItem, LedgerError, Next, NodeError, RetryLater
+from dicom_node.node import Node, process_name
+from workers.encode import ResultSpec, encode
+from workers.engines import Denoisers
+from workers.infer import Denoiser
+from workers.lease import Lease
+from workers.load import Source, load
+from workers.templates import series_labels
+
+_CHUNK: Final = 4
+"""Items that go through the stages together: enough for the engine, little to lose."""
+
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An item that ends here, without a result."""
+
+    item: ClaimedItem
+    error: NodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An item after the first stage."""
+
+    item: ClaimedItem
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """An item after the second stage."""
+
+    item: ClaimedItem
+    source: Source
+    pixels: Sequence[Pixels]
+    seconds: float
+
+
+class Pipeline:
+    """Runs batches. One in a process, used by one thread.
+
+    Parameters
+    ----------
+    node : Node
+    denoisers : Denoisers
+    """
+
+    def __init__(self, node: Node, denoisers: Denoisers) -> None:
+        self._node = node
+        self._denoisers = denoisers
+        self._lease = timedelta(seconds=node.settings.workers.lease_seconds)
+        self._log = structlog.get_logger("worker")
+
+    def run(self, batch_id: int) -> bool:
+        """Do the work of a batch; returns False if there was none to do.
+
+        Running a batch again is harmless: items that have ended stay as they are, and an item's
+        result has the same UID and, made by the same engine, the same bytes.
+
+        Raises
+        ------
+        LedgerError
+            The ledger is away; upkeep gives the batch out again once its lease has ended.
+        """
+        with self._node.ledger.write() as unit:
+            batch = batches.claim(
+                unit, batch_id, process_name(), self._lease, self._node.settings.workers.attempts
+            )
+        if batch is None:
+            return False
+        started = time.monotonic()
+        try:
+            self._stages(batch, self._denoisers.get(batch.model))
+        except LedgerError:
+            raise
+        except RetryLater as error:
+            self._give_back(batch, error)
+            return True
+        except FailItem as error:
+            self._fail_rest(batch, error)
+        with self._node.ledger.write() as unit:
+            batches.finish(unit, batch)
+        self._log.info(
+            "batch.done", batch=batch_id, items=len(batch.items), route=batch.route,
+            model=str(batch.model), seconds=round(time.monotonic() - started, 2),
+        )  # fmt: skip
+        return True
+
+    def _stages(self, batch: ClaimedBatch, denoiser: Denoiser) -> None:
+        lease = Lease(self._node.ledger, batch, self._lease)
+        recording: list[Future[None]] = []
+        with (
+            ThreadPoolExecutor(1, "load") as loader,
+            ThreadPoolExecutor(1, "record") as recorder,
+        ):
+            for chunk in self._loaded(batch, loader):
+                inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
+                for earlier in [each for each in recording if each.done()]:
+                    recording.remove(earlier)
+                    earlier.result()
+                recording.append(
+                    recorder.submit(self._record, batch, denoiser, inferred, verdicts)
+                )
+                if len(recording) > 1:
+                    recording.pop(0).result()
+            for each in recording:
+                each.result()
+
+    def _loaded(
+        self, batch: ClaimedBatch, loader: ThreadPoolExecutor
+    ) -> Iterator[list[Loaded | Verdict]]:
+        """Chunks of loaded items; the next one is read while the engine works on this one."""
+        chunks = [batch.items[i : i + _CHUNK] for i in range(0, len(batch.items), _CHUNK)]
+        waiting: Future[list[Loaded | Verdict]] | None = None
+        for chunk in chunks:
+            following = loader.submit(self._load_chunk, chunk)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+    def _load_chunk(self, items: Sequence[ClaimedItem]) -> list[Loaded | Verdict]:
+        return [self._load(item) for item in items]
+
+    def _load(self, item: ClaimedItem) -> Loaded | Verdict:
+        if item.path is None:
+            return Verdict(item, FailItem(f"{item.sop_instance_uid}: its bytes are gone"))
+        try:
+            return Loaded(item, load(self._node.storage.root / item.path))
+        except NodeError as error:
+            return Verdict(item, error)
+
+    def _infer(
+        self,
+        batch: ClaimedBatch,
+        denoiser: Denoiser,
+        chunk: Sequence[Loaded | Verdict],
+        lease: Lease,
+    ) -> tuple[list[Inferred], list[Verdict]]:
+        verdicts = [each for each in chunk if isinstance(each, Verdict)]
+        loaded = [each for each in chunk if isinstance(each, Loaded)]
+        inferred: list[Inferred] = []
+        groups = [loaded] if all(each.source.frame_count == 1 for each in loaded) else [
+            [each] for each in loaded
+        ]
+        for group in (group for group in groups if group):
+            try:
+                inferred += self._infer_group(batch, denoiser, group, lease)
+            except FailItem as error:
+                if len(group) == 1:
+                    verdicts.append(Verdict(group[0].item, error))
+                    continue
+                for each in group:
+                    try:
+                        inferred += self._infer_group(batch, denoiser, [each], lease)
+                    except FailItem as single:
+                        verdicts.append(Verdict(each.item, single))
+        return inferred, verdicts
+
+    def _infer_group(
+        self, batch: ClaimedBatch, denoiser: Denoiser, group: Sequence[Loaded], lease: Lease
+    ) -> list[Inferred]:
+        started = time.monotonic()
+        frames = [frame for each in group for frame in each.source.frames]
+        pixels = denoiser.denoise(
+            frames, strength=float(batch.plan["strength"]), on_progress=lease.alive
+        )
+        seconds = (time.monotonic() - started) / len(group)
+        inferred: list[Inferred] = []
+        first = 0
+        for each in group:
+            last = first + each.source.frame_count
+            inferred.append(Inferred(each.item, each.source, pixels[first:last], seconds))
+            first = last
+        return inferred
+
+    def _record(
+        self,
+        batch: ClaimedBatch,
+        denoiser: Denoiser,
+        inferred: Sequence[Inferred],
+        verdicts: Sequence[Verdict],
+    ) -> None:
+        """Encode, write and record a chunk: files first, then one transaction."""
+        results: list[NewResult] = []
+        ended = list(verdicts)
+        for each in inferred:
+            try:
+                results.append(self._encode(batch, denoiser, each))
+            except NodeError as error:
+                ended.append(Verdict(each.item, error))
+        retry = next((each.error for each in ended if each.error.next is Next.RETRY), None)
+        with self._node.ledger.write() as unit:
+            batches.record_results(unit, batch, results)
+            for verdict in ended:
+                if verdict.error.next is Next.RETRY:
+                    continue
+                passed = verdict.error.next is Next.PASS
+                work_items.transition(
+                    unit,
+                    [verdict.item.work_item_id],
+                    WorkEvent.PASS if passed else WorkEvent.FAIL,
+                    audit=AuditEvent.WORK_PASS if passed else AuditEvent.WORK_FAIL,
+                    reason=str(verdict.error),
+                    batch_id=batch.batch_id,
+                )
+        for verdict in ended:
+            self._log.warning(
+                "item.ended", work_item=verdict.item.work_item_id, batch=batch.batch_id,
+                next=verdict.error.next.value, reason=str(verdict.error),
+            )  # fmt: skip
+        if retry is not None:
+            raise retry
+
+    def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> NewResult:
+        spec = self._spec(batch, denoiser, inferred)
+        data = encode(inferred.source, inferred.pixels, spec)
+        path = self._node.storage.result_path(spec.sop_instance_uid)
+        self._node.storage.write_atomic(path, data.content)
+        return NewResult(
+            work_item_id=inferred.item.work_item_id,
+            sop_instance_uid=spec.sop_instance_uid,
+            series_uid=spec.series_instance_uid,
+            sop_class_uid=data.sop_class_uid,
+            transfer_syntax_uid=data.transfer_syntax_uid,
+            path=str(path.relative_to(self._node.storage.root)),
+            sha256=hashlib.sha256(data.content).hexdigest(),
+            size=len(data.content),
+            engine=denoiser.engine.describe(),
+            settings=dict(batch.plan["parameters"]),
+            seconds=inferred.seconds,
+        )
+
+    def _spec(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> ResultSpec:
+        results = self._node.settings.results
+        root = results.uid_root or UUID_ROOT
+        parameters = batch.plan["parameters"]
+        sha256 = batch.model.sha256
+        description, number = series_labels(
+            inferred.source.dataset, batch.plan, batch.route, batch.model
+        )
+        return ResultSpec(
+            form=batch.plan["output"],
+            model=batch.model,
+            engine=denoiser.engine.describe(),
+            strength=float(batch.plan["strength"]),
+            route=batch.route,
+            sop_instance_uid=result_sop_instance_uid(
+                inferred.item.sop_instance_uid, batch.route, sha256, parameters, root=root
+            ),
+            series_instance_uid=result_series_uid(
+                batch.series_uid, batch.route, sha256, parameters, root=root
+            ),
+            series_number=number,
+            series_description=description,
+            at=inferred.item.planned_at,
+            station_name=results.station_name,
+        )
+
+    def _give_back(self, batch: ClaimedBatch, error: RetryLater) -> None:
+        wait = delay(batch.attempts)
+        self._log.warning(
+            "batch.retry", batch=batch.batch_id, reason=str(error),
+            seconds=round(wait.total_seconds(), 1),
+        )  # fmt: skip
+        with self._node.ledger.write() as unit:
+            batches.give_back(unit, batch, after=wait, why=str(error))
+
+    def _fail_rest(self, batch: ClaimedBatch, error: FailItem) -> None:
+        self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))
+        with self._node.ledger.write() as unit:
+            batches.fail_running(unit, batch, str(error))
