@@ -1,29 +1,37 @@
 """Write the reference pages that are made from the code, or check that they are up to date.
 
-Usage: ``python docs/generate.py [--check]``. With ``--check`` nothing is written; the exit status is
-1 if a page differs from what the code says now.
+Usage: ``python docs/generate.py [--check]``. With ``--check`` nothing is written; the exit status
+is 1 if a page differs from what the code says now.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pydicom.uid import UID, UID_dictionary
+
+from dicom_node import eligibility
 from dicom_node.domain import work
+from dicom_node.scp import contexts
 from dicom_node.settings import Settings
+from workers.send import negotiation, statuses
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Made by docs/generate.py; `make docs-generate` writes it again. -->"
 ENDPOINTS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
+WORDS = {
+    "string": "text", "integer": "integer", "number": "number", "boolean": "true or false",
+    "object": "table", "null": "null", "": "value",
+}  # fmt: skip
 
-# --- configuration ---------------------------------------------------------------------------------
+
+# --- configuration -------------------------------------------------------------------------------
 
 
 def schema() -> str:
@@ -35,21 +43,14 @@ def _kind(field: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "$ref" in field:
         name = field["$ref"].rsplit("/", 1)[-1]
         return "condition" if name == "ConditionTable" else _kind(definitions[name], definitions)
-    if "allOf" in field:
-        return _kind(field["allOf"][0], definitions)
-    if "anyOf" in field:
-        kinds = [_kind(each, definitions) for each in field["anyOf"] if each.get("type") != "null"]
-        return " or ".join(dict.fromkeys(kinds))
+    if "allOf" in field or "anyOf" in field:
+        kinds = [_kind(each, definitions) for each in field.get("allOf", field.get("anyOf", ()))]
+        return " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "null")
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if field.get("type") == "array":
         return f"list of {_kind(field['items'], definitions)}" if "items" in field else "list"
-    if field.get("type") == "object" and "additionalProperties" in field:
-        return "table"
-    words = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
-    kind = words.get(field.get("type", ""), "value")
-    if field.get("format") == "path":
-        kind = "path"
+    kind = "path" if field.get("format") == "path" else WORDS[field.get("type", "")]
     limits = [f"{sign} {field[key]:g}" for key, sign in ENDPOINTS.items() if key in field]
     return f"{kind} {', '.join(limits)}".strip()
 
@@ -100,24 +101,24 @@ def configuration() -> str:
     ]  # fmt: skip
     head = [
         NOTE, "", "# Configuration", "",
-        "The node reads one TOML file, `node.toml`: the one that `--config` names, else the one that "
-        "the environment variable `DICOM_NODE_CONFIG` names. Every key has a default or says that it "
-        "is required; a key that is not listed here is an error, so that a slip of the pen is found "
-        "when the node starts.", "",
+        "The node reads one TOML file, `node.toml`: the one that `--config` names, else the one "
+        "that the environment variable `DICOM_NODE_CONFIG` names. Every key has a default or says "
+        "that it is required; a key that is not listed here is an error, so that a slip of the pen "
+        "is found when the node starts.", "",
         "A variable `DICOM_NODE_SECTION__KEY` overrides one key: `DICOM_NODE_DATABASE__URL` sets "
-        "`[database] url`, `DICOM_NODE_NODE__PORT` sets `[node] port`. Keep passwords there, out of "
-        "the file.", "",
+        "`[database] url`, `DICOM_NODE_NODE__PORT` sets `[node] port`. Keep passwords there, out "
+        "of the file.", "",
         "`dicom-node config init` writes a commented file. [node.schema.json](node.schema.json) is "
         "the same reference for editors.", "",
     ]  # fmt: skip
     return "\n".join([*head, *single, *listed]).rstrip() + "\n"
 
 
-# --- states ----------------------------------------------------------------------------------------
+# --- states --------------------------------------------------------------------------------------
 
 EVENTS = {
     work.WorkEvent.START: "a worker takes its batch",
-    work.WorkEvent.RELEASE: "the worker gave no sign for too long, or met an error worth another try",
+    work.WorkEvent.RELEASE: "the worker gave no sign for too long, or met an error worth a retry",
     work.WorkEvent.PASS: "it must not be denoised; the reason is kept",
     work.WorkEvent.FAIL: "an error that a person has to look at; the reason is kept",
     work.WorkEvent.FINISH: "its result is written",
@@ -132,8 +133,8 @@ def states() -> str:
     lines = [
         NOTE, "", "# States", "",
         "A work item is one instance under one route. The ledger shows exactly one state for it at "
-        "all times, and every change leaves an audit event. A change that is not in this table does "
-        "not happen.", "", "| from | event | to | when |", "|---|---|---|---|",
+        "all times, and every change leaves an audit event. A change that is not in this table "
+        "does not happen.", "", "| from | event | to | when |", "|---|---|---|---|",
     ]  # fmt: skip
     for (state, event), result in work.TRANSITIONS.items():
         lines.append(f"| `{state}` | {event} | `{result}` | {EVENTS[event]} |")
@@ -148,12 +149,79 @@ def states() -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- command line ----------------------------------------------------------------------------------
+# --- what is exchanged ---------------------------------------------------------------------------
+
+STATUSES = (
+    0x0000, 0xB000, 0xB006, 0xB007, 0x0107, 0x0111, 0x0116, 0xA700, 0x0110, 0x0213, 0x0211, 0x0122,
+    0x0124, 0x0117, 0x0118, 0x0119, 0xA900, 0xC000,
+)  # fmt: skip
+WHOLE_RANGES = {0xA700: "A7xx", 0xA900: "A9xx", 0xC000: "Cxxx"}
+VERDICTS = {
+    statuses.Verdict.DELIVERED: "delivered",
+    statuses.Verdict.WARNING: "delivered; the warning is kept",
+    statuses.Verdict.RETRY: "tried again later",
+    statuses.Verdict.REFUSED: "dead letter: a person has to look",
+}
+
+
+def services() -> str:
+    """Reference page of SOP classes, transfer syntaxes and statuses."""
+    lines = [
+        NOTE, "", "# SOP classes, transfer syntaxes, statuses", "",
+        "Tables of the [conformance statement](conformance.md).", "",
+        "## Images that can be denoised", "",
+        "Every storage SOP class is received and kept; these are the ones whose images a route can "
+        "have denoised. All others end `passed`.", "",
+        "| SOP class | UID | values |", "|---|---|---|",
+    ]  # fmt: skip
+    for classes, values in (
+        (eligibility.CT_CLASSES, "Hounsfield units"),
+        (eligibility.PROJECTION_CLASSES, "stored values"),
+    ):
+        lines += [f"| {UID(uid).name} | `{uid}` | {values} |" for uid in sorted(classes)]
+    lines += [
+        "", "## Transfer syntaxes received", "",
+        "For each presentation context the node accepts the first proposed syntax that it can "
+        "decode and that loses nothing, else the first that it can decode, else the first of all: "
+        "that object is kept as it came and ends `passed` or `failed`.", "",
+        "| transfer syntax | UID | decoded |", "|---|---|---|",
+    ]  # fmt: skip
+    lines += [f"| {UID(uid).name} | `{uid}` | {word} |" for uid, word in _transfer_syntaxes()]
+    lines += [
+        "", "## Transfer syntaxes sent", "",
+        "For each SOP class, each in a presentation context of its own: the syntax in which the "
+        "result is stored; then the uncompressed ones; then the lossless ones. The result is sent "
+        "in the first that the destination accepts.", "", "| transfer syntax | UID |", "|---|---|",
+    ]  # fmt: skip
+    sent = (*negotiation.UNCOMPRESSED, *negotiation.LOSSLESS)
+    lines += [f"| {UID(uid).name} | `{uid}` |" for uid in sent]
+    lines += [
+        "", "## What a destination's answer leads to", "",
+        "Statuses of C-STORE responses (PS3.4 B.2.3, PS3.7 Annex C). No answer at all, a refused "
+        "connection, a rejected or an aborted association: tried again later.", "",
+        "| status | meaning | the delivery is |", "|---|---|---|",
+    ]  # fmt: skip
+    for status in STATUSES:
+        what = statuses.meaning(status)
+        code = WHOLE_RANGES.get(status, f"{status:04X}")
+        lines.append(f"| {code} | {what.words} | {VERDICTS[what.verdict]} |")
+    return "\n".join(lines) + "\n"
+
+
+def _transfer_syntaxes() -> Iterable[tuple[str, str]]:
+    private, lossy = "1.2.3.4", "1.2.840.10008.1.2.4.50"
+    for uid, (_, kind, *_) in UID_dictionary.items():
+        if kind != "Transfer Syntax" or contexts.choose_transfer_syntax([private, uid]) != uid:
+            continue
+        lossless = uid != lossy and contexts.choose_transfer_syntax([lossy, uid]) == uid
+        yield uid, "lossless" if lossless else "lossy"
+
+
+# --- command line --------------------------------------------------------------------------------
 
 
 def command_line() -> str:
     """Reference page of every command, as its own help has it."""
-    import typer
     from typer.main import get_command
 
     from dicom_node.cli import app
@@ -164,9 +232,7 @@ def command_line() -> str:
         title = " ".join(words)
         children = getattr(command, "commands", {})
         if not children:
-            context = typer.Context(command, info_name=title)
-            usage = command.get_usage(context).removeprefix("Usage: ")
-            lines.extend([f"## {title}", "", _paragraphs(command.help), "", "```", usage, "```", ""])
+            lines.extend([f"## {title}", "", _paragraphs(command.help), ""])
             rows = [
                 f"| `{names}` | {text} |"
                 for names, text in filter(None, (_parameter(p) for p in command.params))
@@ -191,9 +257,13 @@ def _parameter(parameter: Any) -> tuple[str, str] | None:
         return None
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
     if parameter.param_type_name == "argument":
-        names = parameter.make_metavar(None) if False else parameter.name.upper()
+        names = parameter.name.upper()
     default = parameter.default
-    shown = f" Default: `{default}`." if default not in (None, False, ()) and not callable(default) else ""
+    shown = (
+        f" Default: `{default}`."
+        if default not in (None, False, ()) and not callable(default)
+        else ""
+    )
     return names, f"{text or ''}{shown}".replace("|", "\\|").replace("\n", " ")
 
 
@@ -201,6 +271,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "node.schema.json": schema,
     "states.md": states,
+    "services.md": services,
     "command-line.md": command_line,
 }
 
@@ -222,7 +293,9 @@ def main() -> int:
     if parser.parse_args().check:
         names = outdated()
         for name in names:
-            sys.stderr.write(f"docs/reference/{name} is not what the code says: make docs-generate\n")
+            sys.stderr.write(
+                f"docs/reference/{name} is not what the code says: make docs-generate\n"
+            )
         return 1 if names else 0
     REFERENCE.mkdir(exist_ok=True)
     for name, make in PAGES.items():

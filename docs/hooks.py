@@ -11,13 +11,16 @@ MARK = "<!-- decisions -->"
 def decisions(docs: Path) -> list[tuple[str, str]]:
     """Return title and file name of every decision, in order of number."""
     pages = sorted((docs / "decisions").glob("[0-9][0-9][0-9][0-9]-*.md"))
-    return [(page.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# "), page.name) for page in pages]
+    return [
+        (page.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# "), page.name)
+        for page in pages
+    ]
 
 
 def _navigation(entries: list[Any], docs: Path) -> list[Any]:
     kept: list[Any] = []
     for entry in entries:
-        (title, target), = entry.items()
+        ((title, target),) = entry.items()
         if isinstance(target, list):
             kept.append({title: _navigation(target, docs)})
         elif target == "decisions/":
@@ -34,7 +37,7 @@ def on_config(config: Any) -> Any:
     return config
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Put the list of decisions where its page asks for it."""
     if MARK not in markdown:
         return markdown

@@ -1,0 +1,132 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.main import get_command
+
+from dicom_node.cli import app
+from dicom_node.domain.work import WorkEvent
+from dicom_node.settings import RouteSettings, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+)
+
+
+def page_name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_reference_pages_are_those_of_the_code(generate: ModuleType) -> None:
+    assert generate.outdated() == [], "make docs-generate writes them again"
+
+
+def test_every_event_of_a_work_item_is_explained(generate: ModuleType) -> None:
+    assert set(generate.EVENTS) == set(WorkEvent)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text)
+    missing = [
+        target for target in targets
+        if "://" not in target and not (page.parent / target).exists()
+    ]  # fmt: skip
+    assert missing == []
+
+
+def toml_blocks() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        found += [(f"{page_name(page)}-{n}", block) for n, block in enumerate(blocks)]
+    return found
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=name) for name, b in toml_blocks()])
+def test_configuration_in_the_text_is_accepted(block: str) -> None:
+    data = tomllib.loads(block)
+    if data.keys() <= RouteSettings.model_fields.keys():
+        RouteSettings(**{"name": "r", "model": "m@a", "destinations": ["pacs"], **data})
+        return
+    known = {one["name"] for one in data.get("destinations", ())}
+    used = {name for route in data.get("routes", ()) for name in route["destinations"]}
+    data.setdefault("destinations", []).extend(
+        {"name": name, "ae_title": "X", "host": "127.0.0.1"} for name in used - known
+    )
+    Settings(**data)
+
+
+def known_commands() -> set[str]:
+    def walk(command: object, words: tuple[str, ...]) -> set[str]:
+        children = getattr(command, "commands", {})
+        found = {" ".join(words)}
+        for name, child in children.items():
+            found |= walk(child, (*words, name))
+        return found
+
+    return walk(get_command(app), ("dicom-node",))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_command_in_the_text_exists(page: Path) -> None:
+    known = known_commands()
+    text = page.read_text(encoding="utf-8")
+    used = re.findall(r"\bdicom-node((?: [a-z]+)+)", "\n".join(code_in(text)))
+    wrong = set()
+    for words in used:
+        group, *rest = words.split()
+        is_group = any(each.startswith(f"dicom-node {group} ") for each in known)
+        command = f"dicom-node {group} {rest[0]}" if is_group and rest else f"dicom-node {group}"
+        if command not in known:
+            wrong.add(words)
+    assert not wrong
+
+
+def code_in(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [*blocks, *re.findall(r"`([^`\n]+)`", outside)]
+
+
+def test_every_make_target_in_the_text_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    used = set()
+    for page in PAGES:
+        for code in code_in(page.read_text(encoding="utf-8")):
+            for words in re.findall(r"\bmake ((?:[a-z-]+ ?)+)", code):
+                used |= set(words.split())
+    assert used <= targets
+
+
+def test_every_run_time_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text(encoding="utf-8")
+    names = {re.split(r"[\[<>=~!]", each)[0] for each in project["dependencies"]}
+    assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", page)} == set()
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in text
+    assert "make test" in text
