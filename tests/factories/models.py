@@ -1,0 +1,104 @@
+"""Small model versions with random weights, for tests that need an engine but not quality."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
+from model_store.registry import ModelVersion
+
+HU = InputSpec(units="HU", offset=1024.0, scale=4096.0, minimum=-1024.0, maximum=3071.0)
+STORED = InputSpec(units="stored", minimum=0.0, maximum=1.0)
+
+
+def convolutions(seed: int = 0, amplitude: float = 0.05) -> onnx.ModelProto:
+    """Two 3x3 convolutions with a ReLU between; margin 2, stride 1."""
+    rng = np.random.default_rng(seed)
+    first = rng.standard_normal((8, 1, 3, 3)).astype(np.float32)
+    last = (rng.standard_normal((1, 8, 3, 3)) * amplitude).astype(np.float32)
+    nodes = [_conv("x", "w0", "a"), helper.make_node("Relu", ["a"], ["b"]), _conv("b", "w1", "y")]
+    return _model(nodes, {"w0": first, "w1": last})
+
+
+def small_unet(seed: int = 0, amplitude: float = 0.05) -> onnx.ModelProto:
+    """A U-Net of one level; stride 2, margin 6 suffices."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "w0": rng.standard_normal((4, 1, 3, 3)).astype(np.float32),
+        "w1": rng.standard_normal((4, 4, 3, 3)).astype(np.float32) * 0.3,
+        "w2": rng.standard_normal((1, 5, 3, 3)).astype(np.float32) * np.float32(amplitude),
+        "scales": np.array([1, 1, 2, 2], np.float32),
+    }
+    nodes = [
+        _conv("x", "w0", "a"),
+        helper.make_node("LeakyRelu", ["a"], ["b"], alpha=0.1),
+        helper.make_node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], strides=[2, 2]),
+        _conv("c", "w1", "d"),
+        helper.make_node("Resize", ["d", "", "scales"], ["e"], mode="nearest",
+                         coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        helper.make_node("Concat", ["e", "x"], ["f"], axis=1),
+        _conv("f", "w2", "y"),
+    ]  # fmt: skip
+    return _model(nodes, weights)
+
+
+def model_version(
+    root: Path,
+    name: str = "toy-ct",
+    version: str = "1.0.0",
+    *,
+    network: onnx.ModelProto | bytes | None = None,
+    input_spec: InputSpec = HU,
+    tiling: TilingSpec | None = None,
+    **changes: Any,
+) -> ModelVersion:
+    """Write ``root/name/version`` with its manifest and ONNX file, and open it."""
+    folder = root / name / version
+    folder.mkdir(parents=True)
+    network = network if network is not None else convolutions()
+    data = network if isinstance(network, bytes) else network.SerializeToString()
+    (folder / "model.onnx").write_bytes(data)
+    values: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "system": "other",
+        "modality": ("CT",) if input_spec.units == "HU" else ("DX", "CR"),
+        "input": input_spec,
+        "output": "residual",
+        "tiling": tiling or TilingSpec(margin=2, stride=1),
+        "trained_noise": TrainedNoise(minimum_sd=0, maximum_sd=0.01, description="none"),
+        "files": {"model.onnx": hashlib.sha256(data).hexdigest()},
+        "parameters": 0,
+        "macs_per_pixel": 0,
+        "intended_use": "tests",
+        "training_data": "none",
+        "licence": "Apache-2.0",
+    }
+    Manifest(**{**values, **changes}).write(folder / "manifest.json")
+    return ModelVersion.open(folder)
+
+
+def _conv(source: str, weight: str, target: str) -> onnx.NodeProto:
+    return helper.make_node("Conv", [source, weight], [target], pads=[1, 1, 1, 1])
+
+
+def _model(nodes: list[onnx.NodeProto], weights: dict[str, Any]) -> onnx.ModelProto:
+    free = ["n", 1, "h", "w"]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, free)],
+        [numpy_helper.from_array(array, key) for key, array in weights.items()],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10, producer_name="tests"
+    )
+    onnx.checker.check_model(model)
+    return model

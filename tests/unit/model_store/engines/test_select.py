@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.engines.base import Engine, Images
+from model_store.engines.equivalence import compare
+from model_store.engines.golden import golden_images
+from model_store.engines.openvino import OpenVinoEngine, supports
+from model_store.engines.select import Kind, build_engine, choose_engine
+from model_store.engines.tensorrt import build_tensorrt
+from model_store.errors import EngineError, EngineUnavailableError
+from model_store.manifest import TilingSpec
+from model_store.registry import ModelVersion
+from tests.factories.models import HU, STORED, convolutions, model_version, small_unet
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> ModelVersion:
+    return model_version(tmp_path)
+
+
+class Shifted(Engine):
+    """Gives a constant."""
+
+    def __init__(self, version: ModelVersion, value: float) -> None:
+        super().__init__(version.ref, name="shifted", precision="f32", device="here")
+        self._value = value
+
+    def _run(self, images: Images) -> Images:
+        return np.full_like(images, self._value)
+
+    def close(self) -> None:
+        pass
+
+
+def test_f32_on_openvino_is_the_default(version: ModelVersion) -> None:
+    choice = choose_engine(version)
+    assert (choice.engine.name, choice.engine.precision) == ("openvino", "f32")
+    assert "f32" in choice.reason
+    assert "dicom-node[gpu]" in choice.reason
+
+
+def test_tensorrt_names_what_to_install(version: ModelVersion) -> None:
+    with pytest.raises(EngineUnavailableError, match=r"dicom-node\[gpu\]"):
+        build_tensorrt(version)
+    with pytest.raises(EngineUnavailableError):
+        build_engine(version, "tensorrt")
+
+
+@pytest.mark.parametrize("amplitude", [1e-4, 5.0])
+def test_auto_precision_takes_bf16_only_if_it_is_close(tmp_path: Path, amplitude: float) -> None:
+    version = model_version(tmp_path, network=convolutions(amplitude=amplitude))
+    choice = choose_engine(version, "openvino", "auto")
+    close = supports("bf16") and amplitude < 1
+    assert choice.engine.precision == ("bf16" if close else "f32")
+    assert "bf16" in choice.reason
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "torch"])
+def test_engines_without_bf16_say_so(version: ModelVersion, kind: Kind) -> None:
+    with pytest.raises(EngineUnavailableError, match="f32 only"):
+        build_engine(version, kind, "bf16")
+
+
+def test_unknown_kinds_and_precisions_are_refused(version: ModelVersion) -> None:
+    with pytest.raises(EngineError, match="none of"):
+        build_engine(version, "abacus")  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="none of"):
+        build_engine(version, "openvino", "f8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("network", [convolutions(), small_unet()])
+def test_onnxruntime_and_openvino_agree(tmp_path: Path, network: object) -> None:
+    pytest.importorskip("onnxruntime")
+    version = model_version(tmp_path, network=network, tiling=TilingSpec(margin=6, stride=2))
+    with build_engine(version, "onnxruntime") as one, OpenVinoEngine(version) as other:
+        assert compare(one, other, version.manifest).largest < 0.05
+
+
+def test_onnxruntime_reports_broken_networks(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(EngineError):
+        build_engine(model_version(tmp_path, network=b"not onnx"), "onnxruntime")
+
+
+@pytest.mark.parametrize(("spec", "units"), [(HU, "HU"), (STORED, "grey levels of 12 bits")])
+def test_a_comparison_is_in_units_of_the_image(tmp_path: Path, spec: object, units: str) -> None:
+    version = model_version(tmp_path, input_spec=spec)
+    step = 2 / 4096 if units == "HU" else 2 / 4095
+    found = compare(Shifted(version, 0.0), Shifted(version, step), version.manifest)
+    assert found.units == units
+    assert found.largest == pytest.approx(2, rel=1e-5)
+    assert found.rms == pytest.approx(2, rel=1e-5)
+    assert not found.passed
+    assert units in str(found)
+
+
+def test_values_that_are_no_numbers_never_pass(version: ModelVersion) -> None:
+    found = compare(Shifted(version, 0.0), Shifted(version, np.nan), version.manifest)
+    assert not found.passed
+
+
+def test_engines_of_two_versions_are_not_compared(version: ModelVersion, tmp_path: Path) -> None:
+    other = model_version(tmp_path, "other")
+    with pytest.raises(EngineError, match="cannot be compared"):
+        compare(Shifted(version, 0), Shifted(other, 0), version.manifest)
+
+
+@pytest.mark.parametrize("spec", [HU, STORED])
+def test_golden_images_are_within_what_the_model_takes(tmp_path: Path, spec: object) -> None:
+    manifest = model_version(tmp_path, input_spec=spec).manifest
+    images = golden_images(manifest)
+    assert images.dtype == np.float32
+    assert images.shape == (3, 1, 256, 256)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    np.testing.assert_array_equal(images, golden_images(manifest))

@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_store.errors import ManifestError
+from model_store.manifest import Manifest
+from tests.factories.models import model_version
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    return model_version(tmp_path).folder / "manifest.json"
+
+
+def _change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}), encoding="utf-8")
+
+
+def test_what_is_written_is_what_is_read(written: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(written)
+    manifest.write(tmp_path / "again.json")
+    assert Manifest.read(tmp_path / "again.json") == manifest
+    assert str(manifest.ref) == "toy-ct@1.0.0"
+
+
+def test_a_missing_manifest_is_our_error(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"manifest\.json"):
+        Manifest.read(tmp_path / "manifest.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\0"])
+def test_text_that_is_no_manifest_is_refused(written: Path, text: str) -> None:
+    written.write_text(text, encoding="utf-8")
+    with pytest.raises(ManifestError):
+        Manifest.read(written)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "Bad Name"},
+        {"version": "one"},
+        {"files": {}},
+        {"files": {"model.onnx": "short"}},
+        {"onnx": "other.onnx"},
+        {"unknown": 1},
+        {"output": "noise"},
+        {"input": {"units": "HU", "minimum": 5.0, "maximum": 5.0}},
+        {"input": {"units": "HU", "minimum": 0.0, "maximum": 5.0, "scale": 0.0}},
+        {"tiling": {"margin": -1, "stride": 1}},
+        {"tiling": {"margin": 1, "stride": 0}},
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    written: Path, changes: dict[str, Any]
+) -> None:
+    _change(written, **changes)
+    with pytest.raises(ManifestError):
+        Manifest.read(written)
