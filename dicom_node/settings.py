@@ -94,7 +94,7 @@ class IntakeSettings(_Section):
         "inline", description="Fast inline P-DATA reader, or pynetdicom's own machinery."
     )
     max_associations: int = Field(32, ge=1, description="Associations at a time, over all peers.")
-    max_pdu: int = Field(131072, ge=0, le=131072, description="Largest PDU to receive, bytes.")
+    max_pdu: int = Field(131072, ge=4096, le=1048576, description="Largest PDU, bytes.")
     max_object_megabytes: int = Field(2048, ge=1, description="Largest instance to accept.")
     idle_seconds: Seconds = Field(60.0, description="An association silent this long is aborted.")
     on_conflict: Literal["quarantine", "refuse"] = Field(

@@ -1,0 +1,25 @@
+"""The command line: ``dicom-node``."""
+
+from __future__ import annotations
+
+import typer
+
+from dicom_node.cli import audit, check, config, db, destination, route, run, study
+
+app = typer.Typer(
+    name="dicom-node",
+    help="A DICOM node that denoises CT and projection X-ray beside the PACS.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(run.up)
+app.command("intake")(run.intake)
+app.command("upkeep")(run.upkeep)
+app.command("check")(check.check)
+app.add_typer(config.app, name="config")
+app.add_typer(study.app, name="study")
+app.add_typer(route.app, name="route")
+app.add_typer(destination.app, name="destination")
+app.add_typer(audit.app, name="audit")
+app.add_typer(db.app, name="db")

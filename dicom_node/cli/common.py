@@ -1,0 +1,74 @@
+"""What all commands share: the configuration option, plain error messages, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dicom_node import log
+from dicom_node.errors import NodeError
+from dicom_node.node import Node
+from dicom_node.outbox import SilentBell
+from dicom_node.settings import Settings, load
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="DICOM_NODE_CONFIG", help="node.toml", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
+
+
+def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Print an error of the node as one message and end with exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except NodeError as error:
+            Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+def settings(config: Path | None) -> Settings:
+    """Read the settings and configure logging."""
+    found = load(config)
+    log.configure(found.log)
+    return found
+
+
+def reader(config: Path | None) -> Node:
+    """The node, for commands that read or change the ledger and leave announcing to upkeep."""
+    return Node.open(settings(config), SilentBell())
+
+
+def show(rows: list[dict[str, Any]], *, title: str, as_json: bool, empty: str) -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        sys.stdout.write(json.dumps(rows, default=str, indent=2) + "\n")
+        return
+    console = Console()
+    if not rows:
+        console.print(empty)
+        return
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(table)

@@ -1,0 +1,21 @@
+"""``dicom-node db``: the ledger's database."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+
+from dicom_node.cli.common import ConfigOption, plain_errors, settings
+from dicom_node.db import migrate
+from dicom_node.db.engine import make_engine
+
+app = typer.Typer(help="The ledger's database.", no_args_is_help=True)
+
+
+@app.command()
+@plain_errors
+def upgrade(config: ConfigOption = None) -> None:
+    """Bring the database to this release's migration; harmless if it is there."""
+    engine = make_engine(settings(config).database_url)
+    migrate.upgrade(engine)
+    Console().print(f"the ledger is at migration {migrate.current(engine)[0]}")

@@ -1,0 +1,66 @@
+"""``dicom-node route``: which routes there are, and why one takes an object or does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, settings, show
+from dicom_node.header import read_header
+from dicom_node.planning import Decider
+from model_store.registry import ModelStore
+
+app = typer.Typer(help="Routes.", no_args_is_help=True)
+
+
+@app.command("list")
+@plain_errors
+def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the routes in the order in which they are tried."""
+    tree = settings(config)
+    rows = [
+        {
+            "route": route.name,
+            "when": " and ".join(str(condition) for condition in route.when) or "always",
+            "model": str(route.model),
+            "strength": route.strength,
+            "output": route.output.value,
+            "destinations": ", ".join(route.destinations),
+        }
+        for route in tree.domain_routes()
+    ]
+    show(rows, title=f"routes ({tree.routing.matches} match)", as_json=as_json, empty="no routes")
+
+
+@app.command()
+@plain_errors
+def explain(
+    file: Annotated[Path, typer.Argument(help="A DICOM file.", exists=True, dir_okay=False)],
+    config: ConfigOption = None,
+) -> None:
+    """Say which routes would take a file, and why the others would not."""
+    tree = settings(config)
+    more = () if tree.models.path is None else (tree.models.path,)
+    decider = Decider(tree, ModelStore(more=more))
+    dataset = read_header(file, file.name)
+    console = Console(highlight=False)
+    for each in decider.explain(dataset):
+        if each.matched:
+            held = " and ".join(each.reasons) or "it has no conditions"
+            console.print(f"[green]matches[/]  {each.route}: {held}")
+        elif not each.considered:
+            console.print(f"[dim]not tried[/]  {each.route}: an earlier route matched")
+        else:
+            console.print(f"[red]no match[/]  {each.route}: does not hold: {'; '.join(each.reasons)}")
+    decision = decider.decide(dataset)
+    for wanted in decision.wanted:
+        console.print(
+            f"-> route {wanted.route.name}: denoised by {wanted.model}, "
+            f"sent to {', '.join(wanted.route.destinations)}"
+        )
+    for ended in decision.ended:
+        where = "" if ended.route == "-" else f"route {ended.route}: "
+        console.print(f"-> {where}{ended.state.value}: {ended.reason}")

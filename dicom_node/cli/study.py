@@ -1,0 +1,81 @@
+"""``dicom-node study``: what became of a study, and trying again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
+from dicom_node.db import queries, recall
+from dicom_node.domain.work import WorkState
+from dicom_node.errors import FailItem
+
+app = typer.Typer(help="Studies and their work items.", no_args_is_help=True)
+
+
+@app.command("list")
+@plain_errors
+def list_studies(
+    config: ConfigOption = None,
+    state: Annotated[
+        WorkState | None, typer.Option(help="Only studies with a work item in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Newest studies to list.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List studies, newest first, with the number of work items in each state."""
+    with reader(config).ledger.read() as session:
+        rows = queries.studies(session, limit=limit, state=None if state is None else state.value)
+    show(rows, title="studies", as_json=as_json, empty="no studies yet")
+
+
+@app.command("show")
+@plain_errors
+def show_study(
+    uid: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    config: ConfigOption = None,
+    items: Annotated[bool, typer.Option("--items", help="Every work item.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of a study, by series and state, with reasons."""
+    with reader(config).ledger.read() as session:
+        rows = queries.work_items(session, uid) if items else queries.series(session, uid)
+    if not rows:
+        raise FailItem(f"no study {uid} in the ledger; see 'dicom-node study list'")
+    show(rows, title=f"study {uid}", as_json=as_json, empty="")
+
+
+@app.command()
+@plain_errors
+def retry(
+    uid: Annotated[
+        str | None, typer.Argument(help="Study Instance UID; absent: with --all-failed.")
+    ] = None,
+    config: ConfigOption = None,
+    all_failed: Annotated[
+        bool, typer.Option("--all-failed", help="Failed work items of all studies.")
+    ] = False,
+    passed: Annotated[
+        bool, typer.Option("--passed", help="Also items that passed, say after a route changed.")
+    ] = False,
+    delivered: Annotated[
+        bool, typer.Option("--delivered", help="Also send again what was delivered.")
+    ] = False,
+) -> None:
+    """Try failed work items again: deliver the result there is, else denoise again."""
+    if (uid is None) is not all_failed:
+        raise FailItem("give either a Study Instance UID or --all-failed")
+    states = (WorkState.FAILED,)
+    states += (WorkState.PASSED,) if passed else ()
+    states += (WorkState.DELIVERED,) if delivered else ()
+    ledger = reader(config).ledger
+    with ledger.read() as session:
+        ids = [item for item, _, _ in queries.item_ids(session, uid, states)]
+    with ledger.write() as unit:
+        done = recall.retry(unit, ids)
+    Console(highlight=False).print(
+        f"{done.planned} to denoise again, {done.redelivered} to deliver again, "
+        f"{done.left} left as they are (bytes gone, or kept aside for a UID conflict)"
+    )

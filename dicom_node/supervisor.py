@@ -1,0 +1,219 @@
+"""The whole node on one machine: starts its processes, restarts what dies, stops in order."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+
+from dicom_node.db import batches, parcels
+from dicom_node.db.tables import BatchRow, ParcelRow
+from dicom_node.db.unit_of_work import Ledger, UnitOfWork
+from dicom_node.domain.work import BatchState, ParcelState
+from dicom_node.errors import NodeError
+from dicom_node.settings import Settings
+
+_PR_SET_PDEATHSIG: Final = 1
+_LOOK_SECONDS: Final = 0.2
+_SETTLED_SECONDS: Final = 30.0
+_LONGEST_PAUSE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One kind of process.
+
+    Parameters
+    ----------
+    name : str
+    arguments : tuple of str
+        After the Python interpreter.
+    grace_seconds : float
+        How long it may take to finish what is in hand.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    grace_seconds: float
+
+
+@dataclass(slots=True)
+class _Child:
+    role: Role
+    process: subprocess.Popen[bytes]
+    started: float = field(default_factory=time.monotonic)
+
+
+def roles(settings: Settings) -> tuple[Role, ...]:
+    """The processes of ``dicom-node up``, in the order in which they stop."""
+    node = ("-m", "dicom_node")
+    celery = ("-m", "celery", "-A", "workers.app", "--quiet", "worker", "--without-gossip",
+              "--without-mingle", "--without-heartbeat")  # fmt: skip
+    threads = 1 + sum(destination.associations for destination in settings.destinations)
+    infer = tuple(
+        Role(
+            f"infer-{i + 1}" if settings.workers.processes > 1 else "infer",
+            (*celery, "-Q", "infer", "-P", "solo", "-n", f"infer-{i + 1}@%h"),
+            120,
+        )
+        for i in range(settings.workers.processes)
+    )
+    deliver = (*celery, "-Q", "deliver", "-P", "threads", "-c", str(threads), "-n", "deliver@%h")
+    return (
+        Role("intake", (*node, "intake"), 30),
+        Role("upkeep", (*node, "upkeep"), 10),
+        *infer,
+        Role("deliver", deliver, 60),
+    )
+
+
+class Supervisor:
+    """Runs the roles until it is told to stop.
+
+    Parameters
+    ----------
+    settings : Settings
+    config : Path or None
+        ``node.toml``, handed to the processes in ``DICOM_NODE_CONFIG``.
+    ledger : Ledger
+        To take back at once what a process that died held.
+    """
+
+    def __init__(self, settings: Settings, config: Path | None, ledger: Ledger) -> None:
+        self._roles = roles(settings)
+        self._ledger = ledger
+        self._environment = dict(os.environ)
+        if config is not None:
+            self._environment["DICOM_NODE_CONFIG"] = str(config.absolute())
+        self._children: dict[str, _Child] = {}
+        self._pause: dict[str, float] = {}
+        self._log = structlog.get_logger("supervisor")
+
+    def run(self, stop: threading.Event) -> None:
+        """Start everything, restart what dies, and on `stop` finish what is in hand."""
+        self.take_back_dead()
+        for role in self._roles:
+            self._start(role)
+        while not stop.wait(_LOOK_SECONDS):
+            for child in list(self._children.values()):
+                if child.process.poll() is not None:
+                    self._died(child, stop)
+        self._stop()
+
+    def take_back_dead(self) -> None:
+        """Give out again what processes of this machine held that no longer run."""
+        here = f"{socket.gethostname()}:"
+        with self._ledger.write() as unit:
+            holders = set(
+                unit.session.execute(
+                    select(BatchRow.worker).where(BatchRow.state == BatchState.RUNNING.value)
+                ).scalars()
+            ) | set(
+                unit.session.execute(
+                    select(ParcelRow.worker).where(ParcelRow.state == ParcelState.SENDING.value)
+                ).scalars()
+            )
+            for holder in holders:
+                if holder and holder.startswith(here) and not _runs(int(holder[len(here) :])):
+                    self._take_back(unit, holder)
+
+    def _take_back(self, unit: UnitOfWork, holder: str) -> None:
+        taken = batches.take_back_expired(unit, worker=holder)
+        returned = parcels.take_back_expired(unit, worker=holder)
+        if taken or returned:
+            self._log.warning("node.taken_back", worker=holder, batches=taken, parcels=returned)
+
+    def _start(self, role: Role) -> None:
+        process = subprocess.Popen(
+            [sys.executable, *role.arguments],
+            env=self._environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509 -- no threads run in the supervisor
+        )
+        self._children[role.name] = _Child(role, process)
+        self._log.info("process.started", role=role.name, pid=process.pid)
+
+    def _died(self, child: _Child, stop: threading.Event) -> None:
+        role = child.role
+        lived = time.monotonic() - child.started
+        pause = 0.0 if lived > _SETTLED_SECONDS else min(
+            _LONGEST_PAUSE, 2 * self._pause.get(role.name, 0.25)
+        )
+        self._pause[role.name] = pause
+        self._log.error(
+            "process.died", role=role.name, code=child.process.returncode,
+            restart_seconds=round(pause, 1),
+        )  # fmt: skip
+        try:
+            with self._ledger.write() as unit:
+                self._take_back(unit, f"{socket.gethostname()}:{child.process.pid}")
+        except NodeError as error:
+            self._log.error("ledger.unreachable", error=str(error))  # noqa: TRY400
+        if not stop.wait(pause):
+            self._start(role)
+
+    def _stop(self) -> None:
+        for role in self._roles:
+            child = self._children.get(role.name)
+            if child is None:
+                continue
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+            if role.name == "intake":
+                self._wait(child)
+        for child in self._children.values():
+            self._wait(child)
+        self._log.info("node.stopped")
+
+    def _wait(self, child: _Child) -> None:
+        try:
+            child.process.wait(child.role.grace_seconds)
+        except subprocess.TimeoutExpired:
+            self._log.error(  # noqa: TRY400
+                "process.killed", role=child.role.name, after_seconds=child.role.grace_seconds,
+                next="its work is taken up again at the next start",
+            )  # fmt: skip
+            child.process.kill()
+            child.process.wait()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """On Linux, have a child told to stop when the supervisor is killed."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return ask
+
+
+def stop_on_signals(signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT)) -> threading.Event:
+    """An event that is set by the first of `signals`."""
+    stop = threading.Event()
+    for number in signals:
+        signal.signal(number, lambda *_: stop.set())
+    return stop
