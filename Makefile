@@ -22,7 +22,7 @@ DEMO ?=
 PYTEST_FLAGS ?= -q -n logical --maxprocesses 4 --dist loadfile
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 ## demo: install what running a node needs, then send, denoise and deliver real images on loopback
 .PHONY: demo
@@ -61,7 +61,7 @@ bench: $(VENV)/.installed-develop
 .PHONY: docs
 docs: $(VENV)/.installed-develop
 	@$(BIN)/python docs/generate.py --check
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 ## docs-generate: write the reference pages that are made from the code

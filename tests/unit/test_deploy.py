@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typer.main import get_command
 
 from dicom_node import settings
 from dicom_node.cli import app
+from tests.factories.dicom import ct_slice, write
+from tests.servers import Orthanc, StoreScp
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 EXAMPLES = sorted((DEPLOY / "examples").glob("*.toml"))
@@ -128,3 +132,32 @@ def test_the_unit_gives_a_batch_time_to_finish() -> None:
     unit = (DEPLOY / "systemd" / "dicom-node.service").read_text(encoding="utf-8")
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert float(seconds) > settings.Settings().workers.lease_seconds
+
+
+@pytest.mark.orthanc
+@pytest.mark.dcmtk
+def test_the_orthanc_example_sends_on_what_others_sent_and_not_results(tmp_path: Path) -> None:
+    example = json.loads((DEPLOY / "examples" / "orthanc.json").read_text(encoding="utf-8"))
+    (modality,) = example["DicomModalities"]
+    script = str(DEPLOY / "examples" / "orthanc.lua")
+    from_scanner, own_result = ct_slice(), ct_slice()
+    with (
+        StoreScp(aet="DENOISE") as node,
+        Orthanc(
+            aet=example["DicomAet"],
+            peers={modality: ("DENOISE", node.port)},
+            configuration={"LuaScripts": [script]},
+        ) as pacs,
+    ):
+        for calling, dataset in (("DENOISE", own_result), ("CT1", from_scanner)):
+            path = write(dataset, tmp_path / f"{calling}.dcm")
+            subprocess.run(
+                ["storescu", "-aet", calling, "-aec", pacs.aet, "127.0.0.1",
+                 str(pacs.dicom_port), path],
+                check=True, timeout=60,
+            )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while not node.received() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert set(pacs.instances()) == {from_scanner.SOPInstanceUID, own_result.SOPInstanceUID}
+        assert set(node.received()) == {from_scanner.SOPInstanceUID}
