@@ -175,8 +175,11 @@ class ResultSettings(_Section):
         max_length=24,
         description="Organisation root of result UIDs; absent: 2.25 (PS3.5 B.2).",
     )
-    station_name: str | None = Field(
-        None, max_length=16, description="Station Name in Contributing Equipment."
+    device_serial_number: str = Field(
+        "", max_length=64, description="Device Serial Number in Contributing Equipment."
+    )
+    institution_name: str = Field(
+        "", max_length=64, description="Institution Name in Contributing Equipment."
     )
 
 

@@ -8,11 +8,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import metadata
+from io import BytesIO
 from typing import Final
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import dcmread
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import batches, work_items
@@ -29,6 +33,7 @@ from workers.lease import Lease
 from workers.load import Source, load
 from workers.templates import series_labels
 
+_LONGEST_ENGINE: Final = 128
 _CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
 
@@ -242,16 +247,17 @@ class Pipeline:
         spec = self._spec(batch, denoiser, inferred)
         data = encode(inferred.source, inferred.pixels, spec)
         path = self._node.storage.result_path(spec.sop_instance_uid)
-        self._node.storage.write_atomic(path, data.content)
+        self._node.storage.write_atomic(path, data)
+        meta = file_meta(data)
         return NewResult(
             work_item_id=inferred.item.work_item_id,
             sop_instance_uid=spec.sop_instance_uid,
             series_uid=spec.series_instance_uid,
-            sop_class_uid=data.sop_class_uid,
-            transfer_syntax_uid=data.transfer_syntax_uid,
+            sop_class_uid=str(meta.MediaStorageSOPClassUID),
+            transfer_syntax_uid=str(meta.TransferSyntaxUID),
             path=str(path.relative_to(self._node.storage.root)),
-            sha256=hashlib.sha256(data.content).hexdigest(),
-            size=len(data.content),
+            sha256=hashlib.sha256(data).hexdigest(),
+            size=len(data),
             engine=denoiser.engine.describe(),
             settings=dict(batch.plan["parameters"]),
             seconds=inferred.seconds,
@@ -259,6 +265,7 @@ class Pipeline:
 
     def _spec(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> ResultSpec:
         results = self._node.settings.results
+        engine = denoiser.engine
         root = results.uid_root or UUID_ROOT
         parameters = batch.plan["parameters"]
         sha256 = batch.model.sha256
@@ -268,7 +275,7 @@ class Pipeline:
         return ResultSpec(
             form=batch.plan["output"],
             model=batch.model,
-            engine=denoiser.engine.describe(),
+            engine=f"{engine.name} {engine.precision} on {engine.device}"[:_LONGEST_ENGINE],
             strength=float(batch.plan["strength"]),
             route=batch.route,
             sop_instance_uid=result_sop_instance_uid(
@@ -279,8 +286,14 @@ class Pipeline:
             ),
             series_number=number,
             series_description=description,
-            at=inferred.item.planned_at,
-            station_name=results.station_name,
+            derivation_description=(
+                f"Denoised by generator {batch.model}, strength {batch.plan['strength']:g}, "
+                f"route {batch.route}"
+            ),
+            at=inferred.item.planned_at.replace(microsecond=0),
+            device_serial_number=results.device_serial_number,
+            institution_name=results.institution_name,
+            software_version=metadata.version("dicom-node"),
         )
 
     def _give_back(self, batch: ClaimedBatch, error: RetryLater) -> None:
@@ -296,3 +309,8 @@ class Pipeline:
         self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))
         with self._node.ledger.write() as unit:
             batches.fail_running(unit, batch, str(error))
+
+
+def file_meta(data: bytes) -> FileMetaDataset:
+    """File Meta Information of an encoded result (PS3.10 7.1)."""
+    return dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=[]).file_meta
