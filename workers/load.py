@@ -58,6 +58,8 @@ class Source:
         One per frame for HU; empty for radiographs.
     padding : tuple of int, optional
         Smallest and largest stored value that mean padding.
+    pixel_bytes : int
+        Length of Pixel Data as it was received; tells a compression ratio.
     """
 
     dataset: Dataset
@@ -69,6 +71,7 @@ class Source:
     cells: NDArray[np.unsignedinteger[Any]]
     rescales: tuple[Rescale, ...]
     padding: tuple[int, int] | None
+    pixel_bytes: int
 
     @property
     def uid(self) -> str:
@@ -126,6 +129,10 @@ class Source:
             new = (new & mask) | (cells & ~mask)
         np.copyto(result, new, where=changed)
         return result
+
+    def stored_values(self, cells: NDArray[np.unsignedinteger[Any]]) -> NDArray[Any]:
+        """Return the stored integers that pixel cells of this layout hold, in the same shape."""
+        return _stored(cells, self.layout)
 
     def _to_stored(self, values: NDArray[np.float32], frame_index: int) -> NDArray[Any]:
         layout = self.layout
@@ -194,6 +201,7 @@ def _load(dataset: FileDataset, path: Path) -> Source:
     unit = units(dataset)
     rescales = _rescales(dataset, layout, uid) if unit == "HU" else ()
     cells = decode(data, layout, transfer_syntax, uid=uid, words=words)
+    pixel_bytes = len(data)
     del dataset[_PIXEL_DATA], data
     padding = _padding(dataset, layout)
     frames = tuple(
@@ -210,6 +218,7 @@ def _load(dataset: FileDataset, path: Path) -> Source:
         cells=cells,
         rescales=rescales,
         padding=padding,
+        pixel_bytes=pixel_bytes,
     )
 
 

@@ -1,0 +1,57 @@
+"""Functional groups of multi-frame results (PS3.3 C.7.6.16)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import zip_longest
+
+from pydicom.dataset import Dataset
+
+from workers.encode.carry import encode_items
+from workers.encode.part10 import DataSet
+from workers.layout import value_of
+from workers.load import Source
+
+_KEPT = (
+    "PixelMeasuresSequence",
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "FrameContentSequence",
+    "FrameAnatomySequence",
+    "FrameVOILUTSequence",
+    "IrradiationEventIdentificationSequence",
+)
+
+
+def set_functional_groups(result: DataSet, source: Source, slope: float, intercept: float) -> None:
+    """Carry the geometry of every frame over, with one rescale for all.
+
+    Sets Shared and Per-frame Functional Groups, and the dimensions that the frames are indexed by.
+    """
+    shared = list(value_of(source.dataset, "SharedFunctionalGroupsSequence") or ())
+    per_frame = list(value_of(source.dataset, "PerFrameFunctionalGroupsSequence") or ())
+    common = _kept(source, shared[0] if shared else None)
+    transformation = DataSet()
+    transformation.set_decimals("RescaleIntercept", intercept)
+    transformation.set_decimals("RescaleSlope", slope)
+    transformation.set_text("RescaleType", "HU" if source.units == "HU" else "US")
+    common.set_sequence("PixelValueTransformationSequence", [transformation])
+    result.set_sequence("SharedFunctionalGroupsSequence", [common])
+    groups = [
+        _kept(source, group)
+        for _, group in zip_longest(range(source.frame_count), per_frame[: source.frame_count])
+    ]
+    result.set_sequence("PerFrameFunctionalGroupsSequence", groups)
+    for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        items = value_of(source.dataset, keyword)
+        if items:
+            result.set_sequence(keyword, encode_items(items, signed=source.layout.signed))
+
+
+def _kept(source: Source, group: Dataset | None) -> DataSet:
+    kept = DataSet()
+    for keyword in _KEPT:
+        items: Iterable[Dataset] | None = None if group is None else value_of(group, keyword)
+        if items:
+            kept.set_sequence(keyword, encode_items(items, signed=source.layout.signed))
+    return kept
