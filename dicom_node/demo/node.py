@@ -119,7 +119,7 @@ class NodeProcess:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env=environment,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C reaches only the demonstration, which then stops it
         )
 
     def __enter__(self) -> Self:
@@ -157,16 +157,9 @@ class NodeProcess:
             try:
                 self._process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                self._kill()
+                self._process.kill()  # its own processes end with it
         self._log.close()
         return int(self._process.wait())
-
-    def _kill(self) -> None:
-        # It leads its own session, so the workers that it started go with it.
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
     def _tail(self) -> str:
         lines = self._files.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]

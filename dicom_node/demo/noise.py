@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,12 +89,12 @@ class Noise:
         return 1.0 - self.after / self.before if self.before else float("nan")
 
 
-def measure(pairs: Sequence[tuple[Pixels, Pixels]], region: Region) -> Noise:
+def measure(pairs: Iterable[tuple[Pixels, Pixels]], region: Region) -> Noise:
     """Measure the noise of images of one series.
 
     Parameters
     ----------
-    pairs : sequence of (numpy.ndarray, numpy.ndarray)
+    pairs : iterable of (numpy.ndarray, numpy.ndarray)
         Before and after, ``[H, W]`` of the same shape, image units (HU or stored values).
     region : Region
         Where to measure.

@@ -91,7 +91,7 @@ class Pacs:
     @property
     def port(self) -> int:
         """The TCP port that it listens on."""
-        return int(self._server.socket.getsockname()[1])
+        return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
         return self

@@ -246,7 +246,8 @@ def _frequency() -> Plane:
     """Radial frequency as a fraction of Nyquist, ``[512, 257]``."""
     fy = np.fft.fftfreq(CT_SIZE)[:, None] * 2
     fx = np.fft.rfftfreq(CT_SIZE)[None] * 2
-    return np.hypot(fx, fy).astype(np.float32)
+    frequency: Plane = np.hypot(fx, fy).astype(np.float32)
+    return frequency
 
 
 def _smooth(plane: Plane) -> Plane:
