@@ -136,6 +136,7 @@ class Source:
 
     def _to_stored(self, values: NDArray[np.float32], frame_index: int) -> NDArray[Any]:
         layout = self.layout
+        stored: NDArray[np.float64]
         if self.units == "HU":
             rescale = self.rescales[frame_index]
             stored = (values.astype(np.float64) - rescale.intercept) / rescale.slope
@@ -149,8 +150,7 @@ class Source:
             low, high = self.padding
             inside = (stored >= low) & (stored <= high)
             if inside.any():
-                stored[inside] = high + 1 if high < layout.maximum else low - 1
-                np.clip(stored, layout.minimum, layout.maximum, out=stored)
+                stored[inside] = _outside(stored[inside], low, high, layout)
         return stored.astype(np.int64)
 
 
@@ -297,6 +297,18 @@ def _cell_value(value: Any, layout: Layout) -> int | None:
     span = 1 << layout.allocated
     wrapped = value % span
     return wrapped - span if layout.signed and wrapped >= span // 2 else wrapped
+
+
+def _outside(
+    stored: NDArray[np.float64], low: int, high: int, layout: Layout
+) -> NDArray[np.float64]:
+    """Move values within the padding range to the nearest value beside it."""
+    above, below = float(high + 1), float(low - 1)
+    if high >= layout.maximum:
+        return np.full_like(stored, max(below, layout.minimum))
+    if low <= layout.minimum:
+        return np.full_like(stored, above)
+    return np.where(above - stored <= stored - below, above, below)
 
 
 def _frame(

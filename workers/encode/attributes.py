@@ -20,7 +20,7 @@ PATIENT_AND_STUDY: Final = (
     "ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "StudyInstanceUID",
     "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber",
     "IssuerOfAccessionNumberSequence", "StudyDescription", "PhysiciansOfRecord",
-    "NameOfPhysiciansReadingStudy", "ReferencedStudySequence", "ProcedureCodeSequence",
+    "NameOfPhysiciansReadingStudy", "ProcedureCodeSequence",
     "ReasonForPerformedProcedureCodeSequence", "AdmittingDiagnosesDescription", "PatientAge",
     "PatientSize", "PatientWeight", "PatientSexNeutered", "Occupation",
     "AdditionalPatientHistory", "AdmissionID", "MedicalAlerts", "Allergies", "PregnancyStatus",
@@ -92,4 +92,7 @@ TYPE_2: Final = (
     "PatientOrientation", "Manufacturer",
 )
 """Type 2 text of the Secondary Capture IOD: there, though it may be empty."""
+
+ANIMAL: Final = ("PatientSpeciesDescription", "PatientSpeciesCodeSequence")
+"""What tells that the patient is an animal."""
 # fmt: on

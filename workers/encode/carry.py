@@ -41,8 +41,8 @@ class _How:
 def carry(source: Source, result: DataSet, *keywords: str) -> None:
     """Carry over those attributes that the source has and that can be written.
 
-    Empty sequences are left behind, at every depth: what is Type 2 in the source's IOD is optional
-    elsewhere, and an optional sequence must not be empty (PS3.5 7.4.6).
+    Empty sequences, and empty attributes within items, are left behind: what is Type 2 in the
+    source's IOD is optional elsewhere, and optional ones must not be empty (PS3.5 7.4.6).
     """
     for keyword in keywords:
         _carry_tag(source, result, tag_of(keyword), _How(source.layout.signed, keep_empty=False))
@@ -98,27 +98,31 @@ def _carry_tag(source: Source, result: DataSet, tag: int, how: _How) -> None:
 def _encode(element: _Element, how: _How) -> bytes | None:
     tag = int(element.tag)
     vr = _vr(element, how.signed)
-    one = DataSet()
     if vr is None or how.depth > _DEEPEST:
         return None
+    one = DataSet()
     if vr == "SQ":
         items = _items(element, how)
         if not items and not how.keep_empty:
             return None
         one.set_items(tag, items)
     elif isinstance(element, RawDataElement):
-        if element.length == _UNDEFINED:
+        value = _little_endian(element, vr)
+        if value is None or not (value or how.keep_empty or how.depth == 0):
             return None
-        value = element.value or b""
-        width = _WIDTHS.get(vr)
-        if width and len(value) % width:
-            return None
-        if width and not element.is_little_endian:
-            value = _swap(value, width)
         one.set_bytes(tag, vr, value)
     else:
         return _written(element)
     return one.encode()
+
+
+def _little_endian(element: RawDataElement, vr: str) -> bytes | None:
+    """Return the value as it is written in little endian; None if it is not a whole value."""
+    value: bytes = element.value or b""
+    width = _WIDTHS.get(vr)
+    if element.length == _UNDEFINED or (width and len(value) % width):
+        return None
+    return _swap(value, width) if width and not element.is_little_endian else value
 
 
 def encode_items(items: Iterable[Dataset], *, signed: bool) -> list[bytes]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from dicom_node.domain.uids import is_valid_uid
 from dicom_node.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
 from dicom_node.errors import EncodeError
 from workers.encode.carry import carry, has_value, items_of
@@ -30,6 +30,7 @@ _LOSSY_METHODS = {
     "1.2.840.10008.1.2.4.55": "ISO_10918_1",
     "1.2.840.10008.1.2.4.81": "ISO_14495_1",
 }
+_REFERABLE = re.compile(r"[0-9.]{1,64}")
 _WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction")
 _WINDOW_NOTE = " The source's display window was impossible and was left out."
 
@@ -69,7 +70,7 @@ def set_provenance(result: DataSet, source: Source, spec: ResultSpec, note: str 
     reference.set_sequence("PurposeOfReferenceCodeSequence", [code_item(SOURCE_IMAGE)])
     result.set_sequence("SourceImageSequence", [reference])
     series_uid = str(value_of(source.dataset, "SeriesInstanceUID") or "")
-    if is_valid_uid(series_uid):
+    if _REFERABLE.fullmatch(series_uid):
         series = DataSet()
         series.set_text("SeriesInstanceUID", series_uid)
         series.set_sequence("ReferencedInstanceSequence", [_reference(source)])
@@ -87,8 +88,8 @@ def set_window(result: DataSet, source: Source) -> str:
     result.discard(*_WINDOW)
     if not has_value(source, "WindowCenter") and not has_value(source, "WindowWidth"):
         return ""
-    centers = _numbers(value_of(source.dataset, "WindowCenter"))
-    widths = _numbers(value_of(source.dataset, "WindowWidth"))
+    centers = numbers_of(value_of(source.dataset, "WindowCenter"))
+    widths = numbers_of(value_of(source.dataset, "WindowWidth"))
     exact = value_of(source.dataset, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
     smallest = math.ulp(0.0) if exact else 1.0
     possible = (
@@ -137,10 +138,11 @@ def instance_reference(source: Source) -> tuple[str, str]:
     Raises
     ------
     EncodeError
-        If they are not valid UIDs: a result could not point to its source.
+        If they are missing or no UIDs: a result could not point to its source. Zeros that a
+        UID must not have are let through, since scanners write them.
     """
     uids = [str(value_of(source.dataset, k) or "") for k in ("SOPClassUID", "SOPInstanceUID")]
-    if not all(map(is_valid_uid, uids)):
+    if not all(map(_REFERABLE.fullmatch, uids)):
         raise EncodeError("the source has no valid SOP class and instance UID to refer to")
     return uids[0], uids[1]
 
@@ -176,7 +178,8 @@ def _equipment(spec: ResultSpec) -> DataSet:
     return item
 
 
-def _numbers(value: Any) -> list[float]:
+def numbers_of(value: Any) -> list[float]:
+    """Return the values of a numeric attribute; empty where one is not a number."""
     if value is None:
         return []
     parts = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]

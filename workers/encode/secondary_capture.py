@@ -9,6 +9,7 @@ viewers stack and link results with their source.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from workers.encode.attributes import (
     ACQUISITION,
+    ANIMAL,
     CINE,
     GEOMETRY,
     IMAGE,
@@ -32,12 +34,14 @@ from workers.encode.pixels import cells_of, set_pixels, word_frames
 from workers.encode.provenance import (
     MANUFACTURER,
     local_time,
+    numbers_of,
     set_identity,
     set_lossy_history,
     set_provenance,
     set_window,
 )
 from workers.encode.spec import ResultSpec
+from workers.encode.voi_lut import set_voi_lut
 from workers.layout import value_of
 from workers.load import Source
 
@@ -54,6 +58,7 @@ def encode_secondary_capture(
     result = DataSet()
     carry(source, result, *PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *IMAGE, *GEOMETRY)
     carry(source, result, *ACQUISITION, *SHUTTER)
+    _drop_impossible_spacing(result, source)
     if multi:
         sop_class, note = _set_multi_frame(result, source, denoised)
     else:
@@ -96,7 +101,7 @@ def _set_single_frame(
     else:
         carry(source, result, "RescaleIntercept", "RescaleSlope", "RescaleType")
         carry(source, result, "PresentationLUTShape")
-    carry(source, result, "VOILUTSequence")
+    set_voi_lut(result, source)
     return SINGLE_FRAME, set_window(result, source)
 
 
@@ -136,6 +141,14 @@ def _set_multi_frame(
     return MULTI_FRAME_BYTE if byte else MULTI_FRAME_WORD, note
 
 
+def _drop_impossible_spacing(result: DataSet, source: Source) -> None:
+    """Leave spacings out that are not two numbers above 0: viewers would measure with them."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        spacing = numbers_of(value_of(source.dataset, keyword))
+        if len(spacing) != 2 or not all(0 < s < math.inf for s in spacing):  # noqa: PLR2004
+            result.discard(keyword)
+
+
 def _set_frame_increment(result: DataSet, source: Source) -> None:
     # PS3.3 C.8.6.3: required when there is more than one frame; it points to what is there.
     if source.frame_count == 1:
@@ -154,10 +167,14 @@ def _set_type_2(result: DataSet, source: Source) -> None:
     for keyword in TYPE_2:
         if keyword not in result:
             result.set_text(keyword)
+    if any(keyword in result for keyword in ANIMAL):  # PS3.3 C.7.1.1, Type 2C for an animal
+        for keyword in ("PatientBreedCodeSequence", "BreedRegistrationSequence"):
+            if keyword not in result:
+                result.set_sequence(keyword, [])
     if not has_value(source, "Modality"):
         result.set_text("Modality", "OT")
-    grouped = "SharedFunctionalGroupsSequence" in result
-    if not (grouped or has_value(source, "BodyPartExamined") or "Laterality" in result):
+    sided = ("SharedFunctionalGroupsSequence", "ImageLaterality", "Laterality")
+    if not has_value(source, "BodyPartExamined") and not any(key in result for key in sided):
         result.set_text("Laterality")
 
 
