@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.uid import UID, UID_dictionary
+from typer.main import get_command
 
 from dicom_node import eligibility
+from dicom_node.cli import app
 from dicom_node.domain import work
 from dicom_node.scp import contexts
 from dicom_node.settings import Settings
@@ -222,10 +224,6 @@ def _transfer_syntaxes() -> Iterable[tuple[str, str]]:
 
 def command_line() -> str:
     """Reference page of every command, as its own help has it."""
-    from typer.main import get_command
-
-    from dicom_node.cli import app
-
     lines = [NOTE, "", "# Command line", "", "Every command explains itself with `--help`.", ""]
 
     def describe(command: Any, words: tuple[str, ...]) -> None:
@@ -259,11 +257,8 @@ def _parameter(parameter: Any) -> tuple[str, str] | None:
     if parameter.param_type_name == "argument":
         names = parameter.name.upper()
     default = parameter.default
-    shown = (
-        f" Default: `{default}`."
-        if default not in (None, False, ()) and not callable(default)
-        else ""
-    )
+    named = default not in (None, False, ()) and not callable(default)
+    shown = f" Default: `{default}`." if named else ""
     return names, f"{text or ''}{shown}".replace("|", "\\|").replace("\n", " ")
 
 
