@@ -34,17 +34,17 @@ class Denoiser:
         The model; its manifest states units, range, margin and stride.
     engine : Engine
         Built from that version.
-    tile : int, optional
-        Longest side of what the network sees at once. The default weighs the model's margin against
-        memory (`workers.tiling.default_tile`).
-    batch : int, optional
+    tile : int
+        Longest side of what the network sees at once; 0 weighs the model's margin against memory
+        (`workers.tiling.default_tile`). Less than the model needs is raised to what it needs.
+    batch : int
         Most images in one call; large images go in smaller batches, so that a batch never has more
-        pixels than one tile or one image. The default is what the engine prefers.
+        pixels than a square tile. 0 is what the engine prefers.
 
     Raises
     ------
     ValueError
-        If the engine is of another model version, or `tile` or `batch` is too small.
+        If the engine is of another model version, or `tile` or `batch` is negative.
     """
 
     def __init__(
@@ -52,20 +52,18 @@ class Denoiser:
         version: ModelVersion,
         engine: Engine,
         *,
-        tile: int | None = None,
-        batch: int | None = None,
+        tile: int = 0,
+        batch: int = 0,
     ) -> None:
         spec = version.manifest.tiling
         if engine.ref != version.ref:
             raise ValueError(f"the engine is of {engine.ref}, not of {version.ref}")
         self._manifest = version.manifest
         self._engine = engine
-        self._tile = tile if tile is not None else default_tile(spec)
-        self._batch = batch if batch is not None else engine.preferred_batch
-        if self._tile < smallest_tile(spec):
-            raise ValueError(f"tile must be at least {smallest_tile(spec)} for {version.ref}")
-        if self._batch < 1:
-            raise ValueError(f"batch must be at least 1, not {self._batch}")
+        if tile < 0 or batch < 0:
+            raise ValueError(f"tile and batch must not be negative: {tile}, {batch}")
+        self._tile = max(tile, smallest_tile(spec)) if tile else default_tile(spec)
+        self._batch = batch or engine.preferred_batch
 
     @property
     def engine(self) -> Engine:

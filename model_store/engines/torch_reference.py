@@ -27,6 +27,8 @@ class TorchEngine(Engine):
         Its safetensors bytes are read and verified here.
     threads : int
         Threads of torch, for the whole process; 0 leaves them as they are.
+    compiled : bool
+        Run it through ``torch.compile``; the first call of each size then takes seconds.
 
     Raises
     ------
@@ -38,7 +40,7 @@ class TorchEngine(Engine):
         If the version's system has no generator here.
     """
 
-    def __init__(self, version: ModelVersion, threads: int = 0) -> None:
+    def __init__(self, version: ModelVersion, threads: int = 0, *, compiled: bool = False) -> None:
         try:
             torch: Any = importlib.import_module("torch")
             load = importlib.import_module("safetensors.torch").load
@@ -46,34 +48,35 @@ class TorchEngine(Engine):
             raise EngineUnavailableError(
                 "the torch engine needs torch and safetensors: pip install 'dicom-node[train]'"
             ) from error
-        super().__init__(version.ref, name="torch", precision="f32", device="CPU")
+        name = "torch-compile" if compiled else "torch"
+        super().__init__(version.ref, name=name, precision="f32", device="CPU")
         if threads:
             torch.set_num_threads(threads)
         data = version.read(_weights_name(version.manifest))
         self._torch = torch
-        self._generator: Any = _generator(version.manifest, _metadata(data)).eval()
+        generator: Any = _generator(version.manifest, _metadata(data)).eval()
         try:
-            self._generator.load_state_dict(load(data))
+            generator.load_state_dict(load(data))
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelIntegrityError(
                 f"{version.ref}: the weights do not fit the generator of {version.manifest.system}"
             ) from error
-        self._residual = version.manifest.output == "residual"
+        network = generator.residual if version.manifest.output == "residual" else generator
+        self._network: Any = torch.compile(network) if compiled else network
 
     def _run(self, images: Images) -> Images:
-        if self._generator is None:
+        if self._network is None:
             raise EngineError(f"the engine of {self.ref} was closed")
-        run = self._generator.residual if self._residual else self._generator
         try:
             with self._torch.inference_mode():
-                made = run(self._torch.from_numpy(images)).numpy()
+                made = self._network(self._torch.from_numpy(images)).numpy()
         except (RuntimeError, MemoryError) as error:
             raise engine_error(self.ref, "running", error) from error
         return np.ascontiguousarray(made, dtype=np.float32)
 
     def close(self) -> None:
         """Free the generator; closing twice is harmless."""
-        self._generator = None
+        self._network = None
 
     def describe(self) -> dict[str, str]:
         """Add torch's version and threads to what every engine says."""

@@ -89,7 +89,7 @@ def _conv(source: str, weight: str, target: str) -> onnx.NodeProto:
 
 
 def _model(nodes: list[onnx.NodeProto], weights: dict[str, Any]) -> onnx.ModelProto:
-    free = ["n", 1, "h", "w"]
+    free: list[str | int | None] = ["n", 1, "h", "w"]
     graph = helper.make_graph(
         nodes,
         "toy",

@@ -250,11 +250,16 @@ def test_an_engine_of_another_model_is_refused(version: ModelVersion, tmp_path: 
         Denoiser(version, FakeEngine(other, _lower(1)))
 
 
-def test_a_tile_without_core_and_an_empty_batch_are_refused(version: ModelVersion) -> None:
+def test_a_tile_is_at_least_what_the_model_needs(version: ModelVersion) -> None:
+    denoiser = Denoiser(version, FakeEngine(version, _lower(1)), tile=2)
+    assert denoiser.describe()["tile"] == "5", "two margins of 2 and a core of 1"
+
+
+def test_negative_tiles_and_batches_are_refused(version: ModelVersion) -> None:
     with pytest.raises(ValueError, match="tile"):
-        Denoiser(version, FakeEngine(version, _lower(1)), tile=4)
+        Denoiser(version, FakeEngine(version, _lower(1)), tile=-1)
     with pytest.raises(ValueError, match="batch"):
-        Denoiser(version, FakeEngine(version, _lower(1)), batch=0)
+        Denoiser(version, FakeEngine(version, _lower(1)), batch=-1)
 
 
 def test_the_record_tells_how_images_were_cut(version: ModelVersion) -> None:
