@@ -17,7 +17,7 @@ from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import build_context
@@ -61,6 +61,7 @@ MAX_CONTROL_PDU: Final = 1024 * 1024
 
 _MAX_OTHER_MESSAGE: Final = 1024 * 1024
 _LINGER_SECONDS: Final = 0.5
+_AWAITING_REQUEST: Final = "Sta2"
 _ESTABLISHED: Final = "Sta6"
 _CLOSING: Final = "Sta13"
 
@@ -202,6 +203,16 @@ class NodeDul(DULServiceProvider):
             cast("NodeAssociation", self.assoc).timed_out = True
         return expired
 
+    def _process_recv_primitive(self) -> bool:
+        """Send what is queued, in the states that PS3.8 Section 9.2 allows it in."""
+        state = self.state_machine.current_state
+        if self.to_provider_queue.queue and state in (_AWAITING_REQUEST, _CLOSING):
+            self.to_provider_queue.get()
+            if state == _AWAITING_REQUEST:  # an abort, before there is an association
+                cast(BufferedSocket, self.socket).close()
+            return True
+        return super()._process_recv_primitive()
+
     def _is_transport_event(self) -> bool:
         connection = cast(BufferedSocket, self.socket)
         state = self.state_machine.current_state
@@ -291,7 +302,7 @@ class NodeAssociation(Association):
         self.acse_timeout = limits.acse_timeout
         self.network_timeout = limits.idle_timeout
         self.dimse_timeout = limits.dimse_timeout
-        self.bind(evt.EVT_RELEASED, lambda _event: self._report("released"))
+        self.bind(evt.EVT_RELEASED, self._on_released)
         self.timed_out = False
         self._caller: Caller | None = None
         self._receiver: StoreReceiver | None = None
@@ -370,6 +381,10 @@ class NodeAssociation(Association):
             self.bind(event, evt.get_default_handler(event))
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
+        if msg.MessageIDBeingRespondedTo is None and not isinstance(msg, C_STORE | C_ECHO):
+            log.warning("association aborted", reason="a request for a service not offered")
+            self.abort()
+            return
         is_store = isinstance(msg, C_STORE) and msg.MessageIDBeingRespondedTo is None
         if not is_store or self._receiver is None or context_id not in self._accepted_cx:
             super()._serve_request(msg, context_id)
@@ -403,6 +418,12 @@ class NodeAssociation(Association):
         primitive.presentation_data_value_list.append((context_id, value))
         self.dimse.receive_primitive(primitive)
         return self.dimse.message is not None
+
+    def _on_released(self, _event: evt.Event) -> None:
+        """Report at once: the last batch of a series waits for it."""
+        if self._receiver is not None:
+            self._receiver.discard()
+        self._report("released")
 
     def _end(self) -> None:
         self._kill = True

@@ -18,6 +18,9 @@ KNOWN_COMMANDS: Final = frozenset(
     for response in (0, 0x8000)
 ) | {0x0FFF}  # C-CANCEL
 
+MAX_COMMAND_LENGTH: Final = 64 * 1024
+"""Bytes; a real command set has a few hundred."""
+
 _NO_DATA_SET: Final = 0x0101
 _C_STORE_RSP: Final = 0x8001
 _ELEMENT: Final = Struct("<HHI")

@@ -17,6 +17,7 @@ import structlog
 from dicom_node.scp.command import (
     C_STORE_RQ,
     KNOWN_COMMANDS,
+    MAX_COMMAND_LENGTH,
     Command,
     MalformedCommand,
     command_pdus,
@@ -37,7 +38,6 @@ INVALID_PDU: Final = "Evt19"
 _COMMAND: Final = 0x01
 _LAST: Final = 0x02
 _PDV_HEADER: Final = 6
-_MAX_COMMAND: Final = 64 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +119,7 @@ class MessageAssembler:
         last = bool(control & _LAST)
         if self._foreign:
             self._foreign = self._hand_over(context_id, bytes([control & 3]) + fragment)
+            self.handed_over = True
         elif control & _COMMAND:
             self._take_command(context_id, fragment, last=last)
         elif self._store is not None:
@@ -135,7 +136,7 @@ class MessageAssembler:
             raise IllegalPdu("a presentation context that was not accepted")
         self._context_id = context_id
         self._encoded.extend(fragment)
-        if len(self._encoded) > _MAX_COMMAND:
+        if len(self._encoded) > MAX_COMMAND_LENGTH:
             raise IllegalPdu("a command set without end")
         if not last:
             return

@@ -12,6 +12,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from dicom_node.scp.command import (
     C_STORE_RQ,
     KNOWN_COMMANDS,
+    MAX_COMMAND_LENGTH,
     Command,
     MalformedCommand,
     clean_uid,
@@ -74,7 +75,7 @@ class GuardedDimse(DIMSEServiceProvider):
             self.message.data_set = BoundedBytes(self._limit)
             self._command = bytearray()
         try:
-            for _, value in primitive.presentation_data_value_list:
+            for _, value in primitive.presentation_data_value_list or [(0, b"")]:
                 self._check(value)
         except MalformedCommand:
             self.message = None
@@ -92,6 +93,8 @@ class GuardedDimse(DIMSEServiceProvider):
         if self._command is None:
             raise MalformedCommand("a command set inside a data set")
         self._command += value[1:]
+        if len(self._command) > MAX_COMMAND_LENGTH:
+            raise MalformedCommand("a command set without end")
         if value[0] & _LAST:
             command = parse_command(self._command)
             self._command = None

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_node.errors import OutOfSpace, StorageError
+from dicom_node.storage import Storage
+
+SHA = hashlib.sha256(b"bytes").hexdigest()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "spool")
+
+
+@pytest.fixture(scope="module")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    return Storage(tmp_path_factory.mktemp("spool"))
+
+
+def incoming(storage: Storage) -> list[Path]:
+    return list((storage.root / "incoming").iterdir())
+
+
+def test_what_is_committed_is_there_whole_and_nothing_is_left_over(storage: Storage) -> None:
+    file = storage.incoming()
+    file.write(b"one ")
+    file.write(memoryview(b"two"))
+    file.sync()
+    final = storage.instance_path("1.2.3", SHA)
+    storage.commit(file.path, final, synced=True)
+    assert final.read_bytes() == b"one two"
+    assert incoming(storage) == []
+
+
+def test_a_file_written_by_somebody_else_is_synced_by_commit(storage: Storage) -> None:
+    temp = storage.root / "incoming" / "x"
+    temp.write_bytes(b"data")
+    storage.commit(temp, storage.result_path("1.2.3"))
+    assert storage.result_path("1.2.3").read_bytes() == b"data"
+
+
+def test_discard_removes_the_file_and_may_be_repeated(storage: Storage) -> None:
+    file = storage.incoming()
+    file.write(b"half of it")
+    file.discard()
+    file.discard()
+    assert incoming(storage) == []
+
+
+def test_discard_leaves_a_committed_file_alone(storage: Storage) -> None:
+    file = storage.incoming()
+    file.write(b"x")
+    file.sync()
+    final = storage.instance_path("1.2", SHA)
+    storage.commit(file.path, final, synced=True)
+    file.discard()
+    assert final.exists()
+
+
+def test_the_same_uid_with_other_bytes_is_another_file(storage: Storage) -> None:
+    other = hashlib.sha256(b"other bytes").hexdigest()
+    assert storage.instance_path("1.2.3", SHA) != storage.instance_path("1.2.3", other)
+    assert storage.instance_path("1.2.3", SHA) == storage.instance_path("1.2.3", SHA)
+
+
+@pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2/3", "", "1" * 65, "a\0b", "..", "1.2\n"])
+def test_a_hostile_uid_cannot_choose_its_path(storage: Storage, uid: str) -> None:
+    for path in (storage.instance_path(uid, SHA), storage.result_path(uid)):
+        assert path.resolve().parent.parent.parent == storage.root.resolve()
+        assert path.parent.is_dir()
+
+
+@given(uid=st.text(max_size=80), other=st.text(max_size=80))
+def test_every_uid_has_a_path_of_its_own(spool: Storage, uid: str, other: str) -> None:
+    path = spool.instance_path(uid, SHA)
+    assert len(path.name.encode()) < 255
+    assert (path == spool.instance_path(other, SHA)) == (uid == other)
+
+
+def test_a_sha256_that_is_none_is_a_mistake_of_the_caller(storage: Storage) -> None:
+    with pytest.raises(ValueError, match="sha256"):
+        storage.instance_path("1.2.3", "../x")
+
+
+def test_write_atomic_replaces_the_whole_file(storage: Storage) -> None:
+    path = storage.result_path("1.2.3")
+    storage.write_atomic(path, b"first, longer")
+    storage.write_atomic(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert incoming(storage) == []
+
+
+def test_write_atomic_that_fails_leaves_nothing(storage: Storage) -> None:
+    with pytest.raises(StorageError) as caught:
+        storage.write_atomic(storage.root / "results" / "nowhere" / "1.2.3.dcm", b"x")
+    assert incoming(storage) == []
+    assert str(storage.root) not in str(caught.value)
+    assert "1.2.3" in str(caught.value)
+
+
+def test_a_full_disk_is_out_of_space(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = storage.incoming()
+    file.write(b"x")
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(OutOfSpace):
+        file.sync()
+    file.discard()
+    assert incoming(storage) == []
+
+
+def test_commit_of_a_file_that_is_gone_says_which_object_without_its_path(storage: Storage) -> None:
+    with pytest.raises(StorageError, match=r"1\.2\.3") as caught:
+        storage.commit(storage.root / "incoming" / "gone", storage.result_path("1.2.3"))
+    assert str(storage.root) not in str(caught.value)
+
+
+def test_sweep_takes_what_is_old_and_leaves_what_is_being_received(storage: Storage) -> None:
+    old, new = storage.incoming(), storage.incoming()
+    hour_ago = time.time() - 3600
+    os.utime(old.path, (hour_ago, hour_ago))
+    assert storage.sweep_incoming(older_than=60) == 1
+    assert incoming(storage) == [new.path]
+    assert storage.sweep_incoming() == 1
+    assert incoming(storage) == []
+    old.discard()
+    new.discard()
+
+
+def test_remove_is_idempotent(storage: Storage) -> None:
+    path = storage.result_path("1.2.3")
+    storage.write_atomic(path, b"x")
+    storage.remove(path)
+    storage.remove(path)
+    assert not path.exists()
+
+
+def test_free_space_is_told(storage: Storage) -> None:
+    assert 0.0 <= storage.free_fraction() <= 1.0
+    assert storage.free_bytes() > 0
+
+
+def test_a_root_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError):
+        Storage(tmp_path / "file" / "spool")
+
+
+def test_opening_an_existing_spool_keeps_its_files(storage: Storage) -> None:
+    storage.write_atomic(storage.result_path("1.2"), b"x")
+    assert Storage(storage.root).result_path("1.2").read_bytes() == b"x"
