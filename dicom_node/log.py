@@ -49,7 +49,9 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for name in ("pynetdicom", "pydicom"):
+    logging.captureWarnings(True)
+    for name in ("pynetdicom", "pydicom", "py.warnings"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    for name in ("celery", "kombu", "alembic", "amqp", "PIL"):
+    for name in ("celery", "alembic", "amqp", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kombu").setLevel(logging.ERROR)

@@ -122,15 +122,17 @@ class BatchingSettings(_Section):
 class WorkerSettings(_Section):
     """Denoising."""
 
-    engine: Literal["auto", "openvino", "torch", "tensorrt"] = Field(
+    engine: Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"] = Field(
         "auto", description="Engine to run models on; auto picks by what the machine has."
     )
     precision: Literal["auto", "f32", "bf16"] = Field(
         "f32", description="Arithmetic of the engine; f32 is the reference."
     )
-    threads: int = Field(0, ge=0, description="CPU threads of the engine; 0: all.")
+    threads: int = Field(
+        0, ge=0, description="CPU threads of an engine; 0: all cores, shared by the processes."
+    )
     processes: int = Field(1, ge=1, le=64, description="Infer workers that `up` starts.")
-    tile: int = Field(1024, ge=128, description="Side of an inference tile, pixels.")
+    tile: int = Field(0, ge=0, description="Side of an inference tile, pixels; 0: by the model.")
     lease_seconds: Seconds = Field(
         60.0, description="A batch whose worker gave no sign for this long is taken back."
     )

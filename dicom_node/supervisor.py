@@ -94,7 +94,8 @@ class Supervisor:
     def __init__(self, settings: Settings, config: Path | None, ledger: Ledger) -> None:
         self._roles = roles(settings)
         self._ledger = ledger
-        self._environment = dict(os.environ)
+        # Celery warns of running as root at every start; the node says it once, in 'check'.
+        self._environment = {**os.environ, "C_FORCE_ROOT": "1"}
         if config is not None:
             self._environment["DICOM_NODE_CONFIG"] = str(config.absolute())
         self._children: dict[str, _Child] = {}

@@ -133,7 +133,7 @@ class RunningNode:
             states = self.states()
             if until(states):
                 return states
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or "raised unexpected" in self.read_log():
                 raise AssertionError(f"still {states}; the node's log:\n{self.read_log()}")
             time.sleep(0.3)
 

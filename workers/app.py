@@ -69,6 +69,7 @@ def _configure_logging(**_: Any) -> None:
 
 @worker_init.connect(weak=False)
 def _warm(sender: Any = None, **_: Any) -> None:
+    log.configure(app.settings.log)
     queues = sender.app.amqp.queues.consume_from if sender is not None else {}
     if "infer" in queues:
         app.denoisers.warm({route.model for route in app.settings.domain_routes()})

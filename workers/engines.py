@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from typing import Final
 
@@ -49,6 +50,8 @@ class Denoisers:
         if ref in self._ready:
             self._ready.move_to_end(ref)
             return self._ready[ref]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = cores or 1
         try:
             version = self._models.resolve(ModelName(ref.name, ref.version))
             if version.ref != ref:
@@ -61,14 +64,14 @@ class Denoisers:
                 version,
                 kind=self._settings.engine,
                 precision=self._settings.precision,
-                threads=self._settings.threads,
+                threads=self._settings.threads or max(1, cores // self._settings.processes),
             )
         except EngineUnavailableError as error:
             raise RetryLater(f"model {ref}: {error}") from error
         except ModelStoreError as error:
             raise FailItem(f"model {ref}: {error}") from error
         self._log.info(
-            "engine.ready", model=str(ref), why=choice.reason, **choice.engine.describe()
+            "engine.ready", version=str(ref), why=choice.reason, engine=choice.engine.describe()
         )
         self._ready[ref] = Denoiser(version, choice.engine, tile=self._settings.tile)
         while len(self._ready) > _MOST:

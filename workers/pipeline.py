@@ -104,10 +104,13 @@ class Pipeline:
         except LedgerError:
             raise
         except RetryLater as error:
-            self._give_back(batch, error)
+            self._give_back(batch, str(error))
             return True
         except FailItem as error:
             self._fail_rest(batch, error)
+        except Exception as error:
+            self._give_back(batch, f"{type(error).__name__} in the worker; its log has the trace")
+            raise
         with self._node.ledger.write() as unit:
             batches.finish(unit, batch)
         self._log.info(
@@ -258,7 +261,7 @@ class Pipeline:
             path=str(path.relative_to(self._node.storage.root)),
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
-            engine=denoiser.engine.describe(),
+            engine=denoiser.describe(),
             settings=dict(batch.plan["parameters"]),
             seconds=inferred.seconds,
         )
@@ -296,14 +299,14 @@ class Pipeline:
             software_version=metadata.version("dicom-node"),
         )
 
-    def _give_back(self, batch: ClaimedBatch, error: RetryLater) -> None:
+    def _give_back(self, batch: ClaimedBatch, why: str) -> None:
         wait = delay(batch.attempts)
         self._log.warning(
-            "batch.retry", batch=batch.batch_id, reason=str(error),
+            "batch.retry", batch=batch.batch_id, reason=why,
             seconds=round(wait.total_seconds(), 1),
         )  # fmt: skip
         with self._node.ledger.write() as unit:
-            batches.give_back(unit, batch, after=wait, why=str(error))
+            batches.give_back(unit, batch, after=wait, why=why)
 
     def _fail_rest(self, batch: ClaimedBatch, error: FailItem) -> None:
         self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))
