@@ -1,0 +1,1 @@
+"""Measuring model versions: metrics, classical filters, reports and model cards."""

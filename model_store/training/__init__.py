@@ -1,0 +1,1 @@
+"""Training: recipes, references, simulated noise, the loop, releases."""

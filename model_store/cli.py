@@ -1,0 +1,110 @@
+"""The command ``model-store``: train, export and evaluate model versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model_store.errors import ModelStoreError
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+_ZOO = Path(__file__).parent / "zoo"
+
+
+@app.command()
+def train(  # noqa: PLR0917
+    recipe: Annotated[Path, typer.Argument(help="TOML recipe, or the name of one that is shipped")],
+    data: Annotated[Path, typer.Option(help="folder that the recipe's sources are relative to")],
+    out: Annotated[Path, typer.Option(help="folder for recipe, checkpoints and cache")],
+    budget: Annotated[float | None, typer.Option(help="minutes to fit the run into")] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder for simulated noise")] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the checkpoint in --out")] = False,
+    threads: Annotated[int | None, typer.Option(help="processor threads")] = None,
+) -> None:
+    """Train a recipe; stops when its iterations, or the budget, are done."""
+    import torch  # noqa: PLC0415
+
+    from model_store.training.checkpoint import Progress as Done  # noqa: PLC0415
+    from model_store.training.run import train as run  # noqa: PLC0415
+
+    if threads:
+        torch.set_num_threads(threads)
+    shipped = Path(__file__).parent / "training" / "recipes" / f"{recipe}.toml"
+    path = shipped if not recipe.exists() and shipped.exists() else recipe
+    console = Console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=1) as bar:
+        task = bar.add_task("preparing", total=None)
+
+        def report(done: Done) -> None:
+            text = f"loss {done.loss:.4f}"
+            bar.update(task, completed=done.step, total=done.iterations, description=text)
+            if not console.is_terminal and done.step % 100 == 0:
+                console.print(f"{done.step}/{done.iterations} {text} {done.seconds:.0f} s")
+
+        try:
+            done = run(path, data, out, budget=budget, resume=resume, cache=cache, report=report)
+        except ModelStoreError as error:
+            raise _failed(console, error) from error
+    console.print(f"{done.step} iterations in {done.seconds / 60:.1f} minutes: {out}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="folder of a training run")],
+    zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
+    version: Annotated[str | None, typer.Option(help="another version than the recipe's")] = None,
+) -> None:
+    """Write the averaged weights of a run as a model version: ONNX, weights, manifest, card."""
+    from model_store.training.release import release  # noqa: PLC0415
+
+    console = Console()
+    try:
+        folder = release(run, zoo, version=version)
+    except ModelStoreError as error:
+        raise _failed(console, error) from error
+    console.print(str(folder))
+
+
+@app.command()
+def evaluate(  # noqa: PLR0917
+    model: Annotated[str, typer.Argument(help="NAME@VERSION")],
+    data: Annotated[Path, typer.Option(help="folder that the recipe's held-out data are below")],
+    zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
+    out: Annotated[Path | None, typer.Option(help="also write all results to this JSON")] = None,
+    write: Annotated[bool, typer.Option(help="put the summary into manifest and card")] = False,
+    quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
+) -> None:
+    """Measure a model version on data it was not trained on, against classical filters."""
+    import json  # noqa: PLC0415
+
+    from model_store.evaluation.report import evaluate_version, print_summary  # noqa: PLC0415
+    from model_store.training.release import write_metrics  # noqa: PLC0415
+
+    console = Console()
+    name, _, version = model.partition("@")
+    folder = zoo / name / version
+    try:
+        results = evaluate_version(folder, data, quick=quick)
+        if write:
+            write_metrics(folder, results)
+    except ModelStoreError as error:
+        raise _failed(console, error) from error
+    if out is not None:
+        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print_summary(results, console)
+
+
+def _failed(console: Console, error: ModelStoreError) -> typer.Exit:
+    console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
+    return typer.Exit(1)

@@ -1,0 +1,64 @@
+"""From the name of a system to its generator."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from model_store.generators.drl import Drl, DrlConfig
+from model_store.generators.n2n_unet import N2nUnet, N2nUnetConfig
+
+Generator = Drl | N2nUnet
+
+
+class Denoiser(Protocol):
+    """What a training loop and an export need of a generator."""
+
+    margin: int
+    stride: int
+
+    def residual(self, x: Tensor) -> Tensor:
+        """G(x) - x, ``[N, 1, H, W]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """G(x), ``[N, 1, H, W]``."""
+
+
+def build_drl(width: int = 64) -> Drl:
+    """Build a DRL generator of that width."""
+    return Drl(DrlConfig(width))
+
+
+def build_n2n_unet(*, residual: bool = False) -> N2nUnet:
+    """Build a Noise2Noise U-Net."""
+    return N2nUnet(N2nUnetConfig(residual))
+
+
+def count_parameters(generator: nn.Module) -> int:
+    """Parameters, batch normalisation's moving statistics included (as Keras counts them)."""
+    statistics = sum(
+        buffer.numel() for name, buffer in generator.named_buffers() if "running" in name
+    )
+    return sum(parameter.numel() for parameter in generator.parameters()) + statistics
+
+
+def macs_per_pixel(generator: nn.Module, size: int = 64) -> int:
+    """Multiply-adds of the convolutions per pixel of the input, for a ``size x size`` image."""
+    total = 0
+
+    def count(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv2d):
+            total += layer.weight.numel() * output.shape[2] * output.shape[3]
+
+    hooks = [layer.register_forward_hook(count) for layer in generator.modules()]
+    was_training = generator.training
+    generator.eval()
+    with torch.no_grad():
+        generator(torch.zeros(1, 1, size, size))
+    generator.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return round(total / size**2)

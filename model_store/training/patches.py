@@ -1,0 +1,62 @@
+"""Batches of noisy and clean patches, a pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Patches ``[N, 1, P, P]`` in network input units, and a weight for each (``[N, 1, 1, 1]``)."""
+
+    noisy: Floats
+    clean: Floats
+    weight: Floats
+
+    @classmethod
+    def stack(cls, drawn: list[tuple[Floats, Floats, float]]) -> Batch:
+        """Stack (noisy, clean, weight) of single patches ``[P, P]``."""
+        noisy, clean, weight = zip(*drawn, strict=True)
+        weights = np.array(weight, np.float32)[:, None, None, None]
+        return cls(np.stack(noisy)[:, None], np.stack(clean)[:, None], weights)
+
+
+class PatchSource(Protocol):
+    """Where a training run takes its batches."""
+
+    def batch(self, step: int) -> Batch:
+        """Batch number `step`: the same step always gives the same batch."""
+
+
+def random_window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
+    """Draw a ``patch x patch`` window of `image`."""
+    top, left = (int(generator.integers(length - patch + 1)) for length in image.shape)
+    return slice(top, top + patch), slice(left, left + patch)
+
+
+def random_turn(generator: np.random.Generator) -> Callable[[Floats], Floats]:
+    """Draw one of the eight rotations and reflections of a square."""
+    quarter, flip = int(generator.integers(4)), bool(generator.integers(2))
+
+    def turn(image: Floats) -> Floats:
+        turned = np.rot90(image, quarter)
+        return turned[:, ::-1] if flip else turned
+
+    return turn
+
+
+def random_deviation(
+    lowest: float, highest: float, quiet_share: float, generator: np.random.Generator
+) -> float:
+    """Draw a noise level: log-uniform, or for a share of the draws uniform below `lowest`."""
+    if generator.random() < quiet_share:
+        return float(generator.uniform(0, lowest))
+    return float(np.exp(generator.uniform(np.log(lowest), np.log(highest))))

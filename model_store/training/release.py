@@ -1,0 +1,117 @@
+"""From a training run to a model version: graph, weights, recipe, manifest and model card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from model_store.evaluation.card import render_card
+from model_store.export import export_onnx, sha256
+from model_store.generators.build import count_parameters, macs_per_pixel
+from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
+from model_store.training.checkpoint import STATE
+from model_store.training.recipe import CtData, Recipe
+from model_store.training.references import HIGHEST_HU, LOWEST_HU
+from model_store.training.run import RECIPE, load_average
+
+MANIFEST = "manifest.json"
+ONNX = "model.onnx"
+WEIGHTS = "weights.safetensors"
+CARD = "card.md"
+
+
+def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
+    """Write the averaged weights of a training run as a model version.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the training run.
+    zoo : Path
+        Folder of model versions; ``<name>/<version>`` below it is written anew.
+    version : str, optional
+        Another version than the recipe's.
+
+    Returns
+    -------
+    Path
+        Folder of the version.
+
+    Raises
+    ------
+    RecipeError
+        If `run` holds no readable run.
+    ExportError
+        If the exported graph differs from the trained network.
+    """
+    recipe, generator = load_average(run)
+    version = version or recipe.version
+    folder = zoo / recipe.name / version
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters, macs = count_parameters(generator), macs_per_pixel(generator)
+    state = {key: value.contiguous() for key, value in generator.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)
+    difference = export_onnx(generator, folder / ONNX)
+    shutil.copyfile(run / RECIPE, folder / RECIPE)
+    progress = json.loads((run / STATE).read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = {
+        "training": {"iterations": progress["step"], "minutes": round(progress["seconds"] / 60, 1)},
+        "onnx_largest_difference": float(f"{difference:.2e}"),
+    }
+    ct = isinstance(recipe.data, CtData)
+    manifest = Manifest(
+        name=recipe.name,
+        version=version,
+        system=recipe.generator.system,
+        modality=recipe.release.modality,
+        body_parts=recipe.release.body_parts,
+        input=InputSpec(
+            units=recipe.input.units,
+            offset=recipe.input.offset,
+            scale=recipe.input.scale,
+            minimum=LOWEST_HU if ct else 0.0,
+            maximum=HIGHEST_HU if ct else 1.0,
+        ),
+        output="residual",
+        tiling=TilingSpec(margin=generator.margin, stride=generator.stride),
+        trained_noise=TrainedNoise(
+            minimum_sd=0.0,
+            maximum_sd=recipe.data.maximum_sd,
+            description=recipe.release.noise,
+        ),
+        onnx=ONNX,
+        files={ONNX: sha256(folder / ONNX)},
+        parameters=parameters,
+        macs_per_pixel=macs,
+        intended_use=recipe.release.intended_use,
+        training_data=recipe.release.training_data,
+        licence=recipe.release.licence,
+        metrics=metrics,
+    )
+    _write(folder, manifest, recipe)
+    return folder
+
+
+def write_metrics(folder: Path, results: dict[str, Any]) -> None:
+    """Put the summary of an evaluation into a version's manifest and card.
+
+    Raises
+    ------
+    ManifestError, RecipeError
+        If the folder holds no version.
+    """
+    manifest = Manifest.read(folder / MANIFEST)
+    recipe = Recipe.read(folder / RECIPE)
+    metrics = {**manifest.metrics, **results["summary"]}
+    _write(folder, manifest.model_copy(update={"metrics": metrics}), recipe)
+
+
+def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+    (folder / CARD).write_text(render_card(manifest, recipe), encoding="utf-8")
+    files = {name: sha256(folder / name) for name in (ONNX, WEIGHTS, RECIPE, CARD)}
+    Manifest.model_validate({**manifest.model_dump(), "files": files}).write(folder / MANIFEST)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from model_store.cli import app
+from model_store.errors import DataError, RecipeError, TrainingDivergedError
+from model_store.generators.drl import Drl, DrlConfig
+from model_store.training.checkpoint import AVERAGE, Checkpoint
+from model_store.training.loop import Trainer
+from model_store.training.patches import Batch
+from model_store.training.recipe import Recipe
+from model_store.training.run import load_average, train
+
+_RECIPE = """
+name = "tiny"
+version = "0.1.0"
+[generator]
+system = "drl"
+width = 4
+[input]
+units = "stored"
+[data]
+kind = "xray"
+held_out = ["held.png"]
+sources = [{ folder = "images", pattern = "*.png", scales = [1] }]
+[training]
+iterations = 10
+batch = 2
+patch = 16
+warmup = 2
+freeze_norm_at = 0.7
+[release]
+modality = ["DX"]
+intended_use = "Tests."
+training_data = "Random."
+licence = "Apache-2.0"
+noise = "Any."
+limits = "- none"
+differences = "- none"
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "images"
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 40)).astype(np.uint8)
+    for name in ("a.png", "held.png"):
+        Image.fromarray(pixels).save(folder / name)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(_RECIPE)
+    return path
+
+
+class _Constant:
+    """Patches of a constant: the noisy one plus whatever the test puts in."""
+
+    def __init__(self, bad_step: int | None = None) -> None:
+        self._bad_step = bad_step
+
+    def batch(self, step: int) -> Batch:
+        generator = np.random.default_rng(step)
+        clean = np.full((4, 1, 16, 16), 0.5, np.float32)
+        noisy = clean + generator.normal(0, 0.1, clean.shape).astype(np.float32)
+        if step == self._bad_step:
+            noisy[0] = np.nan
+        return Batch(noisy, clean, np.ones((4, 1, 1, 1), np.float32))
+
+
+def test_a_resumed_run_ends_at_the_same_weights(data: Path, recipe: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    train(recipe, data, whole)
+    parsed, halves = Recipe.read(recipe), tmp_path / "halves"
+    # the first half as a run that was stopped after four iterations
+    from model_store.training.run import build_generator, open_source  # noqa: PLC0415
+
+    first = Trainer(build_generator(parsed), open_source(parsed, data, tmp_path), parsed.training)
+    first.run(halves, until=4)
+    assert Checkpoint.read(halves).progress.step == 4
+    done = train(recipe, data, halves, resume=True)
+    assert done.step == 10
+    expected, got = load_file(whole / AVERAGE), load_file(halves / AVERAGE)
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    _, generator = load_average(halves)
+    assert not generator.training
+
+
+def test_training_reduces_the_loss() -> None:
+    section = Recipe.parse(_RECIPE).training.model_copy(update={"iterations": 150})
+    trainer = Trainer(Drl(DrlConfig(4)), _Constant(), section)
+    x = torch.from_numpy(_Constant().batch(999).noisy)
+    before = float(((trainer.generator.eval()(x) - 0.5) ** 2).mean().detach())
+    for step in range(150):
+        trainer._iterate(step)
+    after = float(((trainer.generator.eval()(x) - 0.5) ** 2).mean().detach())
+    assert after < 0.7 * before
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    section = Recipe.parse(_RECIPE).training
+    trainer = Trainer(Drl(DrlConfig(4)), _Constant(bad_step=5), section)
+    trainer.run(tmp_path, until=4)
+    with pytest.raises(TrainingDivergedError, match="iteration 5"):
+        trainer.run(tmp_path)
+    kept = Checkpoint.read(tmp_path)
+    assert kept.progress.step == 4
+    assert all(torch.isfinite(value).all() for value in kept.average.values())
+
+
+def test_a_budget_plans_the_iterations(tmp_path: Path) -> None:
+    section = Recipe.parse(_RECIPE).training.model_copy(update={"iterations": 1_000_000})
+    done = Trainer(Drl(DrlConfig(4)), _Constant(), section).run(tmp_path, budget=0.02)
+    assert 20 <= done.step == done.iterations < 100_000
+
+
+def test_a_run_is_not_overwritten_unasked(data: Path, recipe: Path, tmp_path: Path) -> None:
+    train(recipe, data, tmp_path / "run")
+    with pytest.raises(RecipeError, match="holds a run already"):
+        train(recipe, data, tmp_path / "run")
+
+
+def test_missing_data_and_missing_checkpoints_are_named(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="images"):
+        train(recipe, tmp_path, tmp_path / "run")
+
+
+def test_resuming_nothing_is_a_recipe_error(data: Path, recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no readable checkpoint"):
+        train(recipe, data, tmp_path / "nothing", resume=True)
+
+
+def test_no_checkpoint_file_is_a_pickle(data: Path, recipe: Path, tmp_path: Path) -> None:
+    train(recipe, data, tmp_path / "run")
+    suffixes = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert suffixes == {".safetensors", ".json", ".toml"}
+
+
+def test_the_command_trains_and_exports(data: Path, recipe: Path, tmp_path: Path) -> None:
+    run, zoo = tmp_path / "run", tmp_path / "zoo"
+    arguments = ["train", str(recipe), "--data", str(data), "--out", str(run)]
+    trained = CliRunner().invoke(app, arguments)
+    assert trained.exit_code == 0, trained.output
+    assert "10 iterations" in trained.output
+    exported = CliRunner().invoke(app, ["export", str(run), "--zoo", str(zoo)])
+    assert exported.exit_code == 0, exported.output
+    names = {path.name for path in (zoo / "tiny" / "0.1.0").iterdir()}
+    assert names == {"model.onnx", "weights.safetensors", "manifest.json", "card.md", "recipe.toml"}
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    arguments = ["train", "absent.toml", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "RecipeError" in result.output
