@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 
-def demo(
+def demo(  # noqa: PLR0917 -- options, given by name
     pacs: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT:AET", help="A PACS of yours that gets the results too."),
@@ -38,6 +39,9 @@ def demo(
     from dicom_node.demo.network import Address  # noqa: PLC0415
     from dicom_node.demo.run import Options, run, table  # noqa: PLC0415
 
+    # A closed terminal or a `kill` ends the node, too, as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     console = Console()
     try:
         given = Address.parse(pacs) if pacs else None
@@ -47,12 +51,18 @@ def demo(
     try:
         outcome = run(options, console)
     except DemoError as error:
-        console.print(f"[bold red]Failed:[/] {escape(str(error))}", highlight=False)
+        console.print(f"[bold red]Failed:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         if options.log.exists():
             console.print(f"Log of the node: {options.log}", highlight=False, soft_wrap=True)
-        console.print(f"Its ledger, spool and node.toml: {options.work}", highlight=False)
+        console.print(
+            f"Its ledger, spool and node.toml: {options.work}", highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from error
     console.print()
     console.print(table(outcome))
     console.print()
     console.print(f"Report: {outcome.html}", highlight=False, soft_wrap=True)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -23,7 +23,7 @@ class Archive:
         Bytes of the archive.
     sha256 : str
         Hexadecimal SHA-256 of the archive.
-    title, licence, attribution, changes : str
+    title, licence, credit, attribution, changes : str
         What the report says about the images.
     rewrite_identity : bool
         Whether the published header names people and is replaced before sending.
@@ -39,6 +39,7 @@ class Archive:
     sha256: str
     title: str
     licence: str
+    credit: str
     attribution: str
     changes: str
     rewrite_identity: bool

@@ -13,6 +13,10 @@ class ImagesUnavailable(DemoError):
     """Published images cannot be had (no network, no index, wrong bytes); a phantom stands in."""
 
 
+class IndexUnreachable(ImagesUnavailable):
+    """No package index answers; asking it for another file is of no use."""
+
+
 class NodeNotReady(DemoError):
     """The node did not start, or ended before its work was done."""
 

@@ -18,7 +18,7 @@ from pydicom import Dataset, dcmread
 
 from dicom_node.demo import phantom
 from dicom_node.demo.catalogue import Archive, archives
-from dicom_node.demo.errors import ImagesUnavailable
+from dicom_node.demo.errors import ImagesUnavailable, IndexUnreachable
 from dicom_node.demo.identity import rewritten
 from dicom_node.demo.index import Index, Progress, configured
 
@@ -31,8 +31,8 @@ class Source:
 
     Parameters
     ----------
-    title, package, licence, attribution, changes : str
-        What a reader needs to find them again and to be allowed to use them.
+    title, package, licence, credit, attribution, changes : str
+        What a reader needs to find them again and to be allowed to use them; `credit` is short.
     synthetic : bool
         Whether this is a computed phantom.
     """
@@ -40,6 +40,7 @@ class Source:
     title: str
     package: str
     licence: str
+    credit: str
     attribution: str
     changes: str
     synthetic: bool
@@ -109,8 +110,10 @@ def obtain(
             try:
                 index = index or Index(configured())
                 files = download(archive, index, cache, progress(archive) if progress else _silent)
-            except ImagesUnavailable as error:
+            except IndexUnreachable as error:
                 reason = unreachable = str(error)
+            except ImagesUnavailable as error:
+                reason = str(error)
         if files is None:
             replaced.append(f"{archive.name}: {reason}")
             series.append(_phantom(archive.name, work))
@@ -204,6 +207,7 @@ def _published(archive: Archive, files: Sequence[Path], work: Path) -> Series:
         title=archive.title,
         package=archive.package,
         licence=archive.licence,
+        credit=archive.credit,
         attribution=archive.attribution,
         changes=archive.changes,
         synthetic=False,
@@ -239,6 +243,7 @@ def _phantom(name: str, work: Path) -> Series:
         title=phantom.TITLES[name],
         package="made by this program",
         licence="Apache-2.0",
+        credit="synthetic phantom",
         attribution="Synthetic phantom, computed by dicom_node.demo.phantom.",
         changes="None.",
         synthetic=True,

@@ -27,7 +27,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
-from dicom_node.demo.errors import ImagesUnavailable
+from dicom_node.demo.errors import ImagesUnavailable, IndexUnreachable
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 _CHUNK = 1 << 18
@@ -61,7 +61,7 @@ def configured() -> IndexConfig:
 
     Raises
     ------
-    ImagesUnavailable
+    IndexUnreachable
         If pip is not installed or does not answer.
     """
     settings = parse_config(_pip("config", "list"))
@@ -141,7 +141,8 @@ class Index:
         Raises
         ------
         ImagesUnavailable
-            If no place has the file, the transfer fails or stalls, or the bytes differ.
+            If no place has the file, the transfer fails or stalls, or the bytes differ;
+            `IndexUnreachable` if no index answered at all.
         """
         for folder in self._config.folders:
             local = Path(folder).expanduser() / filename
@@ -150,10 +151,12 @@ class Index:
                 progress(target.stat().st_size)
                 return _verify(target, sha256)
         reasons = []
+        answered = False
         for index in self._config.indexes:
             try:
                 page_url = f"{index.rstrip('/')}/{project}/"
                 url = self._find(page_url, filename)
+                answered = True
                 if url is None:
                     reasons.append(f"{_host(index)} does not list {filename}")
                     continue
@@ -162,7 +165,9 @@ class Index:
                 reasons.append(f"{_host(index)}: {_reason(error)}")
                 continue
             return _verify(target, sha256)
-        raise ImagesUnavailable("; ".join(reasons) or "pip is configured without a package index")
+        if answered:
+            raise ImagesUnavailable("; ".join(reasons))
+        raise IndexUnreachable("; ".join(reasons) or "pip is configured without a package index")
 
     def _find(self, page_url: str, filename: str) -> str | None:
         with self._open(page_url, {"Accept": _ACCEPT}) as (page, headers):
@@ -258,5 +263,5 @@ def _pip(*arguments: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ImagesUnavailable("pip does not say which package index it uses") from error
+        raise IndexUnreachable("pip does not say which package index it uses") from error
     return done.stdout

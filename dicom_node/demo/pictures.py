@@ -17,6 +17,7 @@ from dicom_node.demo.results import Image
 _SCALES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 _SPREAD = 4.0
 _SOFT = (0.0, 100.0)
+_AERATED, _VESSEL_SD = (-930.0, -700.0), 250.0
 _WELL_SHOWN, _NEARLY_CLIPPED = 0.4, 0.45
 _STEP = 16
 _BLOCK = 16
@@ -179,14 +180,38 @@ def detailed_box(image: Image, window: Window, side: int) -> Box:
     side : int
         Side of the square, pixels.
     """
-    rows, columns = (size // _BLOCK for size in image.shape)
-    blocks = image[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK)
-    mean = (blocks.mean((1, 3)) - window.centre) / window.width
+    mean = (_blocks(image).mean((1, 3)) - window.centre) / window.width
     gradient = np.hypot(*np.gradient(mean))
     offset = np.abs(mean)
     useful = np.clip(gradient, 0.01, 0.05) * (offset < _WELL_SHOWN)
     useful -= 0.05 * (offset >= _NEARLY_CLIPPED)
-    coarse, _ = _best_box(useful, max(1, side // _BLOCK), step=1)
+    return _box_of_blocks(useful, image, side)
+
+
+def lung_box(image: Image, side: int) -> Box:
+    """Find the square with most vessels inside lung.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``[H, W]`` HU.
+    side : int
+        Side of the square, pixels.
+    """
+    blocks = _blocks(image)
+    middle = np.median(blocks, axis=(1, 3))  # of air outside the body it is lower
+    lung = (middle > _AERATED[0]) & (middle < _AERATED[1])
+    return _box_of_blocks(np.minimum(blocks.std((1, 3)), _VESSEL_SD) * lung, image, side)
+
+
+def _blocks(image: Image) -> Image:
+    """Cut into blocks of 16 x 16: ``[rows, 16, columns, 16]``; what is left over is not used."""
+    rows, columns = (size // _BLOCK for size in image.shape)
+    return image[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK)
+
+
+def _box_of_blocks(worth: Image, image: Image, side: int) -> Box:
+    coarse, _ = _best_box(worth, max(1, side // _BLOCK), step=1)
     return Box(
         min(coarse.row * _BLOCK, max(0, image.shape[0] - side)),
         min(coarse.column * _BLOCK, max(0, image.shape[1] - side)),

@@ -20,7 +20,7 @@ from rich.progress import (
 
 from dicom_node.demo.catalogue import Archive
 
-_LINE_EVERY_S = 5.0
+_LINE_EVERY_S = 10.0
 
 
 class Downloads:
@@ -129,8 +129,8 @@ class Board:
             for label, task in self._tasks.items():
                 self._progress.update(task, completed=sum(counts[label]), counts=texts[label])
             return
-        text = "\n".join(f"  {label}  {line}" for label, line in texts.items())
+        text = "  " + "; ".join(f"{label}: {line}" for label, line in texts.items())
         due = last or time.monotonic() - self._last_line >= _LINE_EVERY_S
         if due and text != self._last_text:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, soft_wrap=True)
             self._last_line, self._last_text = time.monotonic(), text

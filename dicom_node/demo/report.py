@@ -101,7 +101,7 @@ def write_picture(summaries: Sequence[Summary], path: Path) -> None:
             draw.text((left, top + 6), title, _INK, large)
             draw.text((left + _PANEL, top + 10), note, _FAINT, small, anchor="ra")
             sheet.paste(_panel(png), (left, top + _CAPTION))
-    foot = "  |  ".join(f"{s.source.title} ({s.source.licence})" for s in summaries)
+    foot = "Images: " + "; ".join(f"{s.modality}, {s.source.credit}" for s in summaries)
     draw.text((_MARGIN, sheet.height - _MARGIN), foot, _FAINT, small, anchor="ls")
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, "PNG", optimize=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_rescale
 
 from dicom_node.demo.errors import ResultsMissing
+from dicom_node.eligibility import MODEL_NAME
 
 Image = npt.NDArray[np.float32]
 
-_OURS = "dicom-node"
+_MADE_BY = re.compile(r"by model (?P<model>\S+), .*\bengine (?P<engine>.+?), route ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,11 @@ def origin(result: Dataset) -> Origin:
     """Read from a result which model and engine made it."""
     model = engine = "not stated"
     for item in result.get("ContributingEquipmentSequence") or []:
-        if str(item.get("ManufacturerModelName", "")).lower() != _OURS:
+        if item.get("ManufacturerModelName") != MODEL_NAME:
             continue
-        said = str(item.get("ContributionDescription", ""))
-        model, engine = said, said
+        found = _MADE_BY.search(str(item.get("ContributionDescription", "")))
+        if found:
+            model, engine = found["model"], found["engine"]
     return Origin(
         model,
         engine,

@@ -14,12 +14,14 @@ from rich.table import Table
 from dicom_node.demo import report
 from dicom_node.demo.errors import DemoError
 from dicom_node.demo.images import Images, obtain
-from dicom_node.demo.network import LOOPBACK, Address, answers, free_port
-from dicom_node.demo.node import SCANNER, NodeFiles, NodeProcess, write_config
+from dicom_node.demo.network import LOOPBACK, Address, free_port
+from dicom_node.demo.node import GIVEN_PACS, NodeFiles, NodeProcess, write_config
 from dicom_node.demo.pacs import Pacs
 from dicom_node.demo.progress import Downloads
 from dicom_node.demo.summary import Summary, summarise
 from dicom_node.demo.transfer import Transfer, transfer
+from dicom_node.echo import echo
+from dicom_node.settings import DestinationSettings
 
 _NODE_AE, _PACS_AE = "DENOISE", "PACS"
 _ECHO_S = 5.0
@@ -82,11 +84,8 @@ def run(options: Options, console: Console) -> Outcome:
     """
     _prepare(options)
     images = _images(options, console)
-    if options.pacs and not answers(options.pacs, _NODE_AE, timeout_s=_ECHO_S):
-        raise DemoError(
-            f"{options.pacs} does not answer a C-ECHO from AE title {_NODE_AE}; "
-            "is it running, and does it know that title?"
-        )
+    if options.pacs:
+        _require_answer(options.pacs)
     with Pacs(options.work / "pacs", ae_title=_PACS_AE) as pacs:
         done = _main_job(options, images, pacs, console)
     _step(console, "Comparing", "noise and pictures, before and after")
@@ -109,14 +108,14 @@ def table(outcome: Outcome) -> Table:
     made.add_column("Series")
     for name in ("Instances", "Noise before", "after", "Time"):
         made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("Model")
+    made.add_column("Model", no_wrap=True, overflow="fold")
     made.add_column("Engine")
     for s in outcome.summaries:
         noise = ("-", "-")
         if s.noise.windows:
             change = -100 * s.noise.reduction
             noise = (f"{s.noise.before:.1f} {s.unit}", f"{s.noise.after:.1f} ({change:+.0f} %)")
-        cells = (s.heading, str(s.instances), *noise, f"{s.seconds:.1f} s")
+        cells = (s.modality, str(s.instances), *noise, f"{s.seconds:.1f} s")
         made.add_row(*map(escape, (*cells, s.origin.model, s.origin.engine)))
     return made
 
@@ -142,6 +141,19 @@ def _images(options: Options, console: Console) -> Images:
     return images
 
 
+def _require_answer(pacs: Address) -> None:
+    destination = DestinationSettings(
+        name=GIVEN_PACS,
+        ae_title=pacs.ae_title,
+        host=pacs.host,
+        port=pacs.port,
+        timeout_seconds=_ECHO_S,
+    )
+    outcome = echo(destination, _NODE_AE)
+    if not outcome.ok:
+        raise DemoError(f"--pacs: {outcome.message}")
+
+
 def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) -> Transfer:
     files = NodeFiles(options.work / "node", options.log)
     node = Address(LOOPBACK, free_port(), _NODE_AE)
@@ -155,26 +167,26 @@ def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) ->
                 _step(console, "PACS", str(address))
         return transfer(
             images.series,
-            node,
-            process,
-            pacs,
-            files.ledger,
-            console,
+            node=node,
+            process=process,
+            pacs=pacs,
+            ledger_file=files.ledger,
+            console=console,
             given=options.pacs is not None,
             timeout_s=options.timeout_s,
         )
 
 
 def _story(options: Options, images: Images, outcome: Outcome) -> report.Run:
-    destinations = f"PACS {_PACS_AE} (of the demonstration)"
+    destinations = "PACS (of the demonstration)"
     if options.pacs:
         destinations += f" and {options.pacs}"
     return report.Run(
         at=datetime.now().astimezone(),
         summaries=outcome.summaries,
         seconds=outcome.seconds,
-        scanner=f"{SCANNER} (of the demonstration)",
-        node=f"node {_NODE_AE}",
+        scanner="Scanner (of the demonstration)",
+        node="The node",
         destinations=destinations,
         replaced=images.replaced,
     )

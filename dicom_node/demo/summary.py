@@ -14,7 +14,7 @@ from dicom_node.demo.noise import Noise
 from dicom_node.demo.pictures import Box, View, Window
 from dicom_node.demo.results import Origin, Pair
 
-_CT_CROP, _CT_SIDE = 160, 560
+_CT_CROP, _LUNG_CROP, _CT_SIDE = 192, 144, 576
 _DX_CROP, _DX_SIDE = 384, 760
 _CANDIDATES = 12
 
@@ -97,6 +97,7 @@ def summarise(series: Series, result_of: Mapping[str, Path], seconds: float) -> 
 def _ct_views(pairs: Sequence[Pair]) -> tuple[View, ...]:
     number, box = _telling_slice(pairs)
     ((before, after),) = results.images([pairs[number]])
+    lung = pictures.lung_box(before, _LUNG_CROP)
     where = f"slice {number + 1} of {len(pairs)}"
     return (
         pictures.view(
@@ -118,13 +119,14 @@ def _ct_views(pairs: Sequence[Pair]) -> tuple[View, ...]:
             note=f"{_CT_CROP} x {_CT_CROP} pixels, enlarged as a viewer does.",
         ),
         pictures.view(
-            f"The same part, {pictures.LUNG}",
-            box.of(before),
-            box.of(after),
+            f"Lung of {where}, {pictures.LUNG}",
+            lung.of(before),
+            lung.of(after),
             pictures.LUNG,
             "HU",
             side=_CT_SIDE,
-            note="Vessels and airways are what denoising may not take away.",
+            note=f"{_LUNG_CROP} x {_LUNG_CROP} pixels, enlarged as a viewer does. Vessels and "
+            "airways are what denoising may not take away.",
         ),
     )
 

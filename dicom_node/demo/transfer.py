@@ -48,7 +48,7 @@ class Expected:
         """Read the headers of a series."""
         headers = [dcmread(file, stop_before_pixels=True) for file in series.files]
         uids = tuple(str(header.SOPInstanceUID) for header in headers)
-        return cls(f"{series.name.upper():2}", str(headers[0].SeriesInstanceUID), uids)
+        return cls(series.name.upper(), str(headers[0].SeriesInstanceUID), uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +146,12 @@ class Transfer:
 
 def transfer(
     series: Sequence[Series],
+    *,
     node: Address,
     process: NodeProcess,
     pacs: Pacs,
     ledger_file: Path,
     console: Console,
-    *,
     given: bool = False,
     timeout_s: float = 300.0,
 ) -> Transfer:
