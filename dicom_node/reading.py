@@ -6,8 +6,6 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydicom import dcmread
@@ -33,18 +31,14 @@ READ_ERRORS: tuple[type[Exception], ...] = (
 """What pydicom raises on reading, or on first access of, a malformed object."""
 
 
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning and logging, because its messages repeat values of attributes."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+def silence_pydicom() -> None:
+    """Keep pydicom from warning and logging: its messages repeat values of attributes.
+
+    Holds for the process from the first call on, so that it is safe in threads. The node's own
+    errors say what is wrong with an object, by UID and keyword.
+    """
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
 def read_object(path: Path, *, header_only: bool = False) -> FileDataset:
@@ -70,8 +64,9 @@ def read_object(path: Path, *, header_only: bool = False) -> FileDataset:
     RetryLater
         If the file cannot be read at all.
     """
+    silence_pydicom()
     try:
-        with quiet_pydicom(), path.open("rb") as file:
+        with path.open("rb") as file:
             dataset = dcmread(file, stop_before_pixels=header_only)
             syntax = dataset.file_meta.get("TransferSyntaxUID")
     except READ_ERRORS as error:

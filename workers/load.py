@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from dicom_node.eligibility import Units, units
 from dicom_node.errors import EncodeError, FailItem, PassThrough, PixelDataError, UnreadableObject
-from dicom_node.reading import READ_ERRORS, quiet_pydicom, read_object
+from dicom_node.reading import READ_ERRORS, read_object
 from workers.decode import decode
 from workers.frame import Frame
 from workers.layout import Layout, number_of, uid_of, value_of
@@ -182,8 +182,7 @@ def load(path: Path) -> Source:
     """
     dataset = read_object(path)
     try:
-        with quiet_pydicom():
-            return _load(dataset, path)
+        return _load(dataset, path)
     except READ_ERRORS as error:
         raise UnreadableObject(f"{path.name}: a value of the header cannot be parsed") from error
 
@@ -272,7 +271,7 @@ def _rescale(dataset: Dataset, layout: Layout, uid: str) -> Rescale:
     if slope == 0:
         raise FailItem(f"{uid}: rescale slope is 0")
     largest = max(abs(layout.minimum), layout.maximum) * abs(slope) + abs(intercept)
-    if largest > np.finfo(np.float32).max:
+    if largest > float(np.finfo(np.float32).max):
         raise FailItem(f"{uid}: rescale makes values that are not finite")
     return Rescale(slope, intercept)
 

@@ -7,6 +7,7 @@ A keyword given as ``None`` deletes the attribute.
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -344,7 +345,9 @@ def to_bytes(dataset: Dataset) -> bytes:
     mode = pydicom_config.settings.writing_validation_mode
     pydicom_config.settings.writing_validation_mode = pydicom_config.IGNORE
     try:
-        dcmwrite(buffer, dataset, enforce_file_format=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dcmwrite(buffer, dataset, enforce_file_format=True)
     finally:
         pydicom_config.settings.writing_validation_mode = mode
     return buffer.getvalue()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.reading import quiet_pydicom
 from workers.encode.derived import encode_derived
 from workers.encode.secondary_capture import encode_secondary_capture
 from workers.encode.spec import Form, ResultSpec
@@ -39,7 +38,6 @@ def encode(source: Source, denoised: Sequence[NDArray[np.float32]], spec: Result
         If frames are missing, of another size, or not finite; or if the source has no UIDs to
         refer to.
     """
-    with quiet_pydicom():
-        if spec.form == "derived":
-            return encode_derived(source, denoised, spec)
-        return encode_secondary_capture(source, denoised, spec)
+    if spec.form == "derived":
+        return encode_derived(source, denoised, spec)
+    return encode_secondary_capture(source, denoised, spec)
