@@ -8,6 +8,7 @@ release.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 from collections.abc import Mapping, Sequence
@@ -106,7 +107,8 @@ class _StockLink:
         self._association.release()
 
     def abort(self) -> None:
-        self._association.abort()
+        if not (self._association.is_aborted or self._association.is_released):
+            self._association.abort()
 
     def _exchange(self, request: Any, context_id: int, kind: int) -> Response:
         if not self._association.is_established:
@@ -139,16 +141,28 @@ class _StockLink:
         if self._association.acse.is_aborted("a-p-abort"):
             message = "the destination closed the connection before its response"
             return LinkFailed(Trouble.CLOSED, message)
+        # Its reading thread may wait for the rest of a PDU; without this `abort` would wait too.
+        _shut(self._association)
         return LinkFailed(Trouble.TIMEOUT, "the destination sent no response in time")
 
 
+def _socket_of(association: Association) -> socket.socket | None:
+    transport = association.dul.socket
+    return None if transport is None else transport.socket
+
+
 def _limit_waits(event: evt.Event, seconds: float) -> None:
-    transport = event.assoc.dul.socket
-    if transport is None or transport.socket is None:
-        return  # closed again already
-    sock = transport.socket
-    sock.settimeout(seconds)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock = _socket_of(event.assoc)
+    if sock is not None:
+        sock.settimeout(seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _shut(association: Association) -> None:
+    sock = _socket_of(association)
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def _park_reactor(event: evt.Event) -> None:

@@ -1,0 +1,496 @@
+"""Sending to PACS that behave, refuse, hang, leave and lie; by both carriers."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
+from pynetdicom import AllStoragePresentationContexts
+
+from tests.factories import dicom as make
+from tests.pacs import Breach, BrokenPacs, FakePacs
+from tests.servers import Orthanc, StoreScp, free_port
+from workers.send import (
+    Address,
+    Answer,
+    EchoOutcome,
+    Outgoing,
+    Timeouts,
+    Verdict,
+    echo,
+    send,
+)
+from workers.send.dataset import StoredDataSet
+from workers.send.transcode import transcode
+
+SHORT = Timeouts.all(1.0)
+"""Enough on loopback, and soon over when the peer hangs."""
+
+PATIENT = Timeouts.all(20.0)
+
+BOTH = pytest.mark.parametrize("fast", [True, False], ids=["wire", "pynetdicom"])
+
+
+def address(port: int, *, timeouts: Timeouts = PATIENT, **more: object) -> Address:
+    base = Address("pacs", "127.0.0.1", port, "PACS", "DENOISE", timeouts)
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+Store = Callable[..., list[Outgoing]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Write data sets as stored results and return what to send."""
+
+    def write(*datasets: Dataset) -> list[Outgoing]:
+        found = []
+        for at, dataset in enumerate(datasets):
+            path = make.write(dataset, tmp_path / f"{dataset.SOPInstanceUID}.dcm")
+            stored = StoredDataSet.at(path)
+            found.append(
+                Outgoing(
+                    delivery_id=at + 1,
+                    path=path,
+                    sop_class_uid=stored.sop_class_uid,
+                    sop_instance_uid=stored.sop_instance_uid,
+                    transfer_syntax_uid=stored.transfer_syntax_uid,
+                )
+            )
+        return found
+
+    return write
+
+
+def sent(address: Address, batch: list[Outgoing], *, fast: bool = True) -> list[Answer]:
+    answers: list[Answer] = []
+    send(address, batch, on_answer=answers.append, fast=fast)
+    assert [answer.delivery_id for answer in answers] == [one.delivery_id for one in batch]
+    return answers
+
+
+def verdicts(answers: list[Answer]) -> list[Verdict]:
+    return [answer.verdict for answer in answers]
+
+
+def stored_bytes(outgoing: Outgoing) -> bytes:
+    return outgoing.path.read_bytes()[StoredDataSet.at(outgoing.path).offset :]
+
+
+@BOTH
+def test_a_batch_goes_over_one_association_as_stored(store: Store, fast: bool) -> None:
+    batch = store(*make.ct_series(3), make.dx_image(), make.enhanced_ct())
+    before = [one.path.read_bytes() for one in batch]
+    with FakePacs() as pacs:
+        answers = sent(address(pacs.port), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.DELIVERED] * 5
+    assert {answer.status for answer in answers} == {0x0000}
+    assert pacs.associations == 1
+    assert pacs.received[0].calling_ae_title == "DENOISE"
+    assert [one.sop_instance_uid for one in pacs.received] == [o.sop_instance_uid for o in batch]
+    assert [one.data for one in pacs.received] == [stored_bytes(one) for one in batch]
+    assert [one.path.read_bytes() for one in batch] == before
+
+
+@pytest.mark.parametrize("max_pdu", [0, 128, 4096, 16382, 131072, 1 << 20])
+def test_every_pdu_length_of_the_peer_is_kept_to(store: Store, max_pdu: int) -> None:
+    size = (50, 51) if max_pdu == 128 else (301, 301)
+    batch = store(make.ct_slice(size=size), make.dx_image())
+    with FakePacs(max_pdu=max_pdu) as pacs:
+        assert verdicts(sent(address(pacs.port), batch)) == [Verdict.DELIVERED] * 2
+    assert [one.data for one in pacs.received] == [stored_bytes(one) for one in batch]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (0x0000, Verdict.DELIVERED),
+        (0xB000, Verdict.WARNING),
+        (0xB006, Verdict.WARNING),
+        (0xB007, Verdict.WARNING),
+        (0x0111, Verdict.WARNING),
+        (0xA700, Verdict.RETRY),
+        (0x0110, Verdict.RETRY),
+        (0x0213, Verdict.RETRY),
+        (0xA900, Verdict.REFUSED),
+        (0xC000, Verdict.REFUSED),
+        (0x0122, Verdict.REFUSED),
+        (0x0124, Verdict.REFUSED),
+    ],
+)
+def test_a_status_concerns_one_instance_only(
+    store: Store, fast: bool, status: int, verdict: Verdict
+) -> None:
+    batch = store(*make.ct_series(3))
+    with FakePacs(statuses=[0, status, 0]) as pacs:
+        answers = sent(address(pacs.port), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.DELIVERED, verdict, Verdict.DELIVERED]
+    assert answers[1].status == status
+    assert status == 0 or f"0x{status:04X}" in answers[1].message
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["hang_after", "close_after", "abort_after"])
+def test_what_was_answered_stays_and_the_rest_is_put_off(
+    store: Store, fast: bool, how: str
+) -> None:
+    batch = store(*make.ct_series(4))
+    with FakePacs(**{how: 2}) as pacs:  # type: ignore[arg-type]
+        answers = sent(address(pacs.port, timeouts=SHORT), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.DELIVERED] * 2 + [Verdict.RETRY] * 2
+    assert [answer.tried for answer in answers] == [True, True, True, False]
+    assert answers[2].message == answers[3].message != ""
+
+
+@BOTH
+def test_a_second_try_sends_the_same_bytes(store: Store, fast: bool) -> None:
+    batch = store(*make.ct_series(3))
+    with FakePacs(close_after=1) as pacs:
+        first = sent(address(pacs.port, timeouts=SHORT), batch, fast=fast)
+        pacs.close_after = None
+        rest = [one for one, a in zip(batch, first, strict=True) if a.verdict is Verdict.RETRY]
+        assert verdicts(sent(address(pacs.port), rest, fast=fast)) == [Verdict.DELIVERED] * 2
+        assert sorted(pacs.uids) == sorted(one.sop_instance_uid for one in batch)
+        assert not pacs.duplicates
+        assert not pacs.conflicts
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("rejection", "words"),
+    [
+        ((1, 1, 3), "register our AE title 'DENOISE'"),
+        ((1, 1, 7), "called AE title not recognized"),
+        ((2, 3, 1), "for now: temporary congestion"),
+        ((2, 3, 2), "local limit exceeded"),
+    ],
+)
+def test_a_rejected_association_puts_everything_off(
+    store: Store, fast: bool, rejection: tuple[int, int, int], words: str
+) -> None:
+    batch = store(*make.ct_series(2))
+    with FakePacs(reject=rejection) as pacs:
+        answers = sent(address(pacs.port), batch, fast=fast)
+        found = echo(address(pacs.port), fast=fast)
+    assert verdicts(answers) == [Verdict.RETRY] * 2
+    assert not any(answer.tried for answer in answers)
+    assert words in answers[0].message
+    assert found.outcome is EchoOutcome.REJECTED
+    assert words in found.message
+
+
+@BOTH
+def test_a_destination_that_is_down_puts_everything_off(store: Store, fast: bool) -> None:
+    batch = store(*make.ct_series(2))
+    answers = sent(address(free_port(), timeouts=SHORT), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.RETRY] * 2
+    assert echo(address(free_port(), timeouts=SHORT), fast=fast).outcome is EchoOutcome.UNREACHABLE
+
+
+@BOTH
+def test_an_unknown_host_puts_everything_off(store: Store, fast: bool) -> None:
+    there = address(104, host="no-such-host.invalid", timeouts=SHORT)
+    answers = sent(there, store(make.ct_slice()), fast=fast)
+    assert verdicts(answers) == [Verdict.RETRY]
+    assert "no-such-host.invalid" in answers[0].message
+
+
+# pynetdicom may queue its abort twice; its thread then ends with an error, which is what we want.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@BOTH
+@pytest.mark.parametrize("breach", list(Breach))
+def test_a_peer_that_breaks_the_protocol_neither_hangs_nor_harms_us(
+    store: Store, fast: bool, breach: Breach
+) -> None:
+    lenient = {Breach.WRONG_COMMAND}  # pynetdicom tells a request from a response elsewhere
+    if not fast and breach in lenient:
+        pytest.skip("pynetdicom answers such a request itself")
+    batch = store(make.dx_image(size=(1200, 1200)), make.ct_slice())
+    threads = threading.active_count()
+    started = time.monotonic()
+    with BrokenPacs(breach) as pacs:
+        answers = sent(address(pacs.port, timeouts=SHORT), batch, fast=fast)
+        if breach is Breach.NEVER_RELEASES:
+            assert verdicts(answers) == [Verdict.DELIVERED] * 2
+        elif breach is Breach.UNPROPOSED_SYNTAX:
+            assert Verdict.DELIVERED not in verdicts(answers)
+        else:
+            assert verdicts(answers) == [Verdict.RETRY] * 2
+            assert answers[0].message
+    assert time.monotonic() - started < 15  # each of its waits is limited to a second
+    deadline = time.monotonic() + 5
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= threads
+
+
+ONE_CLASS = [
+    (ImplicitVRLittleEndian, [ImplicitVRLittleEndian]),
+    (ExplicitVRLittleEndian, [ExplicitVRLittleEndian]),
+    (JPEGLSLossless, [JPEGLSLossless]),
+    (JPEG2000Lossless, [JPEG2000Lossless]),
+    (RLELossless, [RLELossless]),
+]
+
+
+@BOTH
+@pytest.mark.parametrize("kept", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless])
+@pytest.mark.parametrize("taken", [syntax for syntax, _ in ONE_CLASS])
+def test_whatever_syntax_is_taken_the_values_are_the_same(
+    store: Store, tmp_path: Path, fast: bool, kept: str, taken: str
+) -> None:
+    batch = [_in_syntax(one, kept, tmp_path) for one in store(make.ct_slice(), make.enhanced_ct())]
+    accepted = [(uid, [taken]) for uid in (CTImageStorage, EnhancedCTImageStorage)]
+    with FakePacs(accepted=accepted) as pacs:
+        answers = sent(address(pacs.port), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.DELIVERED] * 2
+    assert {answer.sent_transfer_syntax for answer in answers} == {taken}
+    for outgoing, received in zip(batch, pacs.received, strict=True):
+        assert received.transfer_syntax_uid == taken
+        _assert_same_values(outgoing.path, _as_file(received.data, taken, tmp_path))
+
+
+def test_a_syntax_is_only_changed_for_the_class_that_needs_it(store: Store) -> None:
+    batch = store(make.ct_slice(), make.dx_image())
+    accepted = [
+        (CTImageStorage, [ExplicitVRLittleEndian]),
+        (DigitalXRayImageStorageForPresentation, [ImplicitVRLittleEndian]),
+    ]
+    with FakePacs(accepted=accepted) as pacs:
+        answers = sent(address(pacs.port), batch)
+    assert [answer.sent_transfer_syntax for answer in answers] == [
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+    ]
+    assert pacs.associations == 1
+
+
+@BOTH
+def test_a_class_that_is_not_accepted_is_refused_and_the_others_go(
+    store: Store, fast: bool
+) -> None:
+    batch = store(make.ct_slice(), make.dx_image(), make.ct_slice())
+    with FakePacs(accepted=[(CTImageStorage, [ExplicitVRLittleEndian])]) as pacs:
+        answers = sent(address(pacs.port), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.DELIVERED, Verdict.REFUSED, Verdict.DELIVERED]
+    assert DigitalXRayImageStorageForPresentation in answers[1].message
+    assert "Digital X-Ray Image Storage" in answers[1].message
+
+
+@BOTH
+def test_nothing_accepted_refuses_everything(store: Store, fast: bool) -> None:
+    with FakePacs(accepted=[]) as pacs:
+        answers = sent(address(pacs.port), store(*make.ct_series(2)), fast=fast)
+    assert verdicts(answers) == [Verdict.REFUSED] * 2
+
+
+def test_more_contexts_than_one_association_has(store: Store) -> None:
+    datasets = []
+    for context in AllStoragePresentationContexts[:60]:
+        dataset = make.ct_slice(size=(8, 8))
+        dataset.SOPClassUID = context.abstract_syntax
+        dataset.file_meta.MediaStorageSOPClassUID = context.abstract_syntax
+        datasets.append(dataset)
+    with FakePacs() as pacs:
+        answers = sent(address(pacs.port), store(*datasets))
+    assert verdicts(answers) == [Verdict.DELIVERED] * 60
+    assert pacs.associations == 2
+
+
+def test_a_file_that_is_gone_or_not_the_one_recorded_holds_nobody_up(store: Store) -> None:
+    batch = store(*make.ct_series(4))
+    batch[0].path.unlink()
+    batch[1].path.write_bytes(b"\0" * 2000)
+    batch[2] = replace(batch[2], sop_instance_uid="1.2.3")
+    with FakePacs() as pacs:
+        answers = sent(address(pacs.port), batch)
+    assert verdicts(answers) == [
+        Verdict.RETRY,
+        Verdict.REFUSED,
+        Verdict.REFUSED,
+        Verdict.DELIVERED,
+    ]
+    assert len(pacs.received) == 1
+
+
+@BOTH
+def test_an_error_of_the_caller_comes_out_and_ends_the_association(
+    store: Store, fast: bool
+) -> None:
+    class LedgerGone(Exception):
+        pass
+
+    def fail(_: Answer) -> None:
+        raise LedgerGone
+
+    threads = threading.active_count()
+    with FakePacs() as pacs:
+        with pytest.raises(LedgerGone):
+            send(address(pacs.port), store(*make.ct_series(3)), on_answer=fail, fast=fast)
+        assert len(pacs.received) == 1
+    deadline = time.monotonic() + 5
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= threads
+
+
+@BOTH
+def test_no_message_names_the_patient(store: Store, fast: bool) -> None:
+    batch = store(*(make.ct_slice(PatientName="Secret^Name", PatientID="S3CR3T") for _ in range(3)))
+    answers = []
+    for pacs in (FakePacs(statuses=[0xC000, 0xA700, 0xB000]), FakePacs(accepted=[])):
+        with pacs:
+            answers += sent(address(pacs.port), batch, fast=fast)
+    assert not any("ecret" in a.message or "S3CR3T" in a.message for a in answers)
+
+
+def test_hundreds_of_instances_lose_no_answer(store: Store) -> None:
+    one = make.ct_slice(size=(16, 16))
+    batch = store(one) * 400
+    batch = [replace(out, delivery_id=at) for at, out in enumerate(batch)]
+    with FakePacs() as pacs:
+        assert set(verdicts(sent(address(pacs.port), batch, fast=False))) == {Verdict.DELIVERED}
+        assert set(verdicts(sent(address(pacs.port), batch, fast=True))) == {Verdict.DELIVERED}
+        assert len(pacs.received) == 800
+
+
+@BOTH
+def test_echo_to_one_that_answers_and_one_that_does_not_offer_it(fast: bool) -> None:
+    with FakePacs() as pacs:
+        found = echo(address(pacs.port), fast=fast)
+        assert found.ok
+        assert pacs.echoes == 1
+    with BrokenPacs(Breach.SILENT) as silent:
+        found = echo(address(silent.port, timeouts=SHORT), fast=fast)
+        assert not found.ok
+        assert found.message
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = [
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        "-keyout", str(key), "-out", str(cert), "-subj", "/CN=127.0.0.1",
+        "-addext", "subjectAltName=IP:127.0.0.1",
+    ]  # fmt: skip
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return key, cert
+
+
+@pytest.mark.dcmtk
+@BOTH
+def test_tls_to_storescp(store: Store, certificate: tuple[Path, Path], fast: bool) -> None:
+    key, cert = certificate
+    batch = store(*make.ct_series(2))
+    trusting = ssl.create_default_context(cafile=str(cert))
+    with StoreScp("+tls", str(key), str(cert), "-ic") as scp:
+        answers = sent(address(scp.port, tls=trusting), batch, fast=fast)
+        assert verdicts(answers) == [Verdict.DELIVERED] * 2
+        doubting = ssl.create_default_context()
+        found = echo(address(scp.port, tls=doubting, timeouts=SHORT), fast=fast)
+        assert not found.ok
+        assert not fast or found.outcome is EchoOutcome.TLS
+        plain = echo(address(scp.port, timeouts=SHORT), fast=fast)
+        assert not plain.ok
+
+
+@pytest.mark.dcmtk
+@BOTH
+@pytest.mark.parametrize("option", ["", "+xi", "+xt", "+xv", "+xr", "+xa"])
+def test_storescp_keeps_the_values(store: Store, fast: bool, option: str) -> None:
+    batch = store(make.ct_slice(), make.dx_image(), make.enhanced_ct(), make.multiframe())
+    with StoreScp(*[option] if option else []) as scp:
+        assert verdicts(sent(address(scp.port), batch, fast=fast)) == [Verdict.DELIVERED] * 4
+        files = scp.received()
+        for outgoing in batch:
+            _assert_same_values(outgoing.path, files[outgoing.sop_instance_uid])
+
+
+@pytest.mark.dcmtk
+@BOTH
+@pytest.mark.parametrize("option", ["--refuse", "--abort-after", "--abort-during"])
+def test_storescp_that_refuses_or_aborts(store: Store, fast: bool, option: str) -> None:
+    batch = store(*make.ct_series(3))
+    with StoreScp(option) as scp:
+        answers = sent(address(scp.port, timeouts=SHORT), batch, fast=fast)
+    assert verdicts(answers) == [Verdict.RETRY] * 3
+
+
+@pytest.mark.dcmtk
+def test_storescp_that_is_too_slow(store: Store) -> None:
+    with StoreScp("--sleep-during", "3") as scp:
+        answers = sent(address(scp.port, timeouts=SHORT), store(make.ct_slice()))
+        scp.kill()
+    assert verdicts(answers) == [Verdict.RETRY]
+
+
+@pytest.mark.orthanc
+@BOTH
+def test_orthanc_stores_and_gives_back_the_values(store: Store, tmp_path: Path, fast: bool) -> None:
+    batch = store(*make.ct_series(3), make.dx_image(), make.enhanced_ct())
+    with Orthanc(aet="PACS") as pacs:
+        assert echo(address(pacs.dicom_port), fast=fast).ok
+        assert verdicts(sent(address(pacs.dicom_port), batch, fast=fast)) == [Verdict.DELIVERED] * 5
+        again = sent(address(pacs.dicom_port), batch, fast=fast)
+        assert set(verdicts(again)) <= {Verdict.DELIVERED, Verdict.WARNING}
+        assert set(pacs.instances()) == {one.sop_instance_uid for one in batch}
+        for outgoing in batch:
+            path = tmp_path / "back.dcm"
+            path.write_bytes(pacs.file(outgoing.sop_instance_uid))
+            _assert_same_values(outgoing.path, path)
+
+
+def _in_syntax(outgoing: Outgoing, syntax: str, folder: Path) -> Outgoing:
+    """Return the same instance stored in another syntax."""
+    data = transcode(StoredDataSet.at(outgoing.path), syntax)
+    with data.open() as stream:
+        path = _as_file(stream.read(), syntax, folder, like=outgoing.path)
+    return replace(outgoing, path=path, transfer_syntax_uid=syntax)
+
+
+def _as_file(data: bytes, syntax: str, folder: Path, *, like: Path | None = None) -> Path:
+    meta = FileMetaDataset()
+    if like is not None:
+        meta.update(dcmread(like, stop_before_pixels=True).file_meta)
+    meta.TransferSyntaxUID = syntax
+    head = DicomBytesIO()
+    write_file_meta_info(head, meta, enforce_standard=False)
+    path = folder / f"{generate_uid()}.dcm"
+    path.write_bytes(b"\0" * 128 + b"DICM" + head.getvalue() + data)
+    return path
+
+
+def _assert_same_values(one: Path, other: Path) -> None:
+    a, b = dcmread(one), dcmread(other)
+    assert np.array_equal(a.pixel_array, b.pixel_array)
+    for dataset in (a, b):
+        del dataset.PixelData
+    assert a == b
