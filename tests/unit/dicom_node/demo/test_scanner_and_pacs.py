@@ -1,0 +1,63 @@
+"""The scanner and the PACS of the demonstration speak real DICOM with each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.sequence import Sequence
+
+from dicom_node.demo.errors import DemoError
+from dicom_node.demo.network import LOOPBACK, Address, answers, free_port
+from dicom_node.demo.pacs import Pacs
+from dicom_node.demo.scanner import send
+
+
+def test_what_is_sent_arrives_byte_for_byte(slices: tuple[Path, ...], tmp_path: Path) -> None:
+    ticks: list[None] = []
+    with Pacs(tmp_path) as pacs:
+        address = Address(LOOPBACK, pacs.port, "PACS")
+        assert answers(address, "SCANNER")
+        sent = send(slices, address, progress=lambda: ticks.append(None))
+        arrivals = pacs.arrivals()
+    assert len(ticks) == len(slices)
+    assert tuple(arrival.sop_instance_uid for arrival in arrivals) == sent.sop_uids
+    assert all(sent.started < arrival.at <= sent.ended for arrival in arrivals)
+    for arrival, file in zip(arrivals, slices, strict=True):
+        assert dcmread(arrival.path).PixelData == dcmread(file).PixelData
+
+
+def test_the_source_of_a_result_is_noted(slices: tuple[Path, ...], tmp_path: Path) -> None:
+    result = dcmread(slices[0])
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = result.SOPClassUID
+    reference.ReferencedSOPInstanceUID = "1.2.3"
+    result.SourceImageSequence = Sequence([reference])
+    file = tmp_path / "result.dcm"
+    result.save_as(file, enforce_file_format=True)
+    with Pacs(tmp_path) as pacs:
+        send([file], Address(LOOPBACK, pacs.port, "PACS"))
+        (arrival,) = pacs.arrivals()
+    assert arrival.source_uid == "1.2.3"
+
+
+def test_sending_twice_keeps_the_first_arrival(slices: tuple[Path, ...], tmp_path: Path) -> None:
+    with Pacs(tmp_path) as pacs:
+        address = Address(LOOPBACK, pacs.port, "PACS")
+        send(slices[:1], address)
+        (first,) = pacs.arrivals()
+        send(slices[:1], address)
+        assert pacs.arrivals() == (first,)
+
+
+def test_a_refused_association_is_an_error(slices: tuple[Path, ...], tmp_path: Path) -> None:
+    with Pacs(tmp_path) as pacs, pytest.raises(DemoError, match="not established"):
+        send(slices, Address(LOOPBACK, pacs.port, "OTHER"))
+    with pytest.raises(DemoError, match="not established"):
+        send(slices, Address(LOOPBACK, free_port(), "PACS"))
+
+
+def test_an_object_that_is_not_stored_is_an_error(slices: tuple[Path, ...], tmp_path: Path) -> None:
+    with Pacs(tmp_path / "missing") as pacs, pytest.raises(DemoError, match="0xA700"):
+        send(slices, Address(LOOPBACK, pacs.port, "PACS"))
