@@ -118,9 +118,12 @@ class Source:
         result: NDArray[np.unsignedinteger[Any]] = cells.copy()
         if not changed.any():
             return result
-        if not np.isfinite(values, where=changed, out=np.ones_like(changed)).all():
-            raise EncodeError(f"{self.uid}: the denoised frame {frame_index + 1} is not finite")
-        stored = self._to_stored(np.where(changed, values, frame.values), frame_index)
+        finite = np.isfinite(values)
+        if not finite.all():
+            if not finite[changed].all():
+                raise EncodeError(f"{self.uid}: the denoised frame {frame_index + 1} is not finite")
+            values = np.where(changed, values, frame.values)
+        stored = self._to_stored(values, frame_index)
         new: NDArray[Any] = stored.astype(_signed(layout)).view(layout.word)
         if layout.shift:
             new = new << layout.shift
@@ -135,23 +138,41 @@ class Source:
         return _stored(cells, self.layout)
 
     def _to_stored(self, values: NDArray[np.float32], frame_index: int) -> NDArray[Any]:
+        """Round to the nearest stored value that the pixel can hold and that is not padding."""
         layout = self.layout
-        stored: NDArray[np.float64]
-        if self.units == "HU":
-            rescale = self.rescales[frame_index]
-            stored = (values.astype(np.float64) - rescale.intercept) / rescale.slope
-        elif layout.inverted:
-            stored = layout.maximum - values.astype(np.float64)
+        offset, slope = self._line(frame_index)
+        stored: NDArray[Any]
+        if abs(slope) == 1 and offset.is_integer() and abs(offset) + 2**layout.stored < _EXACT:
+            # rounding before shifting is as exact in float32, at half the memory
+            stored = np.rint(values)
+            ends = sorted(((layout.minimum - offset) * slope, (layout.maximum - offset) * slope))
+            np.clip(stored, *ends, out=stored)
+            stored = stored.astype(np.int32)
+            if slope < 0:
+                np.negative(stored, out=stored)
+            stored += int(offset)
         else:
-            stored = values.astype(np.float64) + layout.minimum
-        np.rint(stored, out=stored)
-        np.clip(stored, layout.minimum, layout.maximum, out=stored)
+            exact = values.astype(np.float64)
+            exact /= slope
+            exact += offset
+            np.rint(exact, out=exact)
+            np.clip(exact, layout.minimum, layout.maximum, out=exact)
+            stored = exact.astype(np.int64)
         if self.padding is not None:
             low, high = self.padding
             inside = (stored >= low) & (stored <= high)
             if inside.any():
                 stored[inside] = _outside(stored[inside], low, high, layout)
-        return stored.astype(np.int64)
+        return stored
+
+    def _line(self, frame_index: int) -> tuple[float, float]:
+        """Offset and slope of stored = values / slope + offset."""
+        if self.units == "HU":
+            rescale = self.rescales[frame_index]
+            return -rescale.intercept / rescale.slope, rescale.slope
+        if self.layout.inverted:
+            return float(self.layout.maximum), -1.0
+        return float(self.layout.minimum), 1.0
 
 
 def load(path: Path) -> Source:
@@ -298,11 +319,9 @@ def _cell_value(value: Any, layout: Layout) -> int | None:
     return wrapped - span if layout.signed and wrapped >= span // 2 else wrapped
 
 
-def _outside(
-    stored: NDArray[np.float64], low: int, high: int, layout: Layout
-) -> NDArray[np.float64]:
+def _outside(stored: NDArray[Any], low: int, high: int, layout: Layout) -> NDArray[Any]:
     """Move values within the padding range to the nearest value beside it."""
-    above, below = float(high + 1), float(low - 1)
+    above, below = high + 1, low - 1
     if high >= layout.maximum:
         return np.full_like(stored, max(below, layout.minimum))
     if low <= layout.minimum:

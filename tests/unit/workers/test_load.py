@@ -297,7 +297,7 @@ class TestBadInput:
             else:
                 image.add_new(keyword, "SH", value)
                 image[keyword].VR = "DS" if value == "" else "SH"
-        with pytest.raises(error, match="(?i)rescale"):
+        with pytest.raises(error, match=r"(?i)rescale"):
             load(write(image, tmp_path))
 
     def test_impossible_windows_do_not_matter(self, tmp_path: Path) -> None:
