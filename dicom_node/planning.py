@@ -82,6 +82,7 @@ class Decider:
     def __init__(self, settings: Settings, models: ModelStore) -> None:
         self._routes = settings.domain_routes()
         self._first_only = settings.routing.matches == "first"
+        self._uid_root = settings.results.uid_root
         self._models = models
 
     def explain(self, dataset: Dataset) -> tuple[Explanation, ...]:
@@ -126,7 +127,7 @@ class Decider:
         return Decision(known[0], series_uid, modality, tuple(wanted), tuple(ended))
 
     def _want(self, route: Route, dataset: Dataset) -> Wanted:
-        eligible = eligibility.check(dataset)
+        eligible = eligibility.check(dataset, uid_root=self._uid_root)
         try:
             version = self._models.resolve(route.model)
         except ModelStoreError as error:

@@ -29,6 +29,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _LOOK_SECONDS: Final = 0.2
 _SETTLED_SECONDS: Final = 30.0
 _LONGEST_PAUSE: Final = 30.0
+_QUIET: Final = "ignore:You're running the worker with superuser privileges"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ class Supervisor:
     def __init__(self, settings: Settings, config: Path | None, ledger: Ledger) -> None:
         self._roles = roles(settings)
         self._ledger = ledger
-        # Celery warns of running as root at every start; the node says it once, in 'check'.
-        self._environment = {**os.environ, "C_FORCE_ROOT": "1"}
+        self._environment = {**os.environ, "PYTHONWARNINGS": _QUIET}
         if config is not None:
             self._environment["DICOM_NODE_CONFIG"] = str(config.absolute())
         self._children: dict[str, _Child] = {}

@@ -12,6 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
+from dicom_node.db.engine import make_engine
+from dicom_node.db.tables import InstanceRow, WorkItemRow
+from dicom_node.db.unit_of_work import Ledger
+from dicom_node.domain.work import InstanceState, WorkState
+from dicom_node.outbox import SilentBell
+from dicom_node.settings import load
 from tests.servers import accepts, free_port
 
 _HEAD = """
@@ -119,11 +127,21 @@ class RunningNode:
         return done.stdout if check else done.stdout + done.stderr
 
     def states(self) -> dict[str, int]:
-        """Number of work items in each state, over all studies."""
-        total: dict[str, int] = {}
-        for study in json.loads(self.command("study", "list", "--json")):
-            for state in ("planned", "running", "denoised", "delivered", "passed", "failed"):
-                total[state] = total.get(state, 0) + int(study[state] or 0)
+        """Number of work items in each state; an instance not yet planned counts as planned."""
+        total = dict.fromkeys((state.value for state in WorkState), 0)
+        engine = make_engine(load(self.config).database_url)
+        with Ledger(engine, SilentBell()).read() as session:
+            waiting = session.execute(
+                select(func.count())
+                .select_from(InstanceRow)
+                .where(InstanceRow.state == InstanceState.RECEIVED.value)
+            ).scalar_one()
+            counted = session.execute(
+                select(WorkItemRow.state, func.count()).group_by(WorkItemRow.state)
+            )
+            total |= {state: count for state, count in counted}
+        engine.dispose()
+        total["planned"] += waiting
         return total
 
     def wait(self, until: Callable[[dict[str, int]], Any], timeout: float = 90.0) -> dict[str, int]:

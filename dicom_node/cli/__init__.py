@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dicom_node.cli import audit, check, config, db, destination, route, run, study
+from dicom_node.cli.demo import demo
 
 app = typer.Typer(
     name="dicom-node",
@@ -17,6 +18,7 @@ app.command("up")(run.up)
 app.command("intake")(run.intake)
 app.command("upkeep")(run.upkeep)
 app.command("check")(check.check)
+app.command("demo")(demo)
 app.add_typer(config.app, name="config")
 app.add_typer(study.app, name="study")
 app.add_typer(route.app, name="route")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -18,6 +19,8 @@ from dicom_node.errors import NodeError
 from dicom_node.node import Node
 from dicom_node.outbox import SilentBell
 from dicom_node.settings import Settings, load
+
+_WIDEST = 10_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,7 +71,15 @@ def show(rows: list[dict[str, Any]], *, title: str, as_json: bool, empty: str) -
         return
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
+        table.add_column(name.replace("_", " "), no_wrap=True)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console.print(table)
+        table.add_row(*(_cell(value) for value in row.values()))
+    # UIDs stay whole, to be copied: a narrow terminal wraps lines, never cells.
+    widest = Console(width=_WIDEST).measure(table).maximum
+    Console(width=max(console.width, widest)).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return "" if value is None else str(value)

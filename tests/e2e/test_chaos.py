@@ -1,0 +1,117 @@
+"""Kill any process at any moment, flush the broker, restart: the same results, each once."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from tests.e2e.test_main_job import done
+from tests.factories.dicom import ct_series
+from tests.node import RunningNode
+from tests.pacs import FakePacs
+from tests.scanner import send
+
+SLICES = 40
+
+
+def fingerprints(pacs: FakePacs) -> dict[str, str]:
+    """SOP Instance UID to a hash of the bytes that arrived."""
+    return {one.sop_instance_uid: hashlib.sha256(one.data).hexdigest() for one in pacs.received}
+
+
+def send_until_accepted(
+    series: list[Dataset], port: int, folder: Path, stop: threading.Event
+) -> None:
+    """What a scanner does: send again what was not answered with success."""
+    left = list(series)
+    while left and not stop.is_set():
+        statuses = send(left, port, folder)
+        left = [each for each, status in zip(left, statuses, strict=True) if status != 0]
+        if left:
+            time.sleep(0.5)
+
+
+@pytest.mark.parametrize("victim", ["intake", "upkeep", "infer", "deliver", "everything"])
+def test_kill_in_mid_study_gives_the_same_results_each_once(
+    running_node: RunningNode, tmp_path: Path, victim: str
+) -> None:
+    series = ct_series(SLICES, size=(96, 96))
+    stop = threading.Event()
+    with FakePacs(delay=0.02) as pacs:
+        running_node.configure(
+            {"pacs": ("PACS", pacs.port)},
+            extra="[workers]\nlease_seconds = 4\n",
+        )
+        running_node.start()
+        scanner = threading.Thread(
+            target=send_until_accepted, args=(series, running_node.port, tmp_path, stop)
+        )
+        scanner.start()
+        try:
+            running_node.wait(lambda states: sum(states.values()) >= 5)
+            if victim == "everything":
+                running_node.kill()
+                shutil.rmtree(running_node.folder / "spool" / "broker")
+                running_node.start()
+            else:
+                running_node.kill_child(victim)
+            scanner.join(60)
+            assert not scanner.is_alive()
+            states = running_node.wait(done(SLICES))
+        finally:
+            stop.set()
+            scanner.join(30)
+        assert states["delivered"] == SLICES
+        assert len(set(pacs.uids)) == SLICES
+        assert not pacs.conflicts, "a result arrived twice with different bytes"
+
+
+def test_losing_the_whole_broker_loses_nothing(running_node: RunningNode, tmp_path: Path) -> None:
+    series = ct_series(12, size=(64, 64))
+    with FakePacs() as pacs:
+        running_node.configure({"pacs": ("PACS", pacs.port)})
+        running_node.start()
+        messages = running_node.folder / "spool" / "broker" / "messages"
+        flush = threading.Event()
+
+        def keep_flushing() -> None:
+            while not flush.is_set():
+                for message in list(messages.glob("*")):
+                    message.unlink(missing_ok=True)
+                time.sleep(0.005)
+
+        thief = threading.Thread(target=keep_flushing)
+        thief.start()
+        try:
+            send(series, running_node.port, tmp_path)
+            running_node.wait(lambda states: states["planned"] >= 1)
+            time.sleep(1.5)
+        finally:
+            flush.set()
+            thief.join()
+        assert running_node.wait(done(12))["delivered"] == 12
+        assert not pacs.duplicates
+
+
+def test_results_are_the_same_bytes_whoever_makes_them(tmp_path: Path) -> None:
+    series = ct_series(3, size=(64, 64))
+    seen: list[dict[str, str]] = []
+    for name in ("one", "two"):
+        node = RunningNode(tmp_path / name)
+        try:
+            with FakePacs() as pacs:
+                node.configure({"pacs": ("PACS", pacs.port)})
+                node.start()
+                send(series, node.port, tmp_path)
+                node.wait(done(3))
+                seen.append({one.sop_instance_uid: "" for one in pacs.received})
+                node.stop()
+        finally:
+            node.kill()
+    assert seen[0] == seen[1], "result UIDs are derived from the source, not drawn"
