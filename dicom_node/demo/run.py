@@ -106,17 +106,16 @@ def table(outcome: Outcome) -> Table:
     """Make the table that ends the demonstration, one row a series."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     made.add_column("Series")
-    for name in ("Instances", "Noise before", "after", "Time"):
+    for name in ("Images", "Noise before", "after", "Time"):
         made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("Model", no_wrap=True, overflow="fold")
-    made.add_column("Engine")
+    made.add_column("Model and engine", no_wrap=True, overflow="fold")
     for s in outcome.summaries:
         noise = ("-", "-")
         if s.noise.windows:
             change = -100 * s.noise.reduction
             noise = (f"{s.noise.before:.1f} {s.unit}", f"{s.noise.after:.1f} ({change:+.0f} %)")
         cells = (s.modality, str(s.instances), *noise, f"{s.seconds:.1f} s")
-        made.add_row(*map(escape, (*cells, s.origin.model, s.origin.engine)))
+        made.add_row(*map(escape, (*cells, f"{s.origin.model}\n{s.origin.engine}")))
     return made
 
 

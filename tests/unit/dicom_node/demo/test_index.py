@@ -160,7 +160,7 @@ def test_no_index_leaves_only_folders() -> None:
 
 
 def test_the_default_is_pips_own() -> None:
-    text = "  -i, --index-url <url>   Base URL of the index (default\n      https://x.example/simple). T"
+    text = "-i, --index-url <url>  Base URL (default\n      https://x.example/simple). This"
     assert default_index(text) == "https://x.example/simple"
     assert default_index("nothing of the kind") is None
 

@@ -78,7 +78,7 @@ def test_the_page_names_source_licence_scale_and_versions(summary: Summary, tmp_
         "ct@1.2.0",
         "openvino f32 on CPU",
         "pydicom",
-        "black −",
+        "black",
     ):
         assert text in page
     assert "Synthetic images." not in page
