@@ -431,9 +431,11 @@ class NodeAssociation(Association):
         self.dul.kill_dul()
         if self.dul.is_alive():
             self.dul.join()
-        connection = self.dul.socket
-        if connection is not None and connection.socket is not None:
-            connection._shutdown_socket()
+        connection = cast("BufferedSocket | None", self.dul.socket)
+        if connection is not None:
+            if connection.socket is not None:
+                connection._shutdown_socket()
+            connection.release()
         if self._receiver is not None:
             self._receiver.discard()
         self._services.registry.remove(self)

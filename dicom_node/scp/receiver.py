@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dicom_node.storage import IncomingFile, Storage
 
 SUCCESS: Final = 0x0000
+DUPLICATE: Final = 0x0111
 INVALID_INSTANCE: Final = 0x0117
 CLASS_NOT_SUPPORTED: Final = 0x0122
 OUT_OF_RESOURCES: Final = 0xA700
@@ -25,6 +26,7 @@ CANNOT_UNDERSTAND: Final = 0xC000
 PROCESSING_FAILED: Final = 0xC211
 
 COMMENTS: Final = {
+    DUPLICATE: "this SOP Instance UID is known here with other bytes",
     INVALID_INSTANCE: "no valid SOP Instance UID in the request",
     CLASS_NOT_SUPPORTED: "not a storage SOP class",
     OUT_OF_RESOURCES: "no space or no ledger at the moment, send again later",

@@ -73,8 +73,8 @@ class BufferedSocket(AssociationSocket):
         unwanted: Callable[[], bool],
     ) -> None:
         super().__init__(assoc, client_socket=connection)
-        self._buffer: Final = bytearray(capacity)
-        self._view: Final = memoryview(self._buffer)
+        self._buffer = bytearray(capacity)
+        self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
         self._patience: Final = patience
@@ -151,6 +151,12 @@ class BufferedSocket(AssociationSocket):
         except OSError:
             return False
         return True
+
+    def release(self) -> None:
+        """Give the buffer back; an ended association may wait long for the garbage collector."""
+        self._start = self._end = 0
+        self._view = memoryview(b"")
+        self._buffer = bytearray()
 
     def send(self, bytestream: bytes) -> None:
         """Send all, or let the state machine know that the connection is closed (Evt17)."""
