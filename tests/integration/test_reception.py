@@ -407,6 +407,7 @@ def test_an_object_over_the_limit(start: Start, intake: RecordingIntake) -> None
     assert left_over(intake.storage) == []
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 @pytest.mark.parametrize(
     ("options", "data", "status"),
     [
@@ -457,13 +458,14 @@ def test_a_failing_intake_is_a_failure_status_and_the_next_object_is_taken(
 # --- ends in the middle -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["abort", "reset", "close", "release"])
-@pytest.mark.parametrize("where", ["command", "data", "pdu", "header"])
+ENDS = [(where, how) for where in ("command", "data") for how in ("abort", "release")]
+ENDS += [(at, how) for at in ("command", "data", "pdu", "header") for how in ("reset", "close")]
+
+
+@pytest.mark.parametrize(("where", "how"), ENDS)
 def test_an_end_in_the_middle_of_an_object_leaves_nothing(
     start: Start, intake: RecordingIntake, how: str, where: str
 ) -> None:
-    if how in ("abort", "release") and where in ("pdu", "header"):
-        pytest.skip("inside a PDU its bytes are data, not another PDU")
     request = store_request()
     with RawPeer(start().port) as peer:
         peer.associate()
@@ -757,7 +759,7 @@ def test_tls(start: Start, intake: RecordingIntake, certificate: tuple[Path, Pat
         peer.send(RELEASE_RQ)
         assert peer.receive()[0] == 6
         plain.send(associate_request())
-        assert plain.closed() or True  # a TLS alert, which is no PDU
+        plain.receive()  # a TLS alert, or nothing
     eventually(lambda: intake.ends == ["released"])
     assert received_data(intake) == [DATA] * 3
 
