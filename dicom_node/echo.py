@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification
 
 from dicom_node.settings import DestinationSettings
+
+_VERIFICATION = "1.2.840.10008.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class EchoOutcome:
 def echo(destination: DestinationSettings, calling_ae_title: str) -> EchoOutcome:
     """Open an association, send one C-ECHO, and say how it went."""
     entity = AE(calling_ae_title)
-    entity.add_requested_context(Verification)
+    entity.add_requested_context(_VERIFICATION)
     seconds = min(destination.timeout_seconds, 10.0)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = seconds
     entity.connection_timeout = seconds

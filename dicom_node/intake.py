@@ -91,7 +91,7 @@ class GroupCommit:
         try:
             admitted = self._write(group, stores)
         except NodeError as error:
-            self._log.error(  # noqa: TRY400 -- the message says it all, and names no statement
+            self._log.error(
                 "ledger.write_failed", entries=len(group), error=str(error), answer="0xA700"
             )
             for entry in stores:
@@ -107,9 +107,13 @@ class GroupCommit:
                     if isinstance(entry, _Opened):
                         c = entry.caller
                         instances.open_association(
-                            unit, c.association_id, c.calling_ae_title, c.called_ae_title,
-                            c.address, self._name,
-                        )  # fmt: skip
+                            unit,
+                            association_id=c.association_id,
+                            calling=c.calling_ae_title,
+                            called=c.called_ae_title,
+                            address=c.address,
+                            intake=self._name,
+                        )
                 admitted = instances.admit(
                     unit,
                     [entry.instance for entry in stores],

@@ -166,10 +166,7 @@ class Planner:
         """
         with self._ledger.read() as session:
             received = session.execute(
-                select(InstanceRow)
-                .where(_TO_PLAN)
-                .order_by(InstanceRow.id)
-                .limit(_MOST_AT_ONCE)
+                select(InstanceRow).where(_TO_PLAN).order_by(InstanceRow.id).limit(_MOST_AT_ONCE)
             ).scalars()
             rows = list(received)
         if not rows:
@@ -257,9 +254,7 @@ class Planner:
             most_bytes=batching.megabytes * 2**20,
         )
         if item is None:
-            work_items.add(
-                unit, row.id, wanted.route.name, WorkState.PLANNED, batch_id=batch_id
-            )
+            work_items.add(unit, row.id, wanted.route.name, WorkState.PLANNED, batch_id=batch_id)
         else:
             item.batch_id = batch_id
 

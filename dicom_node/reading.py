@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import warnings
 import zlib
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from dicom_node.errors import RetryLater, UnreadableObject
+from dicom_node.errors import FailItem, RetryLater, UnreadableObject
 
 READ_ERRORS: tuple[type[Exception], ...] = (
     InvalidDicomError,
@@ -30,6 +37,19 @@ READ_ERRORS: tuple[type[Exception], ...] = (
 )
 """What pydicom raises on reading, or on first access of, a malformed object."""
 
+MOST_INFLATED: Final = 512 * 2**20
+"""Most bytes that a deflated data set may have; a small file can inflate to a thousand times."""
+
+MOST_INFLATED_HEADER: Final = 64 * 2**20
+"""Most bytes before the pixel data of a deflated data set, where only the header is read."""
+
+_DEFERRED: Final = 2**20
+_HEAD: Final = 2048
+_GROUP_LENGTH_END: Final = 144
+_FIRST_PIXELS: Final = 0x7FE00008
+_PIXELS: Final = frozenset({_FIRST_PIXELS, 0x7FE00009, 0x7FE00010})
+_UNDEFINED: Final = 0xFFFFFFFF
+
 
 def silence_pydicom() -> None:
     """Keep pydicom from warning and logging: its messages repeat values of attributes.
@@ -41,7 +61,7 @@ def silence_pydicom() -> None:
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
-def read_object(path: Path, *, header_only: bool = False) -> FileDataset:
+def read_object(path: Path, *, header_only: bool = False, name: str | None = None) -> FileDataset:
     """Read a DICOM Part 10 file.
 
     Parameters
@@ -49,7 +69,10 @@ def read_object(path: Path, *, header_only: bool = False) -> FileDataset:
     path : Path
         The file.
     header_only : bool
-        Whether to stop before the pixel data.
+        Whether to stop before the pixel data, and to leave values over 1 MB in the file until
+        they are asked for.
+    name : str, optional
+        What messages call the object, such as its SOP Instance UID; absent: the file's name.
 
     Returns
     -------
@@ -60,19 +83,96 @@ def read_object(path: Path, *, header_only: bool = False) -> FileDataset:
     Raises
     ------
     UnreadableObject
-        If the bytes are not DICOM, or end in the middle.
+        If the bytes are not DICOM, end in the middle, need more memory than there is, or inflate
+        to more than `MOST_INFLATED` (`MOST_INFLATED_HEADER`) bytes.
+    FailItem
+        If the file is not there.
     RetryLater
-        If the file cannot be read at all.
+        If the file cannot be read.
     """
+    name = name or path.name
     silence_pydicom()
     try:
         with path.open("rb") as file:
-            dataset = dcmread(file, stop_before_pixels=header_only)
-            syntax = dataset.file_meta.get("TransferSyntaxUID")
+            if DeflatedExplicitVRLittleEndian.encode("ascii") in file.read(_HEAD):
+                dataset, end, rest = _read_deflated(file, path, name, header_only)
+            else:
+                file.seek(0)
+                dataset = dcmread(
+                    file,
+                    stop_before_pixels=header_only,
+                    defer_size=_DEFERRED if header_only else None,
+                )
+                end = os.fstat(file.fileno()).st_size
+                rest = end - file.tell()
+        _check_end(dataset, end, rest, name)
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+    except MemoryError as error:
+        raise UnreadableObject(f"{name}: reading it needs more memory than there is") from error
     except READ_ERRORS as error:
-        raise UnreadableObject(f"{path.name}: not a readable DICOM Part 10 file") from error
+        raise UnreadableObject(
+            f"{name}: the data set is damaged and cannot be read ({type(error).__name__})"
+        ) from error
+    except FileNotFoundError as error:
+        raise FailItem(f"{name}: its file is no longer in the spool; send it again") from error
     except OSError as error:
-        raise RetryLater(f"{path.name}: {error.strerror or 'cannot be read'}") from error
+        raise RetryLater(f"{name}: {error.strerror or 'cannot be read'}") from error
     if not syntax:
-        raise UnreadableObject(f"{path.name}: the file names no transfer syntax")
+        raise UnreadableObject(f"{name}: the file names no transfer syntax")
     return dataset
+
+
+def _read_deflated(
+    file: BinaryIO, path: Path, name: str, header_only: bool
+) -> tuple[FileDataset, int, int]:
+    """Read a file that may be deflated (PS3.5 A.5), within bounds; with its end and what is left.
+
+    pydicom inflates without a bound.
+    """
+    file.seek(0)
+    preamble = read_preamble(file, False)
+    meta = read_file_meta_info(path)
+    if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        dataset = dcmread(file, stop_before_pixels=header_only)
+        end = os.fstat(file.fileno()).st_size
+        return dataset, end, end - file.tell()
+    file.seek(_GROUP_LENGTH_END + meta.FileMetaInformationGroupLength)
+    limit = MOST_INFLATED_HEADER if header_only else MOST_INFLATED
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(file.read(), limit)
+    whole = inflater.eof
+    if not whole and len(data) < limit:
+        raise UnreadableObject(f"{name}: truncated, the deflated data set has no end")
+    inflated = BytesIO(data)
+    read = read_dataset(inflated, False, True, stop_when=_at_pixels if header_only else None)
+    rest = len(data) - inflated.tell()
+    if not whole and rest <= 0:
+        raise UnreadableObject(
+            f"{name}: the deflated data set inflates to more than {limit // 2**20} MB"
+        )
+    dataset = FileDataset(path, read, preamble, meta, False, True)
+    dataset.set_original_encoding(False, True, read._character_set)
+    return dataset, len(data), rest
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXELS
+
+
+def _check_end(dataset: FileDataset, end: int, rest: int, name: str) -> None:
+    """Refuse a data set that ends in the middle of an element; pydicom takes what there is.
+
+    Parameters
+    ----------
+    dataset : FileDataset
+    end, rest : int
+        Bytes of the file, and how many of them were left unread.
+    """
+    tag = next(reversed(dataset.keys()), None)
+    last = None if tag is None else dataset.get_item(tag)
+    if tag is None or not isinstance(last, RawDataElement) or last.length == _UNDEFINED:
+        return
+    missing = last.value_tell + last.length - end
+    if missing > 0 or (rest == 0 and missing < 0 and tag < _FIRST_PIXELS):
+        raise UnreadableObject(f"{name}: truncated, the data set ends within or after {tag}")

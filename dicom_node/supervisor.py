@@ -149,8 +149,10 @@ class Supervisor:
     def _died(self, child: _Child, stop: threading.Event) -> None:
         role = child.role
         lived = time.monotonic() - child.started
-        pause = 0.0 if lived > _SETTLED_SECONDS else min(
-            _LONGEST_PAUSE, 2 * self._pause.get(role.name, 0.25)
+        pause = (
+            0.0
+            if lived > _SETTLED_SECONDS
+            else min(_LONGEST_PAUSE, 2 * self._pause.get(role.name, 0.25))
         )
         self._pause[role.name] = pause
         self._log.error(
@@ -161,7 +163,7 @@ class Supervisor:
             with self._ledger.write() as unit:
                 self._take_back(unit, f"{socket.gethostname()}:{child.process.pid}")
         except NodeError as error:
-            self._log.error("ledger.unreachable", error=str(error))  # noqa: TRY400
+            self._log.error("ledger.unreachable", error=str(error))
         if not stop.wait(pause):
             self._start(role)
 
@@ -182,7 +184,7 @@ class Supervisor:
         try:
             child.process.wait(child.role.grace_seconds)
         except subprocess.TimeoutExpired:
-            self._log.error(  # noqa: TRY400
+            self._log.error(
                 "process.killed", role=child.role.name, after_seconds=child.role.grace_seconds,
                 next="its work is taken up again at the next start",
             )  # fmt: skip

@@ -55,7 +55,7 @@ class Upkeep:
                     self.forget()
                     since_retention = 0.0
             except RetryLater as error:
-                self._log.error("upkeep.waiting", error=str(error))  # noqa: TRY400 -- no trace
+                self._log.error("upkeep.waiting", error=str(error))
                 pause = _PAUSE_AFTER_ERROR
             waited += max(pause, poll)
             since_retention += max(pause, poll)
@@ -113,7 +113,8 @@ class Upkeep:
                     .where(ResultRow.path.is_not(None))
                 ).scalars()
             )
-            paths = [row.path for row in (*rows, *results) if row.path]
+            paths = [row.path for row in rows if row.path]
+            paths += [result.path for result in results if result.path]
             for row in rows:
                 row.path = None
                 unit.record(AuditEvent.INSTANCE_EXPIRED, None, instance_id=row.id)

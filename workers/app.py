@@ -62,12 +62,12 @@ class NodeApp(Celery):  # type: ignore[misc]
 app = NodeApp("workers", loader=NodeLoader, include=["workers.tasks"])
 
 
-@setup_logging.connect(weak=False)
+@setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
 def _configure_logging(**_: Any) -> None:
     log.configure(app.settings.log)
 
 
-@worker_init.connect(weak=False)
+@worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def _warm(sender: Any = None, **_: Any) -> None:
     log.configure(app.settings.log)
     queues = sender.app.amqp.queues.consume_from if sender is not None else {}

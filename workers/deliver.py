@@ -64,7 +64,10 @@ class Courier:
         )
         with self._node.ledger.write() as unit:
             parcels.finish(
-                unit, parcel, retry_after=wait, give_up_after=timedelta(hours=settings.give_up_hours)
+                unit,
+                parcel,
+                retry_after=wait,
+                give_up_after=timedelta(hours=settings.give_up_hours),
             )
         return True
 
@@ -110,8 +113,9 @@ class Courier:
         if answer.verdict is Verdict.RETRY:
             with self._node.ledger.write() as unit:
                 parcels.postponed(
-                    unit, parcel, answer.delivery_id, status=answer.status, message=answer.message
-                )
+                    unit, parcel, answer.delivery_id,
+                    tried=answer.tried, status=answer.status, message=answer.message,
+                )  # fmt: skip
             return
         delivered = answer.verdict is not Verdict.REFUSED
         self._final(parcel, answer.delivery_id, delivered, answer.status, answer.message)

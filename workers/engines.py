@@ -85,4 +85,4 @@ class Denoisers:
             try:
                 self.get(self._models.resolve(name).ref)
             except (ModelStoreError, FailItem, RetryLater) as error:
-                self._log.error("engine.unavailable", model=str(name), error=str(error))  # noqa: TRY400
+                self._log.error("engine.unavailable", model=str(name), error=str(error))

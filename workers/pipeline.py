@@ -131,9 +131,7 @@ class Pipeline:
                 for earlier in [each for each in recording if each.done()]:
                     recording.remove(earlier)
                     earlier.result()
-                recording.append(
-                    recorder.submit(self._record, batch, denoiser, inferred, verdicts)
-                )
+                recording.append(recorder.submit(self._record, batch, denoiser, inferred, verdicts))
                 if len(recording) > 1:
                     recording.pop(0).result()
             for each in recording:
@@ -174,9 +172,11 @@ class Pipeline:
         verdicts = [each for each in chunk if isinstance(each, Verdict)]
         loaded = [each for each in chunk if isinstance(each, Loaded)]
         inferred: list[Inferred] = []
-        groups = [loaded] if all(each.source.frame_count == 1 for each in loaded) else [
-            [each] for each in loaded
-        ]
+        groups = (
+            [loaded]
+            if all(each.source.frame_count == 1 for each in loaded)
+            else [[each] for each in loaded]
+        )
         for group in (group for group in groups if group):
             try:
                 inferred += self._infer_group(batch, denoiser, group, lease)

@@ -15,7 +15,7 @@ def infer(batch_id: int) -> None:
     try:
         app.pipeline.run(batch_id)
     except NodeError as error:
-        structlog.get_logger("worker").error(  # noqa: TRY400 -- the message says it all
+        structlog.get_logger("worker").error(
             "batch.interrupted", batch=batch_id, error=str(error), next="upkeep rings again"
         )
 
@@ -26,6 +26,6 @@ def deliver(parcel_id: int) -> None:
     try:
         app.courier.run(parcel_id)
     except NodeError as error:
-        structlog.get_logger("delivery").error(  # noqa: TRY400 -- the message says it all
+        structlog.get_logger("delivery").error(
             "parcel.interrupted", parcel=parcel_id, error=str(error), next="upkeep rings again"
         )

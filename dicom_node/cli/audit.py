@@ -71,7 +71,7 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 
 @app.command()
 @plain_errors
-def export(
+def export(  # noqa: PLR0917 -- options of a command
     path: Annotated[Path | None, typer.Argument(help="File; absent: standard output.")] = None,
     config: ConfigOption = None,
     form: Annotated[Form, typer.Option(help="Form of the export.")] = Form.JSONL,

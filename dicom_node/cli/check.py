@@ -1,4 +1,4 @@
-"""``dicom-node check``: does everything that the configuration names work?"""
+"""``dicom-node check``: whether everything that the configuration names works."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from kombu import Connection
+from kombu.connection import Connection
 from rich.console import Console
 
 from dicom_node.broker import broker_configuration
@@ -119,7 +119,7 @@ def _ledger(tree: Settings) -> str:
 
 def _broker(tree: Settings) -> str:
     configuration = broker_configuration(tree)
-    connection = Connection(
+    connection: Any = Connection(  # type: ignore[no-untyped-call]
         configuration["broker_url"],
         transport_options=configuration["broker_transport_options"],
         connect_timeout=5,

@@ -54,7 +54,8 @@ def explain(
         elif not each.considered:
             console.print(f"[dim]not tried[/]  {each.route}: an earlier route matched")
         else:
-            console.print(f"[red]no match[/]  {each.route}: does not hold: {'; '.join(each.reasons)}")
+            reasons = "; ".join(each.reasons)
+            console.print(f"[red]no match[/]  {each.route}: does not hold: {reasons}")
     decision = decider.decide(dataset)
     for wanted in decision.wanted:
         console.print(

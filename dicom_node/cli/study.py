@@ -67,7 +67,7 @@ def retry(
     """Try failed work items again: deliver the result there is, else denoise again."""
     if (uid is None) is not all_failed:
         raise FailItem("give either a Study Instance UID or --all-failed")
-    states = (WorkState.FAILED,)
+    states: tuple[WorkState, ...] = (WorkState.FAILED,)
     states += (WorkState.PASSED,) if passed else ()
     states += (WorkState.DELIVERED,) if delivered else ()
     ledger = reader(config).ledger

@@ -67,7 +67,7 @@ class NewResult:
     seconds: float
 
 
-def join(  # noqa: PLR0913
+def join(
     unit: UnitOfWork,
     *,
     series_uid: str,

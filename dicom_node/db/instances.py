@@ -36,8 +36,8 @@ class Admitted(Enum):
     REFUSED = "refused"
 
 
-def open_association(  # noqa: PLR0913
-    unit: UnitOfWork, association_id: str, calling: str, called: str, address: str, intake: str
+def open_association(
+    unit: UnitOfWork, *, association_id: str, calling: str, called: str, address: str, intake: str
 ) -> None:
     """Record that a peer opened an association with the intake process named `intake`."""
     unit.session.execute(

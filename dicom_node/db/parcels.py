@@ -124,7 +124,7 @@ def claim(
         .join(ResultRow, ResultRow.id == DeliveryRow.result_id)
         .where(DeliveryRow.parcel_id == parcel_id)
         .where(DeliveryRow.state == DeliveryState.WAITING.value)
-        .order_by(DeliveryRow.id)
+        .order_by(DeliveryRow.attempts, DeliveryRow.id)
     ).all()
     return ClaimedParcel(
         parcel_id=row.id,
@@ -145,7 +145,7 @@ def claim(
     )
 
 
-def answered(  # noqa: PLR0913
+def answered(
     unit: UnitOfWork,
     parcel: ClaimedParcel,
     delivery_id: int,
@@ -177,14 +177,29 @@ def answered(  # noqa: PLR0913
 
 
 def postponed(
-    unit: UnitOfWork, parcel: ClaimedParcel, delivery_id: int, *, status: int | None, message: str
+    unit: UnitOfWork,
+    parcel: ClaimedParcel,
+    delivery_id: int,
+    *,
+    tried: bool,
+    status: int | None,
+    message: str,
 ) -> None:
-    """Record an answer that asks for another try; the delivery keeps waiting."""
+    """Record an answer that asks for another try; the delivery keeps waiting.
+
+    One whose own transfer had begun (`tried`) goes behind the others of its parcel, so that an
+    object that breaks associations does not hold them up.
+    """
     unit.session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id)
         .where(DeliveryRow.state == DeliveryState.WAITING.value)
-        .values(status=status, message=message, answered_at=unit.at)
+        .values(
+            attempts=DeliveryRow.attempts + int(tried),
+            status=status,
+            message=message,
+            answered_at=unit.at,
+        )
     )
     unit.record(
         AuditEvent.DELIVERY_POSTPONED,

@@ -52,9 +52,7 @@ def retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
         else:
             left += 1
     work_items.transition(unit, again, WorkEvent.RETRY, audit=AuditEvent.WORK_RETRY)
-    unit.session.execute(
-        update(WorkItemRow).where(WorkItemRow.id.in_(again)).values(batch_id=None)
-    )
+    unit.session.execute(update(WorkItemRow).where(WorkItemRow.id.in_(again)).values(batch_id=None))
     work_items.transition(
         unit, [item for item, _ in resend], WorkEvent.REDELIVER, audit=AuditEvent.WORK_REDELIVER
     )

@@ -206,6 +206,7 @@ class DeliveryRow(Base):
     parcel_id: Mapped[int] = mapped_column(ForeignKey("parcel.id"))
     destination: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), index=True)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
     status: Mapped[int | None] = mapped_column(Integer)
     message: Mapped[str | None] = mapped_column(Text)
     answered_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -32,9 +32,9 @@ class UnitOfWork:
         Time of the transaction, UTC; used for every row that it writes.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, at: datetime) -> None:
         self.session = session
-        self.at = now()
+        self.at = at
         self._audit: list[dict[str, Any]] = []
         self._rings: list[Ring] = []
 
@@ -66,11 +66,14 @@ class Ledger:
     engine : sqlalchemy.Engine
     bell : Bell
         Told about due work after a commit; a lost or failed ring loses nothing.
+    clock : callable
+        Tells the time of a transaction, UTC.
     """
 
-    def __init__(self, engine: Engine, bell: Bell) -> None:
+    def __init__(self, engine: Engine, bell: Bell, clock: Callable[[], datetime] = now) -> None:
         self.engine = engine
         self.bell = bell
+        self._clock = clock
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
@@ -83,7 +86,7 @@ class Ledger:
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                unit = UnitOfWork(session)
+                unit = UnitOfWork(session, self._clock())
                 yield unit
                 rings = unit._finish()
         except (OperationalError, DBAPIError) as error:

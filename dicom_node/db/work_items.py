@@ -52,7 +52,7 @@ def add(
     return work_item_id
 
 
-def transition(  # noqa: PLR0913
+def transition(
     unit: UnitOfWork,
     ids: Iterable[int],
     event: WorkEvent,

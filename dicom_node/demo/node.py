@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from dicom_node.demo.network import LOOPBACK, Address, answers
 
 SCANNER = "SCANNER"
 OWN_PACS, GIVEN_PACS = "demo-pacs", "given-pacs"
-_READY_S, _STOP_S, _LOG_LINES = 60.0, 20.0, 12
+_READY_S, _STOP_S, _ABANDON_S, _LOG_LINES = 60.0, 30.0, 3.0, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,8 @@ class NodeProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop(_STOP_S if kind is None else _ABANDON_S)
 
     def wait_until_ready(self, timeout_s: float = _READY_S) -> None:
         """Return when it answers a C-ECHO.
@@ -150,20 +151,36 @@ class NodeProcess:
         if code is not None:
             raise NodeNotReady(f"the node ended with exit code {code}{self._tail()}")
 
-    def stop(self) -> int:
-        """Ask it to finish (SIGTERM), then insist; return its exit code."""
+    def stop(self, patience_s: float = _STOP_S) -> int:
+        """Ask it to finish what is in hand (SIGTERM), then insist; return its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(_STOP_S)
+                self._process.wait(patience_s)
             except subprocess.TimeoutExpired:
-                self._process.kill()  # its own processes end with it
+                for pid in [self._process.pid, *_descendants(self._process.pid)]:
+                    _kill(pid)
         self._log.close()
         return int(self._process.wait())
 
     def _tail(self) -> str:
         lines = self._files.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]
         return f"; the end of its log {self._files.log}:\n" + "\n".join(lines)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes that `pid` started, and theirs (Linux; elsewhere none)."""
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        children = [int(child) for child in listing.read_text().split()]
+    except OSError:
+        return []
+    return [each for child in children for each in (child, *_descendants(child))]
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def command(config: Path) -> list[str]:

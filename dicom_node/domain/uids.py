@@ -19,8 +19,11 @@ from collections.abc import Mapping
 UUID_ROOT = "2.25"
 """Root of UIDs made from UUIDs, which anybody may use without registration (PS3.5 B.2)."""
 
-IMPLEMENTATION_VERSION_NAME = "DICOM-NODE"
-"""Implementation Version Name (0002,0013) of every file that the node writes."""
+IMPLEMENTATION_CLASS_UID = "2.25.52918799225017122386099352312751159349"
+"""Implementation Class UID (PS3.7 D.3.3.2) of the node, in associations and in files."""
+
+IMPLEMENTATION_VERSION_NAME = "DICOM_NODE"
+"""Implementation Version Name (PS3.7 D.3.3.2) of the node, in associations and in files."""
 
 _LONGEST_UID = 64
 _FEWEST_DIGITS = 24
@@ -85,11 +88,6 @@ def result_series_uid(
     return _from_hash(
         "series", [source_series_uid, route, model_sha256, sorted(parameters.items())], root
     )
-
-
-def implementation_class_uid(version: str) -> str:
-    """Implementation Class UID (0002,0012) of a release of the node."""
-    return _from_hash("implementation", ["dicom-node", version], UUID_ROOT)
 
 
 def _from_hash(kind: str, parts: list[object], root: str) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -18,7 +15,6 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import build_context
 
@@ -34,10 +30,6 @@ from dicom_node.scp.admission import (
 )
 from dicom_node.scp.contexts import VERIFICATION, choose_transfer_syntax, is_storage
 from dicom_node.scp.inline import (
-    CONNECTION_CLOSED,
-    HEADER,
-    INVALID_PDU,
-    P_DATA_TF,
     InlineReader,
     MessageAssembler,
 )
@@ -45,6 +37,7 @@ from dicom_node.scp.ports import Caller, Intake
 from dicom_node.scp.receiver import StoreReceiver
 from dicom_node.scp.stock import GuardedDimse, serve_store
 from dicom_node.scp.transport import BufferedSocket
+from dicom_node.scp.upper_layer import Limits, NodeDul
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
@@ -56,41 +49,9 @@ if TYPE_CHECKING:
 Reader = Literal["inline", "stock"]
 
 APPLICATION_CONTEXT_NAME: Final = "1.2.840.10008.3.1.1.1"
-MAX_CONTROL_PDU: Final = 1024 * 1024
-"""Longest PDU of another type than P-DATA-TF: 128 contexts with 60 transfer syntaxes fit."""
-
 _MAX_OTHER_MESSAGE: Final = 1024 * 1024
-_LINGER_SECONDS: Final = 0.5
-_AWAITING_REQUEST: Final = "Sta2"
-_ESTABLISHED: Final = "Sta6"
-_CLOSING: Final = "Sta13"
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one association may cost.
-
-    Attributes
-    ----------
-    max_pdu
-        Maximum Length announced, in bytes; a longer P-DATA-TF PDU aborts the association.
-    max_object_bytes
-        Largest data set; 0 is unlimited.
-    idle_timeout
-        Seconds of silence between messages.
-    acse_timeout
-        Seconds from the connection to the association request, and for closing.
-    dimse_timeout
-        Seconds of silence inside a message, and for a peer to read an answer.
-    """
-
-    max_pdu: int
-    max_object_bytes: int
-    idle_timeout: float
-    acse_timeout: float
-    dimse_timeout: float
 
 
 class Registry:
@@ -171,113 +132,6 @@ class NodeAcse(ACSE):
         self.assoc.kill()
 
 
-class NodeDul(DULServiceProvider):
-    """pynetdicom's upper layer, with limits, and with the inline reader once it is attached."""
-
-    def __init__(self, association: NodeAssociation, limits: Limits) -> None:
-        super().__init__(association)
-        self._limits: Final = limits
-        self._closing_since: float | None = None
-        self.reader: InlineReader | None = None
-
-    def unwanted(self) -> bool:
-        """Whether this side is ending the association."""
-        return self._kill_thread or self.assoc._kill or self.assoc._sent_abort
-
-    def report(self, event: str) -> None:
-        """Queue an event for the state machine."""
-        self.event_queue.put(event)
-
-    def progress(self) -> None:
-        """Restart the idle timer."""
-        self._idle_timer.restart()
-
-    def wanted_elsewhere(self) -> bool:
-        """Say whether this side has something to send or to end."""
-        return bool(self.to_provider_queue.queue) or self.unwanted()
-
-    def idle_timer_expired(self) -> bool:
-        """Tell the association's thread that it may give up; it is told why it did."""
-        expired = super().idle_timer_expired()
-        if expired:
-            cast("NodeAssociation", self.assoc).timed_out = True
-        return expired
-
-    def _process_recv_primitive(self) -> bool:
-        """Send what is queued, in the states that PS3.8 Section 9.2 allows it in."""
-        state = self.state_machine.current_state
-        if self.to_provider_queue.queue and state in (_AWAITING_REQUEST, _CLOSING):
-            self.to_provider_queue.get()
-            if state == _AWAITING_REQUEST:  # an abort, before there is an association
-                cast(BufferedSocket, self.socket).close()
-            return True
-        return super()._process_recv_primitive()
-
-    def _is_transport_event(self) -> bool:
-        connection = cast(BufferedSocket, self.socket)
-        state = self.state_machine.current_state
-        if state == _CLOSING:
-            return self._linger(connection)
-        if state != _ESTABLISHED or self.reader is None:
-            return super()._is_transport_event()
-        if not connection.ready:
-            return False
-        try:
-            inline = connection.fill(1)[0] == P_DATA_TF
-        except OSError:
-            self.report(CONNECTION_CLOSED)
-            return True
-        if not inline:
-            return super()._is_transport_event()
-        with self._association_parked():
-            self.reader.run()
-            self.progress()
-        if self.reader.timed_out:
-            cast("NodeAssociation", self.assoc).timed_out = True
-        return True
-
-    def _read_pdu_data(self) -> None:
-        connection = cast(BufferedSocket, self.socket)
-        try:
-            header = connection.fill(HEADER)
-        except OSError:
-            self.report(CONNECTION_CLOSED)
-            return
-        limit = self._limits.max_pdu if header[0] == P_DATA_TF else MAX_CONTROL_PDU
-        if int.from_bytes(header[2:HEADER], "big") > limit:
-            log.warning("association aborted", reason="a PDU over the maximum length")
-            self.report(INVALID_PDU)
-            return
-        super()._read_pdu_data()
-
-    @contextmanager
-    def _association_parked(self) -> Iterator[None]:
-        """Spare the association's thread its polling while there is nothing for it."""
-        self.assoc._reactor_checkpoint.clear()
-        try:
-            yield
-        finally:
-            self.assoc._reactor_checkpoint.set()
-
-    def _linger(self, connection: BufferedSocket) -> bool:
-        """Wait a little for the peer to close, so that it can still read our last PDU.
-
-        Closing with unread bytes would reset the connection. What comes is thrown away: after an
-        illegal PDU there is no telling where the next one starts.
-        """
-        now = time.monotonic()
-        if self._closing_since is None:
-            self._closing_since = now
-        if now - self._closing_since > _LINGER_SECONDS:
-            connection.close()
-            return True
-        if connection.ready:
-            if not connection.drain():
-                connection.close()
-            return True
-        return False
-
-
 class NodeAssociation(Association):
     """One association with a peer, from the connection to the report of its end.
 
@@ -303,7 +157,6 @@ class NodeAssociation(Association):
         self.network_timeout = limits.idle_timeout
         self.dimse_timeout = limits.dimse_timeout
         self.bind(evt.EVT_RELEASED, self._on_released)
-        self.timed_out = False
         self._caller: Caller | None = None
         self._receiver: StoreReceiver | None = None
         self._serving = False
@@ -441,7 +294,7 @@ class NodeAssociation(Association):
         self._services.registry.remove(self)
         if self.is_released:
             self._report("released")
-        elif self.timed_out:
+        elif self.dul.timed_out:
             self._report("timeout")
         elif self._sent_abort and self._services.registry.stopping:
             self._report("shutdown")

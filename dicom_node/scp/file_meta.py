@@ -5,8 +5,7 @@ from __future__ import annotations
 from struct import pack
 from typing import Final
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.52918799225017122386099352312751159349"
-IMPLEMENTATION_VERSION_NAME: Final = "DICOM_NODE_0_1"
+from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _PREAMBLE: Final = bytes(128) + b"DICM"
 

@@ -16,20 +16,19 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import ConfigError
 from dicom_node.scp.admission import Admission
 from dicom_node.scp.association import (
-    MAX_CONTROL_PDU,
-    Limits,
     NodeAssociation,
     Reader,
     Registry,
     Services,
 )
 from dicom_node.scp.contexts import VERIFICATION
-from dicom_node.scp.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.scp.ports import Intake
 from dicom_node.scp.transport import BufferedSocket, tune
+from dicom_node.scp.upper_layer import MAX_CONTROL_PDU, Limits
 from dicom_node.storage import Storage
 
 DEFAULT_MAX_PDU: Final = 131072

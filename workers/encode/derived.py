@@ -70,7 +70,7 @@ def encode_derived(
         _set_full_window(result, source)
     set_lossy_history(result, source)
     set_provenance(result, source, spec, note)
-    return part10_file(result, sop_class, spec.sop_instance_uid, spec.software_version)
+    return part10_file(result, sop_class, spec.sop_instance_uid)
 
 
 def _set_full_window(result: DataSet, source: Source) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.domain.uids import IMPLEMENTATION_VERSION_NAME, implementation_class_uid
+from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _LONG_VR = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _LONGEST_SHORT = 0xFFFE
@@ -88,16 +88,14 @@ class DataSet:
         return b"".join(self._elements[tag] for tag in sorted(self._elements))
 
 
-def part10_file(
-    dataset: DataSet, sop_class_uid: str, sop_instance_uid: str, software_version: str
-) -> bytes:
+def part10_file(dataset: DataSet, sop_class_uid: str, sop_instance_uid: str) -> bytes:
     """Wrap a data set into a Part 10 file."""
     meta = DataSet()
     meta.set_bytes(0x00020001, "OB", b"\x00\x01")
     meta.set_text("MediaStorageSOPClassUID", sop_class_uid)
     meta.set_text("MediaStorageSOPInstanceUID", sop_instance_uid)
     meta.set_text("TransferSyntaxUID", ExplicitVRLittleEndian)
-    meta.set_text("ImplementationClassUID", implementation_class_uid(software_version))
+    meta.set_text("ImplementationClassUID", IMPLEMENTATION_CLASS_UID)
     meta.set_text("ImplementationVersionName", IMPLEMENTATION_VERSION_NAME, limit=16)
     body = meta.encode()
     length = DataSet()

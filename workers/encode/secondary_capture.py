@@ -68,7 +68,7 @@ def encode_secondary_capture(
     _set_capture(result, source, spec)
     set_lossy_history(result, source)
     set_provenance(result, source, spec, note)
-    return part10_file(result, sop_class, spec.sop_instance_uid, spec.software_version)
+    return part10_file(result, sop_class, spec.sop_instance_uid)
 
 
 def _set_single_frame(

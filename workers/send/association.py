@@ -11,8 +11,6 @@ from dicom_node.errors import DeliveryRetry
 from workers.send.dataset import DataSet
 from workers.send.pdus import Response
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.270202436454575550133190800268855020914"
-IMPLEMENTATION_VERSION: Final = "DICOM_NODE"
 MAX_CONTEXTS: Final = 128
 
 

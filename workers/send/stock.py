@@ -18,10 +18,9 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
+from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workers.send.address import Address
 from workers.send.association import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
     Context,
     Link,
     LinkFailed,
@@ -41,7 +40,7 @@ def open_link(address: Address, contexts: Sequence[Context]) -> Link:
     """Associate with a destination; see `workers.send.wire.open_link`."""
     entity = AE(ae_title=address.calling_ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.connection_timeout = address.timeouts.connect
     entity.acse_timeout = address.timeouts.acse
     entity.dimse_timeout = address.timeouts.dimse

@@ -16,12 +16,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Final
 
+from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import StorageError
 from workers.send import pdus
 from workers.send.address import Address
 from workers.send.association import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
     Context,
     Link,
     LinkFailed,
@@ -305,7 +304,7 @@ def _associate(
             contexts={c.context_id: (c.abstract_syntax, c.transfer_syntaxes) for c in contexts},
             max_pdu=address.max_pdu,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-            implementation_version=IMPLEMENTATION_VERSION,
+            implementation_version=IMPLEMENTATION_VERSION_NAME,
         )
     )
     deadline = time.monotonic() + address.timeouts.acse

@@ -6,7 +6,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from dicom_node.scp.file_meta import IMPLEMENTATION_CLASS_UID, file_header
+from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID
+from dicom_node.scp.file_meta import file_header
 from tests.unit.dicom_node.scp.fakes import CT, EXPLICIT
 
 
