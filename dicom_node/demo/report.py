@@ -17,8 +17,8 @@ from PIL import ImageDraw, ImageFont
 from dicom_node.demo.summary import Summary
 
 _PACKAGES = ("dicom-node", "pydicom", "pynetdicom", "openvino", "numpy")
-_PANEL, _GAP, _CAPTION, _MARGIN = 480, 12, 38, 20
-_INK, _PAPER, _FAINT = (226, 232, 240), (13, 17, 23), (139, 152, 168)
+_PANEL, _GAP, _CAPTION, _MARGIN = 416, 12, 36, 16
+_INK, _PAPER, _FAINT = 232, 16, 152
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ def machine() -> str:
 
 
 def write_picture(summaries: Sequence[Summary], path: Path) -> None:
-    """Write a wide PNG, one row a series: before, after, difference, each with its caption."""
+    """Write a wide grey PNG, one row a series: before, after, difference, each with its caption."""
     width = 2 * _MARGIN + 3 * _PANEL + 2 * _GAP
     row = _CAPTION + _PANEL + _GAP
-    sheet = Picture.new("RGB", (width, 2 * _MARGIN + row * len(summaries) + _CAPTION), _PAPER)
+    sheet = Picture.new("L", (width, 2 * _MARGIN + row * len(summaries) + _CAPTION), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(19), ImageFont.load_default(14)
+    large, small = ImageFont.load_default(18), ImageFont.load_default(14)
     for number, summary in enumerate(summaries):
         top = _MARGIN + number * row
         view = summary.hero
@@ -112,5 +112,5 @@ def _noise(summary: Summary, value: float) -> str:
 
 
 def _panel(png: bytes) -> Picture.Image:
-    picture = Picture.open(BytesIO(png)).convert("RGB")
+    picture = Picture.open(BytesIO(png)).convert("L")
     return picture.resize((_PANEL, _PANEL), Picture.Resampling.LANCZOS)

@@ -96,7 +96,7 @@ def test_a_wide_picture_is_drawn(summary: Summary, tmp_path: Path) -> None:
     write_picture([summary, summary], tmp_path / "new" / "wide.png")
     with Picture.open(tmp_path / "new" / "wide.png") as picture:
         assert picture.width > picture.height
-        assert picture.mode == "RGB"
+        assert picture.mode == "L"
 
 
 def test_a_missing_result_is_named(series: Series) -> None:
