@@ -83,6 +83,9 @@ def evaluate(  # noqa: PLR0917
     zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
     out: Annotated[Path | None, typer.Option(help="also write all results to this JSON")] = None,
     write: Annotated[bool, typer.Option(help="put the summary into manifest and card")] = False,
+    filters_from: Annotated[
+        Path | None, typer.Option(help="take the filters' scores from this earlier --out")
+    ] = None,
     quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
 ) -> None:
     """Measure a model version on data it was not trained on, against classical filters."""
@@ -95,7 +98,8 @@ def evaluate(  # noqa: PLR0917
     name, _, version = model.partition("@")
     folder = zoo / name / version
     try:
-        results = evaluate_version(folder, data, quick=quick)
+        earlier = None if filters_from is None else json.loads(filters_from.read_text())
+        results = evaluate_version(folder, data, quick=quick, earlier=earlier)
         if write:
             write_metrics(folder, results)
     except ModelStoreError as error:

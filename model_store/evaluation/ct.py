@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 PAIRS = "ct_paired_quarter_dose"
 LEVELS_HU = (10.0, 25.0, 50.0)
-SWEEP_HU = (0.0, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
+SWEEP_HU = (0.0, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
 _Item = TypeVar("_Item")
 _MAIN = "PSNR 400 HU"
 _SEED = 7
@@ -65,7 +65,7 @@ def ct_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[Cas
     DataError
         If a folder is missing or unreadable.
     """
-    for name, item in _held_out(recipe, data, 2 if quick else 4):
+    for name, item in _held_out(recipe, data, 2 if quick else 3):
         for level in LEVELS_HU[1:2] if quick else LEVELS_HU:
             noisy = _noisy(item, level, _SEED + len(name))
             yield Case(
@@ -78,7 +78,7 @@ def ct_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[Cas
                 _MAIN,
                 facts,
             )
-    yield from _pairs(data, 1 if quick else 4)
+    yield from _pairs(data, 1 if quick else 3)
 
 
 def _pairs(data: Path, each: int) -> Iterator[Case]:
@@ -99,7 +99,7 @@ def _pairs(data: Path, each: int) -> Iterator[Case]:
 
 
 def ct_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, Any]:
-    """Gain of the model at noise levels from none to the strongest it was trained for."""
+    """Gain of the model at noise levels from none to the strongest of the training."""
     slices = _held_out(recipe, data, 3)
     rows: list[list[float | None]] = []
     for level in SWEEP_HU:
@@ -140,15 +140,15 @@ def ct_spectra(data: Path) -> dict[str, Any]:
         for full_path in _spread(list_files(folder, "*_full*"), 2):
             quarter_path = full_path.with_name(full_path.name.replace("_full", "_quarter"))
             full, quarter = read_ct_slice(full_path), read_ct_slice(quarter_path)
-            part = Case("", "", full.hounsfield, full.hounsfield, _middle(full.hounsfield),
-                        scores, _MAIN, size=192).crop  # fmt: skip
-            noise = part(quarter.hounsfield - full.hounsfield)
+            image, middle = full.hounsfield, _middle(full.hounsfield)
+            part = Case("", "", image, image, middle, scores, _MAIN, size=192).crop
+            noise = part(quarter.hounsfield - image)
             real.append(mean_frequency(nps(noise, full.pixel_mm), full.pixel_mm))
-            deviation.append(float(noise[soft_tissue(part(full.hounsfield))].std()))
-            beam = ParallelBeam(len(full.hounsfield), views=512)
+            deviation.append(float(noise[soft_tissue(part(image))].std()))
+            beam = ParallelBeam(len(image), views=512)
             for _ in range(6):
-                drawn = noise_image(full.hounsfield, full.pixel_mm, Exposure(2e5),
-                                    random_kernel(generator), generator, beam)  # fmt: skip
+                kernel = random_kernel(generator, full.pixel_mm)
+                drawn = noise_image(image, full.pixel_mm, Exposure(2e5), kernel, generator, beam)
                 simulated.append(mean_frequency(nps(part(drawn), full.pixel_mm), full.pixel_mm))
             flat = generator.normal(size=noise.shape).astype(np.float32)
             white.append(mean_frequency(nps(flat, full.pixel_mm), full.pixel_mm))

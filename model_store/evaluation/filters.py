@@ -18,7 +18,7 @@ GAUSSIAN = tuple(round(0.3 + 0.1 * step, 1) for step in range(48))
 MEDIAN = (3, 5, 7, 9, 11)
 BILATERAL_SPACE = (1.0, 2.0, 3.0, 5.0, 8.0)
 BILATERAL_RANGE = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-BM3D_FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+BM3D_FACTORS = (0.75, 1.0, 1.5, 2.5)
 
 
 def bilateral(image: Floats, space: float, spread: float) -> Floats:
@@ -79,9 +79,7 @@ def best_of_each(
             for space in BILATERAL_SPACE[: 3 if quick else None]
             for factor in BILATERAL_RANGE[:: 2 if quick else 1]
         ),
-        "bm3d": (
-            _bm3d(noisy, factor * deviation) for factor in BM3D_FACTORS[1 :: 2 if quick else 1]
-        ),
+        "bm3d": (_bm3d(noisy, factor * deviation) for factor in BM3D_FACTORS[:: 2 if quick else 1]),
         "bm3d-mad": (_bm3d(noisy, max(noise_by_mad(noisy), 1e-6)) for _ in range(1)),
     }
     return {name: _best(images, score) for name, images in families.items()}

@@ -24,7 +24,9 @@ _FILTER_NOTE = (
 )
 
 
-def evaluate_version(folder: Path, data: Path, *, quick: bool = False) -> dict[str, Any]:
+def evaluate_version(
+    folder: Path, data: Path, *, quick: bool = False, earlier: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Measure the version in `folder` on the data that its recipe held out.
 
     Parameters
@@ -35,6 +37,9 @@ def evaluate_version(folder: Path, data: Path, *, quick: bool = False) -> dict[s
         Folder that the recipe's held-out folders and files are below.
     quick : bool
         Fewer images and coarser grids.
+    earlier : dict, optional
+        Results of this function for another version on the same data; filters, which do not
+        depend on the model, are taken from there.
 
     Returns
     -------
@@ -59,7 +64,13 @@ def evaluate_version(folder: Path, data: Path, *, quick: bool = False) -> dict[s
         cases, sweep = xray_cases(recipe, data, quick=quick), xray_sweep(model, recipe, data)
         extra = []
         sweep_title = "Validity: PSNR against the noise of the input, held-out files"
-    trials = [run_trial(case, model, quick=quick) for case in cases]
+    known = {
+        (item["group"], item["name"]): item["scores"] for item in (earlier or {}).get("trials", [])
+    }
+    trials = [
+        run_trial(case, model, quick=quick, known=known.get((case.group, case.name)))
+        for case in cases
+    ]
     tables = [*_tables(trials), {"title": sweep_title, **sweep}, *extra]
     return {
         "summary": {"headline": _headline(trials), "tables": tables},

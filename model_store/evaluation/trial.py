@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model_store.evaluation.filters import best_of_each
 
 Floats = NDArray[np.float32]
+Scores = dict[str, dict[str, float]]
 Scorer = Callable[[Floats, Floats], dict[str, float]]
 _MARGIN = 16
 
@@ -67,17 +68,34 @@ class Trial:
     group: str
     name: str
     main: str
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    scores: Scores = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"group": self.group, "name": self.name, "main": self.main, "scores": self.scores}
 
 
-def run_trial(case: Case, model: Callable[[Floats], Floats], *, quick: bool = False) -> Trial:
+def run_trial(
+    case: Case,
+    model: Callable[[Floats], Floats],
+    *,
+    quick: bool = False,
+    known: Scores | None = None,
+) -> Trial:
     """Score the input, the model on the whole image, and every filter on the crop.
 
     Filters see 16 pixels more than is scored on each side where the image has them.
+
+    Parameters
+    ----------
+    case : Case
+        Images and metrics.
+    model : callable
+        The model version.
+    quick : bool
+        Coarse grids of the filters.
+    known : dict, optional
+        Scores of an earlier trial of the same case, whose filters are not run again.
     """
     denoised = model(case.noisy)
     reference = case.crop(case.reference)
@@ -90,7 +108,10 @@ def run_trial(case: Case, model: Callable[[Floats], Floats], *, quick: bool = Fa
 
     deviation = float((case.crop(case.noisy) - reference).std())
     scores = {"input": case.score(case.crop(case.noisy), reference)}
-    scores |= best_of_each(wide, deviation, score, quick=quick)
+    if known is None:
+        scores |= best_of_each(wide, deviation, score, quick=quick)
+    else:
+        scores |= {name: item for name, item in known.items() if name not in {"input", "model"}}
     scores["model"] = case.score(case.crop(denoised), reference)
     if case.facts is not None:
         noisy = case.crop(case.noisy)

@@ -52,7 +52,7 @@ def xray_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[C
         If there are none.
     """
     images = held_out_images(recipe, data)
-    for index, (name, image) in enumerate(images[:2] if quick else images):
+    for index, (name, image) in enumerate(images[: 2 if quick else 6]):
         for level in LEVELS_DB[1:2] if quick else LEVELS_DB:
             kinds = {f"Poisson noise, {level:g} dB": RadiographNoise(deviation_of(level))}
             if level == LEVELS_DB[1]:
@@ -66,7 +66,7 @@ def xray_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[C
                 generator = np.random.default_rng([_SEED, index, int(level)])
                 noisy = (image + noise.draw(image, generator)).astype(np.float32)
                 middle = (image.shape[0] // 2, image.shape[1] // 2)
-                yield Case(group, name, noisy, image, middle, scores, "PSNR", facts, size=256)
+                yield Case(group, name, noisy, image, middle, scores, "PSNR", facts, size=192)
 
 
 def xray_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from model_store.training.references import (
 from model_store.training.simulation.ct import Exposure, Kernel, ParallelBeam, noise_image
 
 _WEIGHT_KNEE_HU = 10.0
+_SIMULATION = 2  # counts changes of the simulation, so that no cache outlives one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,26 @@ def simulate(slice_: CtSlice, realisations: int, generator: np.random.Generator)
             modulation=float(generator.uniform(0, 0.8)),
         )
         drawn = noise_image(
-            square, slice_.pixel_mm, exposure, random_kernel(generator), generator, beam
+            square,
+            slice_.pixel_mm,
+            exposure,
+            random_kernel(generator, slice_.pixel_mm),
+            generator,
+            beam,
         )[:rows, :columns]
         noise[index] = np.where(slice_.valid, drawn / max(float(drawn[tissue].std()), 1e-3), 0)
     return NoisySlice(slice_.hounsfield, np.clip(noise, -100, 100))
 
 
-def random_kernel(generator: np.random.Generator) -> Kernel:
-    """Draw a kernel between very soft and sharp with edge enhancement."""
+def random_kernel(generator: np.random.Generator, pixel_mm: float) -> Kernel:
+    """Draw a kernel between soft and sharp, with or without edge enhancement.
+
+    Scanners define kernels per millimetre: soft ones end near 0.6, sharp ones beyond 1.2.
+    """
     return Kernel(
-        cutoff=float(generator.uniform(0.28, 0.9)),
-        softness=float(generator.uniform(0.3, 1.5)),
-        boost=float(generator.choice([0.0, generator.uniform(0, 1.5)])),
+        cutoff=float(np.clip(generator.uniform(0.55, 1.6) * pixel_mm, 0.25, 1.0)),
+        softness=float(generator.uniform(0.0, 1.2)),
+        boost=float(generator.choice([0.0, generator.uniform(0, 2.5)])),
     )
 
 
@@ -150,10 +159,12 @@ class CtPatches:
 
 
 def _window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
-    """Draw a window, most often one that is not mainly air."""
+    """Draw a window: most often mainly soft tissue, else mainly body, seldom anything."""
+    lower, upper, share = (-200, 300, 0.6) if generator.random() < 0.65 else (-950, 3000, 0.7)  # noqa: PLR2004
     window = random_window(image, patch, generator)
-    for _ in range(5):
-        if (image[window][::4, ::4] > -950).mean() > 0.7:  # noqa: PLR2004
+    for _ in range(7):
+        coarse = image[window][::4, ::4]
+        if ((coarse > lower) & (coarse < upper)).mean() > share:
             break
         window = random_window(image, patch, generator)
     return window
@@ -181,14 +192,14 @@ def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[Noisy
     result: list[NoisySlice] = []
     for source in data.sources:
         for scale in source.scales:
-            key = json.dumps([source.folder, scale, source.smooth, data.realisations, seed])
+            key = json.dumps([source.model_dump(), scale, data.realisations, seed, _SIMULATION])
             stem = hashlib.sha256(key.encode()).hexdigest()[:16]
             clean_path, noise_path = cache / f"{stem}-clean.npy", cache / f"{stem}-noise.npy"
             if not noise_path.exists():
                 generator = np.random.default_rng([seed, int(stem[:8], 16)])
                 slices = [
                     simulate(item.smaller(scale, source.smooth), data.realisations, generator)
-                    for item in read_ct_folder(folder / source.folder)
+                    for item in read_ct_folder(folder / source.folder)[:: source.every]
                 ]
                 cache.mkdir(parents=True, exist_ok=True)
                 np.save(clean_path, np.stack([item.clean for item in slices]), allow_pickle=False)

@@ -42,10 +42,11 @@ class CtSource(_Strict):
 
     `scales` are the block sizes by which a slice is averaged down (1 keeps it); `smooth` is the
     standard deviation in pixels of a Gaussian that is applied first, for series too noisy to be a
-    reference as they are.
+    reference as they are. Of the slices, sorted by name, every `every`-th is used.
     """
 
     folder: str
+    every: int = Field(default=1, ge=1)
     scales: tuple[int, ...] = (1,)
     smooth: float = Field(default=0.0, ge=0)
 

@@ -10,6 +10,8 @@ from scipy import ndimage
 
 Floats = NDArray[np.float32]
 
+_DARKEST_MEAN = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class RadiographNoise:
@@ -18,7 +20,8 @@ class RadiographNoise:
     Parameters
     ----------
     deviation : float
-        Root mean square of the noise over the image.
+        Root mean square of the noise over the image; of an image darker than 0.1 on average, that
+        which the same dose would give at 0.1.
     quantum_share : float
         Share of the variance that is quantum noise (grows with the signal); the rest is electronic.
     inverted : bool
@@ -38,7 +41,7 @@ class RadiographNoise:
         noise = np.zeros(clean.shape)
         quantum = self.deviation**2 * self.quantum_share
         if quantum > 0:
-            quanta = max(float(signal.mean()), 1e-3) / quantum
+            quanta = max(float(signal.mean()), _DARKEST_MEAN) / quantum
             noise += generator.poisson(quanta * signal) / quanta - signal
         electronic = self.deviation**2 * (1 - self.quantum_share)
         noise += generator.normal(0, electronic**0.5, clean.shape)
