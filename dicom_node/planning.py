@@ -19,7 +19,7 @@ from dicom_node.db.work_items import NO_ROUTE
 from dicom_node.domain.route import Explanation, Route, explain
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.domain.work import InstanceState, WorkState
-from dicom_node.errors import FailItem, NodeError, PassThrough, StorageError
+from dicom_node.errors import FailItem, NodeError, PassThrough, RetryLater
 from dicom_node.header import read_header, text_of, value_of
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
@@ -196,8 +196,10 @@ class Planner:
         try:
             dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
             return self._decider.decide(dataset)
-        except StorageError:
-            self._log.exception("instance.unreadable", instance=row.id, next="tried again")
+        except RetryLater as error:
+            self._log.error(  # noqa: TRY400 -- the message says it all
+                "instance.unreadable", instance=row.id, error=str(error), next="tried again"
+            )
             return None
         except NodeError as error:
             ended = Ended(NO_ROUTE, WorkState.FAILED, str(error))

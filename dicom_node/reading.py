@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pydicom import dcmread
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
@@ -116,6 +117,8 @@ def read_object(path: Path, *, header_only: bool = False, name: str | None = Non
     except FileNotFoundError as error:
         raise FailItem(f"{name}: its file is no longer in the spool; send it again") from error
     except OSError as error:
+        if error.errno is None:  # pydicom's own, for a sequence that ends too early
+            raise UnreadableObject(f"{name}: truncated, a sequence has no end") from error
         raise RetryLater(f"{name}: {error.strerror or 'cannot be read'}") from error
     if not syntax:
         raise UnreadableObject(f"{name}: the file names no transfer syntax")
@@ -169,10 +172,20 @@ def _check_end(dataset: FileDataset, end: int, rest: int, name: str) -> None:
     end, rest : int
         Bytes of the file, and how many of them were left unread.
     """
-    tag = next(reversed(dataset.keys()), None)
-    last = None if tag is None else dataset.get_item(tag)
-    if tag is None or not isinstance(last, RawDataElement) or last.length == _UNDEFINED:
+    tags = list(dataset.keys())
+    if not tags:
+        if rest == 0:
+            raise UnreadableObject(f"{name}: the data set is empty")
+        return
+    tag = tags[-1]
+    last = dataset.get_item(tag)
+    if not isinstance(last, RawDataElement) or last.length == _UNDEFINED:
         return
     missing = last.value_tell + last.length - end
-    if missing > 0 or (rest == 0 and missing < 0 and tag < _FIRST_PIXELS):
-        raise UnreadableObject(f"{name}: truncated, the data set ends within or after {tag}")
+    if missing > 0:
+        what = keyword_for_tag(tag) or str(tag)
+        raise UnreadableObject(
+            f"{name}: truncated, {what} has {last.length - missing} of {last.length} bytes"
+        )
+    if rest == 0 and missing < 0 and tag < _FIRST_PIXELS:
+        raise UnreadableObject(f"{name}: truncated, the data set ends within an element")

@@ -228,9 +228,13 @@ class TestBadInput:
         with pytest.raises(UnreadableObject):
             load(path)
 
-    def test_a_file_that_is_gone_is_tried_again(self, tmp_path: Path) -> None:
-        with pytest.raises(RetryLater):
+    def test_a_file_that_is_gone_fails_and_one_that_cannot_be_read_is_tried_again(
+        self, tmp_path: Path
+    ) -> None:
+        with pytest.raises(FailItem, match="no longer in the spool"):
             load(tmp_path / "gone.dcm")
+        with pytest.raises(RetryLater):
+            load(tmp_path)
 
     @pytest.mark.parametrize("keep", [0, 100, 140, 400, 900, 2000, 8000])
     def test_truncated_anywhere(self, tmp_path: Path, keep: int) -> None:
