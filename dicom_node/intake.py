@@ -192,6 +192,7 @@ class LedgerIntake:
             Nothing half-done stays behind; the peer is answered a failure.
         """
         final = self._storage.instance_path(received.sop_instance_uid, received.sha256)
+        known = final.exists()
         self._storage.commit(received.path, final, synced=True)
         entry = _Store(
             NewInstance(
@@ -206,7 +207,12 @@ class LedgerIntake:
             Future(),
         )
         self._commit.put(entry)
-        admitted = entry.admitted.result()
+        try:
+            admitted = entry.admitted.result()
+        except NodeError:
+            if not known:  # a resend must not take away what an earlier row refers to
+                self._storage.remove(final)
+            raise
         if admitted in (Admitted.REFUSED, Admitted.QUARANTINED):
             self._log.warning(
                 "instance.conflict", sop_instance_uid=received.sop_instance_uid,

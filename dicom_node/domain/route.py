@@ -14,6 +14,7 @@ class Output(StrEnum):
     """Form of the result objects of a route."""
 
     SECONDARY_CAPTURE = "secondary-capture"
+    SECONDARY_CAPTURE_MULTIFRAME = "secondary-capture-multiframe"
     DERIVED = "derived"
 
 
