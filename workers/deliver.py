@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
@@ -11,11 +14,13 @@ from dicom_node.db import parcels
 from dicom_node.db.parcels import ClaimedParcel
 from dicom_node.db.tables import ParcelRow
 from dicom_node.domain.backoff import delay
+from dicom_node.errors import LedgerError
 from dicom_node.node import Node, process_name
 from dicom_node.settings import DestinationSettings
 from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
 
 _UNLIMITED = 1_000_000
+_RENEW_AT = 4
 
 
 class Courier:
@@ -91,12 +96,37 @@ class Courier:
             counts[answer.verdict] = counts.get(answer.verdict, 0) + 1
             self._answer(parcel, answer)
 
-        send(self._address(destination), outgoing, on_answer=on_answer)
+        with self._kept(parcel):
+            send(self._address(destination), outgoing, on_answer=on_answer)
         level = "warning" if set(counts) - {Verdict.DELIVERED} else "info"
         getattr(self._log, level)(
             "parcel.tried", parcel=parcel.parcel_id, destination=destination.name,
             attempt=parcel.attempts, **{verdict.value: n for verdict, n in counts.items()},
         )  # fmt: skip
+
+    @contextmanager
+    def _kept(self, parcel: ClaimedParcel) -> Iterator[None]:
+        """Prolong the lease while a transfer is under way, however large the object is.
+
+        A transfer that makes no progress ends by the sender's own timeouts.
+        """
+        ended = threading.Event()
+
+        def prolong() -> None:
+            while not ended.wait(self._lease.total_seconds() / _RENEW_AT):
+                try:
+                    with self._node.ledger.write() as unit:
+                        parcels.renew(unit, parcel, self._lease)
+                except LedgerError as error:
+                    self._log.warning("lease.not_renewed", error=str(error))
+
+        thread = threading.Thread(target=prolong, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _address(self, destination: DestinationSettings) -> Address:
         return Address(

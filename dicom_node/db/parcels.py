@@ -145,6 +145,16 @@ def claim(
     )
 
 
+def renew(unit: UnitOfWork, parcel: ClaimedParcel, lease: timedelta) -> None:
+    """Prolong the lease of a parcel that is on its way; one that was taken back stays so."""
+    unit.session.execute(
+        update(ParcelRow)
+        .where(ParcelRow.id == parcel.parcel_id, ParcelRow.worker == parcel.worker)
+        .where(ParcelRow.state == ParcelState.SENDING.value)
+        .values(lease_until=unit.at + lease)
+    )
+
+
 def answered(
     unit: UnitOfWork,
     parcel: ClaimedParcel,
