@@ -105,7 +105,7 @@ def run(options: Options, console: Console) -> Outcome:
 def table(outcome: Outcome) -> Table:
     """Make the table that ends the demonstration, one row a series."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    made.add_column("Series")
+    made.add_column("Series", no_wrap=True, min_width=6)
     for name in ("Images", "Noise before", "after", "Time"):
         made.add_column(name, justify="right", no_wrap=True)
     made.add_column("Model and engine", no_wrap=True, overflow="fold")
