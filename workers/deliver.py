@@ -21,6 +21,7 @@ from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
 
 _UNLIMITED = 1_000_000
 _RENEW_AT = 4
+_MOST_REASONS = 3
 
 
 class Courier:
@@ -91,9 +92,12 @@ class Courier:
         for gone in (each for each in parcel.deliveries if each.path is None):
             self._final(parcel, gone.delivery_id, False, None, "the result's bytes are gone")
         counts: dict[Verdict, int] = {}
+        reasons: set[str] = set()
 
         def on_answer(answer: Answer) -> None:
             counts[answer.verdict] = counts.get(answer.verdict, 0) + 1
+            if answer.verdict is not Verdict.DELIVERED:
+                reasons.add(answer.message)
             self._answer(parcel, answer)
 
         with self._kept(parcel):
@@ -101,7 +105,8 @@ class Courier:
         level = "warning" if set(counts) - {Verdict.DELIVERED} else "info"
         getattr(self._log, level)(
             "parcel.tried", parcel=parcel.parcel_id, destination=destination.name,
-            attempt=parcel.attempts, **{verdict.value: n for verdict, n in counts.items()},
+            attempt=parcel.attempts, why=sorted(reasons)[:_MOST_REASONS] or None,
+            **{verdict.value: n for verdict, n in counts.items()},
         )  # fmt: skip
 
     @contextmanager

@@ -65,7 +65,7 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
         "instance": row["sop_instance_uid"],
         "model": model,
         "detail": ", ".join(f"{key}={value}" for key, value in detail.items()
-                            if key not in ("sop_instance_uid", "sha256")),
+                            if key not in ("sop_instance_uid", "sha256") and value not in (None, "")),
     }  # fmt: skip
 
 

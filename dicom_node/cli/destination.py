@@ -32,6 +32,7 @@ def list_destinations(config: ConfigOption = None, as_json: JsonOption = False) 
                 "delivered": count.get("delivered", 0),
                 "failed": count.get("failed", 0),
                 "next_try": count.get("next_try"),
+                "last_answer": count.get("last_answer"),
             }
         )
     show(rows, title="destinations", as_json=as_json, empty="no destinations configured")

@@ -132,6 +132,14 @@ def destinations(session: Session) -> dict[str, dict[str, Any]]:
     )
     for name, state, count in counted:
         found.setdefault(name, dict.fromkeys(DeliveryState, 0))[state] = count
+    for name in found:
+        found[name]["last_answer"] = session.execute(
+            select(DeliveryRow.message)
+            .where(DeliveryRow.destination == name, DeliveryRow.message != "")
+            .where(DeliveryRow.state == DeliveryState.WAITING.value)
+            .order_by(DeliveryRow.answered_at.desc())
+            .limit(1)
+        ).scalar_one_or_none()
     tried = session.execute(
         select(ParcelRow.destination, func.min(ParcelRow.due_at))
         .where(ParcelRow.state == ParcelState.DUE.value)
