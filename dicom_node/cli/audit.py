@@ -64,9 +64,12 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
         "from": f"{who}@{row['address']}" if who else None,
         "instance": row["sop_instance_uid"],
         "model": model,
-        "detail": ", ".join(f"{key}={value}" for key, value in detail.items()
-                            if key not in ("sop_instance_uid", "sha256") and value not in (None, "")),
-    }  # fmt: skip
+        "detail": ", ".join(
+            f"{key}={value}"
+            for key, value in detail.items()
+            if key not in ("sop_instance_uid", "sha256") and value not in (None, "")
+        ),
+    }
 
 
 @app.command()

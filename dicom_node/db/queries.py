@@ -132,8 +132,8 @@ def destinations(session: Session) -> dict[str, dict[str, Any]]:
     )
     for name, state, count in counted:
         found.setdefault(name, dict.fromkeys(DeliveryState, 0))[state] = count
-    for name in found:
-        found[name]["last_answer"] = session.execute(
+    for name, counts in found.items():
+        counts["last_answer"] = session.execute(
             select(DeliveryRow.message)
             .where(DeliveryRow.destination == name, DeliveryRow.message != "")
             .where(DeliveryRow.state == DeliveryState.WAITING.value)
