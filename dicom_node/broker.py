@@ -18,8 +18,8 @@ def embedded_broker_folder(settings: Settings) -> Path:
 def broker_configuration(settings: Settings) -> dict[str, Any]:
     """Celery settings shared by who rings and who works.
 
-    The embedded broker is kombu's filesystem transport polled every 50 ms. Its messages, like
-    those of Redis, may be lost: the ledger knows what is due and upkeep rings again.
+    The embedded broker is a folder (`dicom_node.folder_broker`) polled every 50 ms. Its messages,
+    like those of Redis, may be lost: the ledger knows what is due and upkeep rings again.
     """
     common: dict[str, Any] = {
         "task_ignore_result": True,
@@ -48,14 +48,14 @@ def broker_configuration(settings: Settings) -> dict[str, Any]:
             }
         return common | {"broker_url": url, "broker_transport_options": options}
     folder = embedded_broker_folder(settings)
-    for name in ("messages", "control"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    messages = folder / "messages"
+    messages.mkdir(parents=True, exist_ok=True)
     return common | {
         "broker_url": "filesystem://",
+        "broker_transport": "dicom_node.folder_broker:Transport",
         "broker_transport_options": {
-            "data_folder_in": str(folder / "messages"),
-            "data_folder_out": str(folder / "messages"),
-            "control_folder": str(folder / "control"),
+            "data_folder_in": str(messages),
+            "data_folder_out": str(messages),
             "polling_interval": _POLLING_SECONDS,
         },
     }
