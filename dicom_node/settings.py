@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
+import string
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,13 +13,23 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from dicom_node.domain.condition import Condition
 from dicom_node.domain.route import Output, Route
@@ -28,7 +41,11 @@ AeTitle = Annotated[
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Hours = Annotated[float, Field(le=876_000)]
+Scalar = StrictStr | StrictInt | StrictFloat
+
+_WIDE = re.compile(r"\d{4}")
 
 
 class _Section(BaseModel):
@@ -56,7 +73,7 @@ class StorageSettings(_Section):
     minimum_free_megabytes: int = Field(
         512, ge=0, description="The same watermark in megabytes; the stricter of both counts."
     )
-    keep_hours: float = Field(
+    keep_hours: Hours = Field(
         72.0,
         ge=0,
         description="Received instances and results are kept this long after the last "
@@ -143,14 +160,22 @@ class DeliverySettings(_Section):
     """Sending results, for all destinations."""
 
     retry_first_seconds: Seconds = Field(5.0, description="Wait before the first retry.")
-    retry_factor: float = Field(2.0, ge=1, description="Each further wait is longer by this.")
+    retry_factor: float = Field(
+        2.0, ge=1, le=100, description="Each further wait is longer by this."
+    )
     retry_longest_seconds: Seconds = Field(600.0, description="Longest wait between retries.")
-    give_up_hours: float = Field(
+    give_up_hours: Hours = Field(
         72.0, gt=0, description="After this long a delivery becomes a dead letter."
     )
     lease_seconds: Seconds = Field(
         120.0, description="A parcel whose sender gave no sign for this long is taken back."
     )
+
+    @model_validator(mode="after")
+    def _waits_grow(self) -> DeliverySettings:
+        if self.retry_longest_seconds < self.retry_first_seconds:
+            raise ValueError("retry_longest_seconds must not be below retry_first_seconds")
+        return self
 
 
 class UpkeepSettings(_Section):
@@ -196,6 +221,16 @@ class PeerSettings(_Section):
         ("echo", "store"), description="What it may do; C-ECHO is always allowed."
     )
 
+    @field_validator("host")
+    @classmethod
+    def _host(cls, host: str | None) -> str | None:
+        if host is not None and "/" in host:
+            try:
+                ipaddress.ip_network(host, strict=False)
+            except ValueError as error:
+                raise ValueError(f"{host!r} is not a network such as 10.1.2.0/24") from error
+        return host
+
 
 class DestinationSettings(_Section):
     """A remote application entity that receives results."""
@@ -215,11 +250,11 @@ class DestinationSettings(_Section):
 class ConditionTable(_Section):
     """A condition written as a table."""
 
-    equals: str | int | float | None = None
-    one_of: tuple[str | int | float, ...] | None = None
+    equals: Scalar | None = None
+    one_of: tuple[Scalar, ...] | None = Field(None, min_length=1)
     regex: str | None = None
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(None, allow_inf_nan=False)
+    max: float | None = Field(None, allow_inf_nan=False)
     present: bool | None = None
     negate: bool = Field(False, alias="not")
 
@@ -231,7 +266,18 @@ class ConditionTable(_Section):
         return self
 
 
-ConditionValue = str | int | float | tuple[str | int | float, ...] | ConditionTable
+def _form(value: object) -> str:
+    if isinstance(value, (dict, ConditionTable)):
+        return "table"
+    return "list" if isinstance(value, (list, tuple)) else "value"
+
+
+ConditionValue = Annotated[
+    Annotated[Scalar, Tag("value")]
+    | Annotated[tuple[Scalar, ...], Field(min_length=1), Tag("list")]
+    | Annotated[ConditionTable, Tag("table")],
+    Discriminator(_form),
+]
 
 
 class RouteSettings(_Section):
@@ -268,11 +314,23 @@ class RouteSettings(_Section):
         values = {"SeriesDescription": "", "Modality": "CT", "model": "m", "version": "1.0.0",
                   "route": "r", "strength": 1.0, "SeriesNumber": 1}  # fmt: skip
         try:
-            template.format(**values)
-        except (KeyError, IndexError, ValueError) as error:
+            for _, _, form, _ in string.Formatter().parse(template):
+                if form and _WIDE.search(form):
+                    raise ValueError(f"{form!r} makes too wide a field")  # noqa: TRY301
+            for number in (1, 2**31 - 1, -(2**31)):
+                template.format(**values | {"SeriesNumber": number})
+        except (KeyError, IndexError, AttributeError, OverflowError, ValueError) as error:
             known = ", ".join(sorted(values))
             raise ValueError(f"template {template!r}: {error}; known fields: {known}") from error
         return template
+
+    @field_validator("destinations")
+    @classmethod
+    def _each_once(cls, destinations: tuple[str, ...]) -> tuple[str, ...]:
+        for name in destinations:
+            if destinations.count(name) > 1:
+                raise ValueError(f"{name!r} is named twice")
+        return destinations
 
     @field_validator("model")
     @classmethod
@@ -377,7 +435,7 @@ class Settings(BaseSettings):
         if self.database.url is None:
             return f"sqlite:///{self.storage.path.absolute() / 'ledger.sqlite'}"
         url = self.database.url.get_secret_value()
-        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
 
     def destination(self, name: str) -> DestinationSettings | None:
         """The destination of that name, None if the configuration no longer has it."""
@@ -418,19 +476,57 @@ def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> S
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}") from error
     for section, values in (overrides or {}).items():
-        if isinstance(values, dict):
-            data[section] = {**data.get(section, {}), **values}
-        else:
+        before = data.get(section, {})
+        if isinstance(values, dict) and isinstance(before, dict):
+            data[section] = {**before, **values}
+        elif not isinstance(values, dict):
             data[section] = values
+    hidden = next((key for key in data if key.startswith("_")), None)
+    if hidden is not None:
+        raise ConfigError(f"{path or 'settings'}: {hidden}: Extra inputs are not permitted")
     try:
         return Settings(**data)
     except ValidationError as error:
-        raise ConfigError(_plain(path, error)) from error
+        raise ConfigError(_plain(path, error, data)) from error
+    except SettingsError as error:
+        raise ConfigError(
+            f"an environment variable is not JSON where a table or a list is expected: "
+            f"{_variables(str(error))}"
+        ) from error
 
 
-def _plain(path: Path | None, error: ValidationError) -> str:
-    lines = [f"{path or 'settings'}: {error.error_count()} error(s)"]
+def _plain(path: Path | None, error: ValidationError, data: dict[str, Any]) -> str:
+    found: dict[str, list[str]] = {}
     for each in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in each["loc"]) or "(whole file)"
-        lines.append(f"  {where}: {each['msg'].removeprefix('Value error, ')}")
+        parts = [str(part) for part in each["loc"] if not _internal(part)]
+        where = ".".join(parts) or "(whole file)"
+        said = found.setdefault(where + _called(data, each["loc"]), [])
+        message = each["msg"].removeprefix("Value error, ")
+        if message not in said:
+            said.append(message)
+    lines = [f"{path or 'settings'}: {len(found)} error(s)"]
+    lines += [f"  {where}: {', or '.join(messages)}" for where, messages in found.items()]
     return "\n".join(lines)
+
+
+def _internal(part: int | str) -> bool:
+    """Whether a part of a location is pydantic's name of a branch, and no key."""
+    return isinstance(part, str) and (
+        part in ("value", "list", "table", "str", "int", "float") or "[" in part
+    )
+
+
+def _called(data: dict[str, Any], location: tuple[int | str, ...]) -> str:
+    """Name of the list entry that a location is in."""
+    entries = data.get(str(location[0])) if len(location) > 1 else None
+    index = location[1] if len(location) > 1 else None
+    if not isinstance(entries, list) or not isinstance(index, int) or index >= len(entries):
+        return ""
+    entry = entries[index]
+    name = entry.get("name") or entry.get("ae_title") if isinstance(entry, dict) else None
+    return f" ({name!r})" if isinstance(name, str) else ""
+
+
+def _variables(message: str) -> str:
+    field = re.search(r'field "(\w+)"', message)
+    return message if field is None else f"DICOM_NODE_{field[1].upper()}"

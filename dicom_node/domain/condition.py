@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 Scalar = str | int | float
 
+_LARGEST = 10**18
+_NUMBER = re.compile(r"[+-]?([0-9]{1,32}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
+"""A number as DS and IS write it (PS3.5 6.2)."""
+
 
 def _texts(value: object) -> tuple[str, ...]:
     """Value of an attribute as texts; several for a multi-valued attribute, none if absent."""
@@ -22,10 +26,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _same(text: str, wanted: Scalar) -> bool:
@@ -70,6 +71,9 @@ class Condition:
                 raise ValueError(
                     f"{self.keyword}: {self.regex!r} is not a regular expression: {error}"
                 ) from error
+        for wanted in self.one_of or ():
+            if isinstance(wanted, int) and abs(wanted) > _LARGEST:
+                raise ValueError(f"{self.keyword}: no attribute holds so large a number")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"{self.keyword}: min {self.minimum} is above max {self.maximum}")
 
