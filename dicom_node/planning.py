@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +33,7 @@ _CONFLICT: Final = (
     "an earlier instance has the same SOP Instance UID and other bytes; this one is kept aside as "
     "received and not processed"
 )
+_CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
 _TO_PLAN: Final = or_(
     InstanceRow.state == InstanceState.RECEIVED.value,
     and_(
@@ -100,18 +102,22 @@ class Decider:
         """
         series_uid = text_of(dataset, "SeriesInstanceUID")
         study_uid = text_of(dataset, "StudyInstanceUID")
-        modality = text_of(dataset, "Modality")[:16] or None
+        code = text_of(dataset, "Modality")
+        modality = code if _CODE.fullmatch(code) else None
         known = (study_uid if is_valid_uid(study_uid) else None, modality)
         if not is_valid_uid(series_uid):
-            reason = "it has no valid Series Instance UID"
             return Decision(
-                known[0], "", modality, ended=(Ended(NO_ROUTE, WorkState.FAILED, reason),)
+                known[0], "", modality, ended=(_failed("no valid Series Instance UID"),)
             )
         matched = {each.route for each in self.explain(dataset) if each.matched}
         if not matched:
-            reason = "no route matches"
+            reason = "no route matches" if modality else "no route matches; it names no modality"
             return Decision(
                 known[0], series_uid, modality, ended=(Ended(NO_ROUTE, WorkState.PASSED, reason),)
+            )
+        if known[0] is None:
+            return Decision(
+                None, series_uid, modality, ended=(_failed("no valid Study Instance UID"),)
             )
         wanted: list[Wanted] = []
         ended: list[Ended] = []
@@ -134,9 +140,10 @@ class Decider:
             raise FailItem(f"model {route.model}: {error}") from error
         manifest = version.manifest
         if eligible.units != manifest.input.units or eligible.modality not in manifest.modality:
+            modality = eligible.modality if _CODE.fullmatch(eligible.modality) else "no modality"
             raise PassThrough(
-                f"model {version.ref} takes {'/'.join(manifest.modality)} in "
-                f"{manifest.input.units}; this is {eligible.modality} in {eligible.units}"
+                f"model {version.ref} is for {'/'.join(manifest.modality)} in "
+                f"{manifest.input.units} values, not for {modality} in {eligible.units} values"
             )
         return Wanted(route, version.ref)
 
@@ -195,14 +202,16 @@ class Planner:
             return Decision(None, "", None, ended=(ended,))
         try:
             dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
-            return self._decider.decide(dataset)
+            decision = self._decider.decide(dataset)
+            return _checked(decision, row, text_of(dataset, "SOPInstanceUID"))
         except RetryLater as error:
             self._log.error(
                 "instance.unreadable", instance=row.id, error=str(error), next="tried again"
             )
             return None
         except NodeError as error:
-            ended = Ended(NO_ROUTE, WorkState.FAILED, str(error))
+            reason = str(error).removeprefix(f"{row.sop_instance_uid}: ")  # it is in the row
+            ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
             return Decision(None, "", None, ended=(ended,))
 
     def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> int:
@@ -259,6 +268,30 @@ class Planner:
             work_items.add(unit, row.id, wanted.route.name, WorkState.PLANNED, batch_id=batch_id)
         else:
             item.batch_id = batch_id
+
+
+def _failed(what: str) -> Ended:
+    return Ended(NO_ROUTE, WorkState.FAILED, f"the data set has {what}; ask the sender to mend it")
+
+
+def _checked(decision: Decision, row: InstanceRow, named: str) -> Decision:
+    """Fail what would be denoised, or has failed, if its data set is not what the request said."""
+    failed = any(ended.state is WorkState.FAILED for ended in decision.ended)
+    if named == row.sop_instance_uid or not (decision.wanted or failed):
+        return decision
+    if is_valid_uid(named):
+        reason = (
+            f"the data set names SOP Instance UID {named}, the request that it came with another; "
+            "results could not be linked to their source"
+        )
+    else:
+        syntax = row.transfer_syntax_uid
+        reason = (
+            "the data set has no valid SOP Instance UID: it is damaged, or not in the transfer "
+            f"syntax that it was sent in ({syntax})"
+        )
+    ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
+    return Decision(decision.study_uid, decision.series_uid, decision.modality, ended=(ended,))
 
 
 def _is_to_plan(item: WorkItemRow) -> bool:

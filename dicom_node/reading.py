@@ -118,7 +118,9 @@ def read_object(path: Path, *, header_only: bool = False, name: str | None = Non
         raise FailItem(f"{name}: its file is no longer in the spool; send it again") from error
     except OSError as error:
         if error.errno is None:  # pydicom's own, for a sequence that ends too early
-            raise UnreadableObject(f"{name}: truncated, a sequence has no end") from error
+            raise UnreadableObject(
+                f"{name}: truncated or damaged, a sequence has no end"
+            ) from error
         raise RetryLater(f"{name}: {error.strerror or 'cannot be read'}") from error
     if not syntax:
         raise UnreadableObject(f"{name}: the file names no transfer syntax")
@@ -185,7 +187,8 @@ def _check_end(dataset: FileDataset, end: int, rest: int, name: str) -> None:
     if missing > 0:
         what = keyword_for_tag(tag) or str(tag)
         raise UnreadableObject(
-            f"{name}: truncated, {what} has {last.length - missing} of {last.length} bytes"
+            f"{name}: truncated or damaged, {what} has {last.length - missing} of "
+            f"{last.length} bytes"
         )
     if rest == 0 and missing < 0 and tag < _FIRST_PIXELS:
-        raise UnreadableObject(f"{name}: truncated, the data set ends within an element")
+        raise UnreadableObject(f"{name}: truncated or damaged, the data set ends within an element")

@@ -175,13 +175,15 @@ class Source:
         return float(self.layout.minimum), 1.0
 
 
-def load(path: Path) -> Source:
+def load(path: Path, *, name: str | None = None) -> Source:
     """Read a stored image.
 
     Parameters
     ----------
     path : Path
         A DICOM Part 10 file.
+    name : str, optional
+        What messages call it before its SOP Instance UID has been read; absent: the file's name.
 
     Returns
     -------
@@ -201,14 +203,15 @@ def load(path: Path) -> Source:
     RetryLater
         If the file cannot be read at all.
     """
-    dataset = read_object(path)
+    name = name or path.name
+    dataset = read_object(path, name=name)
     try:
-        return _load(dataset, path)
+        return _load(dataset)
     except READ_ERRORS as error:
-        raise UnreadableObject(f"{path.name}: a value of the header cannot be parsed") from error
+        raise UnreadableObject(f"{name}: a value of the header cannot be parsed") from error
 
 
-def _load(dataset: FileDataset, path: Path) -> Source:
+def _load(dataset: FileDataset) -> Source:
     elements = {
         int(tag): dataset.get_item(tag)
         for tag in dataset.keys()  # noqa: SIM118 -- iterating a Dataset parses every element
@@ -285,6 +288,9 @@ def _group_items(groups: Sequence[Dataset] | None) -> list[Dataset | None]:
 def _rescale(dataset: Dataset, layout: Layout, uid: str) -> Rescale:
     slope = number_of(dataset, "RescaleSlope")
     intercept = number_of(dataset, "RescaleIntercept")
+    for keyword, number in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+        if number is None and keyword in dataset and dataset.get_item(keyword).value:
+            raise FailItem(f"{uid}: {keyword} is not a number")
     if slope is None or intercept is None:
         raise PassThrough(f"{uid}: CT without rescale, no Hounsfield units")
     if not (math.isfinite(slope) and math.isfinite(intercept)):

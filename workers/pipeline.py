@@ -47,6 +47,15 @@ class Verdict:
     item: ClaimedItem
     error: NodeError
 
+    @property
+    def reason(self) -> str:
+        """The message for the ledger, alike for all items that end alike: without the UID.
+
+        The ledger has it beside the reason.
+        """
+        uid = self.item.sop_instance_uid
+        return str(self.error).removeprefix(f"{uid}: ").removeprefix(f"{uid} ")
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -235,7 +244,7 @@ class Pipeline:
                     [verdict.item.work_item_id],
                     WorkEvent.PASS if passed else WorkEvent.FAIL,
                     audit=AuditEvent.WORK_PASS if passed else AuditEvent.WORK_FAIL,
-                    reason=str(verdict.error),
+                    reason=verdict.reason,
                     batch_id=batch.batch_id,
                 )
         for verdict in ended:

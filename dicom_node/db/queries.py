@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.db.tables import (
@@ -20,6 +20,15 @@ from dicom_node.db.tables import (
     WorkItemRow,
 )
 from dicom_node.domain.work import DeliveryState, ParcelState, WorkState
+
+UNREADABLE: Final = "(unreadable)"
+"""What stands in place of a Study Instance UID for instances that have none that can be read."""
+
+
+def _of_study(study_uid: str) -> ColumnElement[bool]:
+    if study_uid == UNREADABLE:
+        return InstanceRow.study_uid.is_(None)
+    return InstanceRow.study_uid == study_uid
 
 
 def _count(state: WorkState) -> Any:
@@ -50,7 +59,7 @@ def studies(session: Session, *, limit: int, state: str | None = None) -> list[d
         )
         statement = statement.where(InstanceRow.study_uid.in_(with_state))
     return [
-        dict(row) | {"study_uid": row["study_uid"] or "(unreadable)"}
+        dict(row) | {"study_uid": row["study_uid"] or UNREADABLE}
         for row in session.execute(statement).mappings()
     ]
 
@@ -71,7 +80,7 @@ def work_items(session: Session, study_uid: str) -> list[dict[str, Any]]:
         )
         .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
         .outerjoin(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
-        .where(InstanceRow.study_uid == study_uid)
+        .where(_of_study(study_uid))
         .order_by(WorkItemRow.id)
     )
     return [dict(row) for row in session.execute(statement).mappings()]
@@ -95,7 +104,7 @@ def series(session: Session, study_uid: str) -> list[dict[str, Any]]:
         )
         .join(WorkItemRow, WorkItemRow.instance_id == InstanceRow.id)
         .outerjoin(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
-        .where(InstanceRow.study_uid == study_uid)
+        .where(_of_study(study_uid))
         .group_by(
             InstanceRow.series_uid, InstanceRow.modality, WorkItemRow.route, WorkItemRow.state,
             WorkItemRow.reason,
@@ -117,7 +126,7 @@ def item_ids(
         .order_by(WorkItemRow.id)
     )
     if study_uid is not None:
-        statement = statement.where(InstanceRow.study_uid == study_uid)
+        statement = statement.where(_of_study(study_uid))
     return [(item, instance, result is not None) for item, instance, result in
             session.execute(statement)]  # fmt: skip
 
@@ -212,7 +221,7 @@ def audit(
     if until is not None:
         statement = statement.where(AuditRow.at < until)
     if study_uid is not None:
-        statement = statement.where(InstanceRow.study_uid == study_uid)
+        statement = statement.where(_of_study(study_uid))
     if limit:
         rows = session.execute(statement.limit(limit)).mappings().all()
         yield from (dict(row) for row in reversed(rows))
