@@ -1,0 +1,274 @@
+"""Parcels and deliveries: what a destination does concerns only its own."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from dicom_node.db import parcels, recall
+from dicom_node.db.parcels import ClaimedParcel
+from dicom_node.db.tables import AuditRow, DeliveryRow, ParcelRow, WorkItemRow
+from dicom_node.errors import LedgerError
+from dicom_node.outbox import Queue
+from tests.ledgers import LEASE, Life
+
+
+@pytest.fixture
+def denoised(life: Life) -> Life:
+    """Two series of three instances, denoised by two routes; nothing is sent yet."""
+    life.associate()
+    for series in ("1.2.4", "1.2.5"):
+        life.receive_series(3, series)
+    life.denoise_all()
+    life.bell.rings.clear()
+    return life
+
+
+def states(life: Life) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in life.rows(select(WorkItemRow.state)):
+        found[row.state] = found.get(row.state, 0) + 1
+    return found
+
+
+def delivery_states(life: Life, parcel: ClaimedParcel) -> list[str]:
+    return [
+        row.state
+        for row in life.rows(
+            select(DeliveryRow.state)
+            .where(DeliveryRow.parcel_id == parcel.parcel_id)
+            .order_by(DeliveryRow.id)
+        )
+    ]
+
+
+def take(life: Life, parcel_id: int, worker: str = "d:1", limit: int = 1) -> ClaimedParcel:
+    parcel = life.take(parcel_id, worker, limit)
+    assert parcel is not None
+    return parcel
+
+
+def test_an_item_is_delivered_when_every_destination_has_it(denoised: Life) -> None:
+    for parcel_id in denoised.due_parcels("pacs"):
+        parcel = take(denoised, parcel_id)
+        for each in parcel.deliveries:
+            denoised.answer(parcel, each.delivery_id)
+        denoised.end_try(parcel)
+    assert states(denoised) == {"delivered": 6, "denoised": 6}
+    denoised.deliver_all()
+    assert states(denoised) == {"delivered": 12}
+
+
+def test_a_refusal_waits_for_a_person_who_sends_only_what_was_refused(denoised: Life) -> None:
+    for parcel_id in denoised.due_parcels("archive"):
+        parcel = take(denoised, parcel_id)
+        for each in parcel.deliveries:
+            denoised.answer(parcel, each.delivery_id, delivered=False, status=0xC000)
+        denoised.end_try(parcel)
+    denoised.deliver_all()
+    assert states(denoised) == {"delivered": 6, "failed": 6}
+    failed = [
+        r.id for r in denoised.rows(select(WorkItemRow.id).where(WorkItemRow.state == "failed"))
+    ]
+    with denoised.ledger.write() as unit:
+        assert recall.retry(unit, failed).redelivered == 6
+    assert denoised.due_parcels("pacs") == []
+    denoised.deliver_all()
+    assert states(denoised) == {"delivered": 12}
+
+
+def test_a_destination_gets_no_more_parcels_at_a_time_than_its_limit(denoised: Life) -> None:
+    first, second, *_ = denoised.due_parcels("pacs")
+    parcel = take(denoised, first, limit=1)
+    assert denoised.take(second, "d:2", limit=1) is None
+    assert denoised.take(second, "d:2", limit=2) is not None
+    denoised.end_try(parcel)
+
+
+def test_room_at_a_destination_is_announced_to_its_next_parcel(denoised: Life) -> None:
+    first, second, *_ = denoised.due_parcels("pacs")
+    parcel = take(denoised, first)
+    for each in parcel.deliveries:
+        denoised.answer(parcel, each.delivery_id)
+    denoised.end_try(parcel)
+    assert [(ring.queue, ring.ledger_id) for ring in denoised.bell.rings] == [
+        (Queue.DELIVER, second)
+    ]
+
+
+def test_a_destination_that_is_away_delays_only_its_own(denoised: Life) -> None:
+    archive = denoised.due_parcels("archive")
+    pacs = denoised.due_parcels("pacs")
+    parcel = take(denoised, archive[0])
+    denoised.postpone(parcel, parcel.deliveries[0].delivery_id)
+    denoised.end_try(parcel, retry_after=60)
+    assert denoised.due_parcels("archive") == []
+    assert denoised.due_parcels("pacs") == pacs
+    denoised.clock.advance(61)
+    assert denoised.due_parcels("archive") == archive
+
+
+def test_a_destination_that_answers_again_gets_at_once_what_waits(denoised: Life) -> None:
+    archive = denoised.due_parcels("archive")
+    parcel = take(denoised, archive[0])
+    denoised.end_try(parcel, retry_after=600)
+    with denoised.ledger.write() as unit:
+        unit.session.execute(
+            update(ParcelRow).where(ParcelRow.id == archive[0]).values(due_at=unit.at)
+        )
+    parcel = take(denoised, archive[0])
+    for each in parcel.deliveries:
+        denoised.answer(parcel, each.delivery_id)
+    denoised.end_try(parcel)
+    assert denoised.due_parcels("archive") == archive[1:]
+
+
+def test_what_nobody_takes_for_three_days_becomes_a_dead_letter(denoised: Life) -> None:
+    for _ in range(3):
+        for parcel_id in denoised.due_parcels("archive"):
+            parcel = denoised.take(parcel_id)
+            if parcel is not None:
+                for each in parcel.deliveries:
+                    denoised.postpone(parcel, each.delivery_id)
+                denoised.end_try(parcel, retry_after=1)
+        denoised.clock.advance(37 * 3600)
+    dead = denoised.rows(select(DeliveryRow).where(DeliveryRow.state == "failed"))
+    assert dead
+    assert all("given up" in row[0].message for row in dead)
+    audited = {row.delivery_id for row in denoised.rows(select(AuditRow.delivery_id, AuditRow.detail))
+               if row.detail and row.detail.get("state") == "failed"}  # fmt: skip
+    assert {row[0].id for row in dead} <= audited
+
+
+def test_a_parcel_of_a_dead_sender_is_sent_by_another(denoised: Life) -> None:
+    first = denoised.due_parcels("pacs")[0]
+    lost = take(denoised, first, "d:1")
+    denoised.answer(lost, lost.deliveries[0].delivery_id)
+    denoised.clock.advance(LEASE.total_seconds() + 1)
+    denoised.upkeep.reconcile()
+    again = take(denoised, first, "d:2")
+    assert len(again.deliveries) == len(lost.deliveries) - 1
+    with pytest.raises(LedgerError, match="taken back"):
+        denoised.end_try(lost)
+
+
+def test_two_claims_of_one_process_are_kept_apart(denoised: Life) -> None:
+    """Threads of one sender share a name; the one whose lease ran out holds nothing any more."""
+    first = denoised.due_parcels("pacs")[0]
+    lost = take(denoised, first, "d:1")
+    denoised.clock.advance(LEASE.total_seconds() + 1)
+    denoised.upkeep.reconcile()
+    again = take(denoised, first, "d:1")
+    with pytest.raises(LedgerError, match="taken back"):
+        denoised.end_try(lost)
+    for each in again.deliveries:
+        denoised.answer(again, each.delivery_id)
+    denoised.end_try(again)
+    assert delivery_states(denoised, again) == ["delivered"] * len(again.deliveries)
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_second_answer_changes_nothing(denoised: Life, later: bool) -> None:
+    for destination in ("pacs", "archive"):
+        for parcel_id in denoised.due_parcels(destination):
+            parcel = take(denoised, parcel_id)
+            for each in parcel.deliveries:
+                denoised.answer(parcel, each.delivery_id)
+            denoised.end_try(parcel)
+    denoised.answer(parcel, parcel.deliveries[0].delivery_id, delivered=later)
+    denoised.postpone(parcel, parcel.deliveries[0].delivery_id)
+    assert delivery_states(denoised, parcel) == ["delivered"] * len(parcel.deliveries)
+    assert states(denoised) == {"delivered": 12}
+
+
+def test_both_destinations_may_answer_at_once(denoised: Life) -> None:
+    """However the last two answers for an item interleave, one of them ends the item."""
+    here = take(denoised, denoised.due_parcels("pacs")[0])
+    there = next(
+        parcel
+        for parcel_id in denoised.due_parcels("archive")
+        if {
+            each.sop_instance_uid
+            for each in (parcel := take(denoised, parcel_id, limit=9)).deliveries
+        }
+        & {each.sop_instance_uid for each in here.deliveries}
+    )
+    uid = here.deliveries[0].sop_instance_uid
+    other = next(each for each in there.deliveries if each.sop_instance_uid == uid)
+    answered = threading.Event()
+
+    def answer_there() -> None:
+        denoised.answer(there, other.delivery_id)
+        answered.set()
+
+    thread = threading.Thread(target=answer_there)
+    with denoised.ledger.write() as unit:
+        parcels.answered(
+            unit, here, here.deliveries[0].delivery_id,
+            delivered=True, status=0, message="said", lease=LEASE,
+        )  # fmt: skip
+        unit.session.flush()
+        thread.start()
+        answered.wait(1)
+    thread.join()
+    assert states(denoised) == {"delivered": 1, "denoised": 11}
+
+
+def test_tries_of_one_destination_may_end_at_once(life: Life) -> None:
+    """No two ends of a try wait for each other's rows."""
+    life.associate()
+    for number in range(12):
+        life.receive_series(1, f"1.2.{number + 10}")
+    life.denoise_all()
+    faults: list[BaseException] = []
+    due = life.due_parcels("pacs")
+    start = threading.Barrier(4)
+
+    def carry(mine: list[int]) -> None:
+        start.wait()
+        for parcel_id in mine:
+            try:
+                parcel = life.take(parcel_id, f"d:{parcel_id}", 99)
+                if parcel is not None:
+                    life.end_try(parcel, retry_after=0.001)
+            except LedgerError as error:
+                faults.append(error)
+
+    threads = [threading.Thread(target=carry, args=(due[i::4],)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
+def test_a_lost_bell_is_rung_again_with_growing_but_bounded_waits(denoised: Life) -> None:
+    waits = []
+    with denoised.ledger.read() as session:
+        first = session.execute(select(ParcelRow.id).order_by(ParcelRow.id).limit(1)).scalar_one()
+    last = denoised.clock()
+    for _ in range(4000):
+        denoised.clock.advance(1)
+        denoised.bell.rings.clear()
+        denoised.upkeep.reconcile()
+        if any(r.queue is Queue.DELIVER and r.ledger_id == first for r in denoised.bell.rings):
+            waits.append((denoised.clock() - last).total_seconds())
+            last = denoised.clock()
+        if len(waits) == 6:
+            break
+    assert waits[0] >= 15
+    assert waits == sorted(waits)
+    assert max(waits) <= 61
+
+
+def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
+    parcel = take(denoised, denoised.due_parcels("pacs")[0])
+    for _ in range(3):
+        denoised.clock.advance(LEASE.total_seconds() - 1)
+        with denoised.ledger.write() as unit:
+            parcels.renew(unit, parcel, timedelta(seconds=60))
+    denoised.upkeep.reconcile()
+    denoised.end_try(parcel)
