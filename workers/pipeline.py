@@ -167,7 +167,8 @@ class Pipeline:
         if item.path is None:
             return Verdict(item, FailItem(f"{item.sop_instance_uid}: its bytes are gone"))
         try:
-            return Loaded(item, load(self._node.storage.root / item.path))
+            path = self._node.storage.root / item.path
+            return Loaded(item, load(path, name=item.sop_instance_uid))
         except NodeError as error:
             return Verdict(item, error)
 
