@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -28,11 +27,6 @@ class Ring:
 
     queue: Queue
     ledger_id: int
-
-
-def ring_is_due(rung: datetime | None, rings: int, first: timedelta, at: datetime) -> bool:
-    """Whether due work is to be announced (again): never rung, or twice as long ago each time."""
-    return rung is None or rung + first * 2 ** min(rings, 6) <= at
 
 
 class Bell(Protocol):

@@ -27,6 +27,7 @@ class AuditEvent(StrEnum):
     WORK_RETRY = "work:person:retry"
     WORK_REDELIVER = "work:person:redeliver"
     DELIVERY_ANSWERED = "delivery:destination:answered"
+    DELIVERY_GIVEN_UP = "delivery:node:given-up"
     DELIVERY_POSTPONED = "delivery:destination:postponed"
     BATCH_TAKEN_BACK = "batch:upkeep:taken-back"
     PARCEL_TAKEN_BACK = "parcel:upkeep:taken-back"

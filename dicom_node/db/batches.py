@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import exists, insert, select, update
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import parcels, work_items
+from dicom_node.db import parcels, ringing, work_items
 from dicom_node.db.tables import (
     AssociationRow,
     BatchRow,
@@ -22,7 +22,7 @@ from dicom_node.db.tables import (
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import BatchState, DeliveryState, InstanceState, WorkEvent, WorkState
 from dicom_node.errors import LedgerError
-from dicom_node.outbox import Queue, Ring, ring_is_due
+from dicom_node.outbox import Queue, Ring
 from model_store.ref import ModelRef
 
 
@@ -375,21 +375,8 @@ def _release(unit: UnitOfWork, row: BatchRow, why: str) -> None:
 
 
 def ring_again(unit: UnitOfWork, first: timedelta) -> int:
-    """Ring for due batches that nobody took; each further ring waits twice as long."""
-    rows = unit.session.execute(
-        select(BatchRow)
-        .where(BatchRow.state == BatchState.DUE.value, BatchRow.due_at <= unit.at)
-        .with_for_update(skip_locked=True)
-    ).scalars()
-    count = 0
-    for row in rows:
-        if not ring_is_due(row.ring_at, row.rings, first, unit.at):
-            continue
-        row.ring_at = unit.at
-        row.rings += 1
-        unit.ring(Ring(Queue.INFER, row.id))
-        count += 1
-    return count
+    """Ring for due batches that nobody took; see `dicom_node.db.ringing`."""
+    return ringing.ring_again(unit, BatchRow, Queue.INFER, first)
 
 
 def fail_running(unit: UnitOfWork, batch: ClaimedBatch, reason: str) -> None:

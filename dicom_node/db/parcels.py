@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, and_, func, select, text, update
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import work_items
-from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow
+from dicom_node.db import ringing, work_items
+from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
 from dicom_node.errors import LedgerError
-from dicom_node.outbox import Queue, Ring, ring_is_due
+from dicom_node.outbox import Queue, Ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +95,19 @@ def claim(
     limit : int
         Parcels that may be on their way to the destination at a time, over all senders.
     """
+    destination = unit.session.execute(
+        select(ParcelRow.destination).where(ParcelRow.id == parcel_id)
+    ).scalar_one_or_none()
+    if destination is None:
+        return None
+    _alone(unit, destination)
     row = unit.session.execute(
         select(ParcelRow).where(ParcelRow.id == parcel_id).with_for_update()
-    ).scalar_one_or_none()
-    if row is None or row.state != ParcelState.DUE.value:
+    ).scalar_one()
+    if row.state != ParcelState.DUE.value:
         return None
     if row.due_at is not None and row.due_at > unit.at:
         return None
-    if unit.session.get_bind().dialect.name == "postgresql":
-        unit.session.execute(
-            text("SELECT pg_advisory_xact_lock(hashtext(:destination))"),
-            {"destination": row.destination},
-        )
     sending = unit.session.execute(
         select(func.count())
         .select_from(ParcelRow)
@@ -145,14 +146,31 @@ def claim(
     )
 
 
+def _alone(unit: UnitOfWork, destination: str) -> None:
+    """Let nobody else count, hold back or bring forward the parcels of a destination.
+
+    SQLite has one writer anyway. Taken before any row, so that nobody waits in a circle.
+    """
+    if unit.session.get_bind().dialect.name == "postgresql":
+        unit.session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtext(:destination))"),
+            {"destination": destination},
+        )
+
+
+def _held(parcel: ClaimedParcel) -> ColumnElement[bool]:
+    """Whether a row is the parcel as it was claimed; threads of a sender share its name."""
+    return and_(
+        ParcelRow.id == parcel.parcel_id,
+        ParcelRow.worker == parcel.worker,
+        ParcelRow.attempts == parcel.attempts,
+        ParcelRow.state == ParcelState.SENDING.value,
+    )
+
+
 def renew(unit: UnitOfWork, parcel: ClaimedParcel, lease: timedelta) -> None:
     """Prolong the lease of a parcel that is on its way; one that was taken back stays so."""
-    unit.session.execute(
-        update(ParcelRow)
-        .where(ParcelRow.id == parcel.parcel_id, ParcelRow.worker == parcel.worker)
-        .where(ParcelRow.state == ParcelState.SENDING.value)
-        .values(lease_until=unit.at + lease)
-    )
+    unit.session.execute(update(ParcelRow).where(_held(parcel)).values(lease_until=unit.at + lease))
 
 
 def answered(
@@ -165,18 +183,29 @@ def answered(
     message: str,
     lease: timedelta,
 ) -> None:
-    """Record a final answer: delivered (perhaps with a warning), or refused for good."""
+    """Record a final answer: delivered (perhaps with a warning), or refused for good.
+
+    Only the first final answer counts: of a sender that was given up and one that took over,
+    either may be the later.
+    """
     state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
+    renew(unit, parcel, lease)
+    # Of two destinations that answer at once, the later one sees that the other has answered.
     unit.session.execute(
+        select(WorkItemRow.id)
+        .join(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
+        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
+        .where(DeliveryRow.id == delivery_id)
+        .with_for_update(of=WorkItemRow)
+    )
+    changed = unit.session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id)
+        .where(DeliveryRow.state == DeliveryState.WAITING.value)
         .values(state=state.value, status=status, message=message, answered_at=unit.at)
     )
-    unit.session.execute(
-        update(ParcelRow)
-        .where(ParcelRow.id == parcel.parcel_id, ParcelRow.worker == parcel.worker)
-        .values(lease_until=unit.at + lease)
-    )
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        return
     unit.record(
         AuditEvent.DELIVERY_ANSWERED,
         {"destination": parcel.destination, "status": status, "message": message,
@@ -200,7 +229,7 @@ def postponed(
     One whose own transfer had begun (`tried`) goes behind the others of its parcel, so that an
     object that breaks associations does not hold them up.
     """
-    unit.session.execute(
+    changed = unit.session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id)
         .where(DeliveryRow.state == DeliveryState.WAITING.value)
@@ -211,6 +240,8 @@ def postponed(
             answered_at=unit.at,
         )
     )
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        return
     unit.record(
         AuditEvent.DELIVERY_POSTPONED,
         {"destination": parcel.destination, "status": status, "message": message},
@@ -258,11 +289,9 @@ def finish(
     LedgerError
         If the parcel was taken back in the meantime.
     """
+    _alone(unit, parcel.destination)
     row = unit.session.execute(
-        select(ParcelRow)
-        .where(ParcelRow.id == parcel.parcel_id, ParcelRow.worker == parcel.worker)
-        .where(ParcelRow.state == ParcelState.SENDING.value)
-        .with_for_update()
+        select(ParcelRow).where(_held(parcel)).with_for_update()
     ).scalar_one_or_none()
     if row is None:
         raise LedgerError(f"parcel {parcel.parcel_id} was taken back from this sender")
@@ -280,6 +309,12 @@ def finish(
     for delivery in waiting:
         delivery.state = DeliveryState.FAILED.value
         delivery.message = f"given up after {parcel.attempts} tries; last: {delivery.message}"
+        unit.record(
+            AuditEvent.DELIVERY_GIVEN_UP,
+            {"destination": parcel.destination, "status": delivery.status,
+             "message": delivery.message, "state": delivery.state},
+            delivery_id=delivery.id,
+        )  # fmt: skip
     row.state = ParcelState.DONE.value
     row.lease_until = None
     row.worker = None
@@ -344,19 +379,5 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
 
 
 def ring_again(unit: UnitOfWork, first: timedelta) -> int:
-    """Ring for due parcels that nobody took, once for each destination; see `ring_is_due`."""
-    rows = unit.session.execute(
-        select(ParcelRow)
-        .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at <= unit.at)
-        .order_by(ParcelRow.id)
-        .with_for_update(skip_locked=True)
-    ).scalars()
-    count = 0
-    for row in rows:
-        if not ring_is_due(row.ring_at, row.rings, first, unit.at):
-            continue
-        row.ring_at = unit.at
-        row.rings += 1
-        unit.ring(Ring(Queue.DELIVER, row.id))
-        count += 1
-    return count
+    """Ring for due parcels that nobody took; see `dicom_node.db.ringing`."""
+    return ringing.ring_again(unit, ParcelRow, Queue.DELIVER, first)

