@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.uid import generate_uid
 from sqlalchemy import select
 
 from dicom_node.db.engine import make_engine
@@ -19,20 +22,34 @@ from dicom_node.db.tables import InstanceRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.outbox import SilentBell
 from dicom_node.settings import load
-from tests.factories.bad import Bad, everything
+from tests.factories.bad import (
+    CT,
+    DELIVERED,
+    EXPLICIT,
+    FAILED,
+    Bad,
+    data_set,
+    everything,
+    image,
+)
 from tests.factories.dicom import ct_series
 from tests.factories.models import STORED, model_version
 from tests.node import RunningNode
-from tests.pacs import FakePacs
+from tests.pacs import Breach, BrokenPacs, FakePacs
 from tests.scanner import send
 from tests.unit.dicom_node.scp.fakes import (
+    ABORT,
+    IMPLICIT,
     RELEASE_RQ,
     RawPeer,
     message,
+    p_data,
+    pdv,
     store_request,
 )
 
 CASES = everything()
+DIRECTORY = "1.2.840.10008.1.3.10"
 TERMINAL = {"delivered", "passed", "failed"}
 SECRETS = re.compile("secret|19550517", re.IGNORECASE)
 
@@ -56,6 +73,8 @@ class Outcome:
     statuses: dict[str, int]
     good: Sequence[Dataset]
     delivered: set[str]
+    unkind: dict[str, str]
+    broken: set[str]
     node: RunningNode
     log: str
 
@@ -110,11 +129,6 @@ def send_raw(node: RunningNode, objects: Sequence[Bad]) -> dict[str, int]:
     return statuses
 
 
-def toy_models(folder: Path) -> None:
-    model_version(folder, "toy-ct")
-    model_version(folder, "toy-xray", input_spec=STORED)
-
-
 def route(name: str, when: str, model: str, destination: str) -> str:
     return (
         f'name = "{name}"\nwhen = {{ {when} }}\nmodel = "{model}@1.0.0"\n'
@@ -122,36 +136,96 @@ def route(name: str, when: str, model: str, destination: str) -> str:
     )
 
 
+ROUTES = [
+    route("ct", 'Modality = "CT"', "toy-ct", "pacs"),
+    route("xray", 'Modality = ["CR", "DX", "XA"]', "toy-xray", "pacs"),
+]
+
+UNKIND: dict[str, tuple[Callable[[], FakePacs | BrokenPacs], str, str]] = {
+    "refuses-for-now": (lambda: FakePacs(statuses=[0xA700, 0xA700]), DELIVERED, ""),
+    "refuses-for-ever": (lambda: FakePacs(statuses=lambda *_: 0xA700), FAILED, "0xA700"),
+    "class-not-supported": (lambda: FakePacs(statuses=lambda *_: 0x0122), FAILED, "0x0122"),
+    "does-not-understand": (lambda: FakePacs(statuses=lambda *_: 0xC000), FAILED, "0xC000"),
+    "rejects": (lambda: FakePacs(reject=(1, 1, 7)), FAILED, "AE title"),
+    "accepts-nothing": (lambda: FakePacs(accepted=[("1.2.840.10008.1.1", [IMPLICIT])]), FAILED,
+                        "accept"),
+    "hangs": (lambda: FakePacs(hang_after=0), FAILED, "no response in time"),
+    "closes": (lambda: FakePacs(close_after=0), FAILED, "clos|reset"),
+    "aborts": (lambda: FakePacs(abort_after=0), FAILED, "abort"),
+    "resets-in-the-middle": (lambda: BrokenPacs(Breach.RESETS_MID_TRANSFER), FAILED, "clos|reset"),
+    "speaks-garbage": (lambda: BrokenPacs(Breach.GARBAGE), FAILED, ""),
+    "half-a-response": (lambda: BrokenPacs(Breach.HALF_RESPONSE), FAILED, ""),
+    "answers-about-another": (lambda: BrokenPacs(Breach.WRONG_INSTANCE), FAILED, ""),
+}  # fmt: skip
+"""Destinations: how each misbehaves, how its work ends, and what the reason must say."""
+
+
+def break_associations(node: RunningNode) -> set[str]:
+    """Begin to send in five ways that end in the middle; returns the UIDs that came in part."""
+    data = data_set(image())
+    tried = set()
+    for end in ("abort", "reset", "close", "garbage", "release"):
+        uid = generate_uid()
+        whole = message(store_request(CT, uid), data, chunk=100)
+        pdu = len(message(store_request(CT, uid), data[:500], chunk=100))
+        peer = RawPeer(node.port)
+        peer.associate(contexts=[(1, CT, (EXPLICIT,))])
+        if end in ("reset", "close"):
+            peer.send(whole[: pdu + 17])
+            peer.reset() if end == "reset" else peer.socket.close()
+        else:
+            last = {"abort": ABORT, "garbage": b"GET / HTTP/1.1\r\n\r\n", "release": RELEASE_RQ}
+            begun = message(store_request(CT, uid), None)
+            part = p_data(pdv(data[:200], command=False, last=False))
+            peer.send(begun, part, last[end])
+            while peer.receive()[0]:  # whatever it answers, until it closes
+                pass
+            peer.socket.close()
+        tried.add(uid)
+    return tried
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    """Send every bad object to one node, good ones before, between and after."""
+    """Send every bad object to one node with bad neighbours; good ones before, between, after."""
     folder = tmp_path_factory.mktemp("bad")
-    toy_models(folder / "models")
+    model_version(folder / "models", "toy-ct")
+    model_version(folder / "models", "toy-xray", input_spec=STORED)
     node = RunningNode(folder / "node")
     good = ct_series(9, size=(32, 32))
-    with FakePacs() as pacs:
+    for_unkind = {name: image(ProtocolName=name) for name in UNKIND}
+    with ExitStack() as stack:
+        pacs = stack.enter_context(FakePacs())
+        ports = {name: stack.enter_context(make()).port for name, (make, *_) in UNKIND.items()}
         node.configure(
-            {"pacs": ("PACS", pacs.port)},
+            {"pacs": ("PACS", pacs.port)} | {name: ("PACS", port) for name, port in ports.items()},
             routes=[
-                route("ct", 'Modality = "CT"', "toy-ct", "pacs"),
-                route("xray", 'Modality = ["CR", "DX", "XA"]', "toy-xray", "pacs"),
+                *(route(name, f'ProtocolName = "{name}"', "toy-ct", name) for name in UNKIND),
+                *ROUTES,
             ],
             extra=f'[models]\npath = "{folder / "models"}"\n',
         )
+        text = node.config.read_text(encoding="utf-8")
+        text = text.replace("timeout_seconds = 5", "timeout_seconds = 2")
+        text = text.replace("[delivery]", "[delivery]\ngive_up_hours = 0.003")
+        node.config.write_text(text, encoding="utf-8")
         try:
             node.start()
             sending = folder / "good"
             sending.mkdir()
+            assert send(list(for_unkind.values()), node.port, sending) == [0] * len(UNKIND)
             assert send(good[:3], node.port, sending) == [0] * 3
+            broken = break_associations(node)
             half = len(CASES) // 2
             statuses = send_raw(node, CASES[:half])
             assert send(good[3:6], node.port, sending) == [0] * 3
             statuses |= send_raw(node, CASES[half:])
             assert send(good[6:], node.port, sending) == [0] * 3
-            found = wait(node, len(CASES) + len(good))
-            log = node.log.read_text(encoding="utf-8")
+            found = wait(node, len(CASES) + len(good) + len(UNKIND))
             sources = {source for one in pacs.received for source in sources_of(one.data)}
-            yield Outcome(found, statuses, good, sources, node, log)
+            unkind = {name: str(one.SOPInstanceUID) for name, one in for_unkind.items()}
+            log = node.log.read_text(encoding="utf-8")
+            yield Outcome(found, statuses, good, sources, unkind, broken, node, log)
         finally:
             node.kill()
 
@@ -180,6 +254,19 @@ def test_ends_in_a_clear_state(outcome: Outcome, case: Bad) -> None:
         assert re.search(case.reason, item.reason), item.reason
 
 
+@pytest.mark.parametrize("name", UNKIND)
+def test_a_destination_that_misbehaves(outcome: Outcome, name: str) -> None:
+    _, state, reason = UNKIND[name]
+    (item,) = [item for item in outcome.items if item.instance == outcome.unkind[name]]
+    assert item.state == state, item.reason
+    assert re.search(reason, item.reason or "", re.IGNORECASE), item.reason
+
+
+def test_broken_associations_leave_nothing(outcome: Outcome) -> None:
+    assert not outcome.broken & {item.instance for item in outcome.items}
+    assert list((outcome.node.folder / "spool" / "incoming").iterdir()) == []
+
+
 def test_what_is_good_is_delivered(outcome: Outcome) -> None:
     states = {item.instance: item.state for item in outcome.items}
     assert [states[str(one.SOPInstanceUID)] for one in outcome.good] == ["delivered"] * 9
@@ -194,7 +281,6 @@ def test_the_node_lives_and_logs_no_trace(outcome: Outcome) -> None:
     lines = outcome.log.splitlines()
     for word in ("raised unexpected", "Traceback", "process.died", "batch.retry"):
         assert [line for line in lines if word in line][:3] == []
-    assert outcome.node.command("study", "list", "--json")
 
 
 def test_no_patient_is_named_in_logs_reasons_and_audit(outcome: Outcome) -> None:
@@ -218,6 +304,61 @@ def test_study_show_says_why(outcome: Outcome) -> None:
 
 def test_the_reasons_can_be_read(outcome: Outcome) -> None:
     """With ``-s``, a table to be read as an administrator would."""
+    by_uid = {item.instance: item for item in outcome.items}
+    for name, uid in outcome.unkind.items():
+        print(f"{name:45} {by_uid[uid].state:10} {by_uid[uid].reason or ''}")
     for case in CASES:
         item = item_of(outcome, case)
         print(f"{case.name:45.45} {item.state:10} {item.reason or ''}")
+
+
+def test_odd_files_of_many_makers_all_end(outcome: Outcome, shared_data: Path) -> None:
+    """With ``-s``, a table of what became of each."""
+    files = sorted(path for path in (shared_data / "odd").rglob("*") if path.is_file())
+    objects = [as_stored(path) for path in files]
+    statuses = send_raw(outcome.node, objects)
+    assert set(statuses.values()) <= {0x0000, 0x0122, 0xC000}  # no storage class; no data at all
+    kept = {one.instance for one in objects if statuses[one.name] == 0}
+    before = len(outcome.items)
+    found = wait(outcome.node, before + len(kept))[before:]
+    ends: dict[str, Item] = {}
+    for item in found:
+        ends.setdefault(item.instance, item)
+        assert item.state == "delivered" or len(item.reason or "") > 10
+    assert kept <= set(ends) | {item.instance for item in outcome.items}
+    for path, one in zip(files, objects, strict=True):
+        item = ends.get(one.instance) or Item("", None, "as before", "", 0)
+        end = (
+            f"refused, 0x{statuses[one.name]:04X}"
+            if statuses[one.name]
+            else f"{item.state:10} {item.reason or ''}"
+        )
+        print(f"{str(path.relative_to(shared_data / 'odd'))[-60:]:60} {end}")
+    log = outcome.node.log.read_text(encoding="utf-8")
+    for word in ("raised unexpected", "Traceback", "process.died", "batch.retry"):
+        assert word not in log
+
+
+def as_stored(path: Path) -> Bad:
+    """A file as a scanner would send it; what is no DICOM file goes as if it were a CT slice."""
+    data = path.read_bytes()
+    instance, sop_class, syntax = generate_uid(), CT, EXPLICIT
+    if data[128:132] == b"DICM":
+        try:
+            meta = read_file_meta_info(path)
+            with path.open("rb") as file:
+                read_partial(file, stop_when=lambda *_: True)
+                start = file.tell()
+        except (ValueError, AttributeError, EOFError, OSError):
+            return Bad(str(path), data, "", "", instance, sop_class, syntax)
+        instance = str(meta.get("MediaStorageSOPInstanceUID") or instance)
+        named = str(meta.get("MediaStorageSOPClassUID") or sop_class)
+        sop_class = sop_class if named == DIRECTORY else named
+        syntax = str(meta.get("TransferSyntaxUID") or IMPLICIT)
+        data = data[start:]
+    else:
+        header = dcmread(path, force=True, stop_before_pixels=True)
+        if "SOPInstanceUID" in header:
+            instance, sop_class = str(header.SOPInstanceUID), str(header.SOPClassUID)
+            syntax = IMPLICIT if header.original_encoding[0] else EXPLICIT
+    return Bad(str(path), data, "", "", instance, sop_class, syntax)
