@@ -3,53 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from pynetdicom import AE
-
+from dicom_node.scu import NoAnswer, Trouble, address_of, associated
 from dicom_node.settings import DestinationSettings
 
-_VERIFICATION = "1.2.840.10008.1.1"
+_VERIFICATION: Final = "1.2.840.10008.1.1"
+_LONGEST_WAIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class EchoOutcome:
-    """Whether a destination answers, and what to do if not."""
+    """Whether a destination answers, and what to do if not.
 
-    ok: bool
+    Attributes
+    ----------
+    trouble
+        Kind of failure; None where it answers.
+    message
+        What was found and what to do about it.
+    """
+
+    trouble: Trouble | None
     message: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the destination answered with success."""
+        return self.trouble is None
 
 
 def echo(destination: DestinationSettings, calling_ae_title: str) -> EchoOutcome:
-    """Open an association, send one C-ECHO, and say how it went."""
-    entity = AE(calling_ae_title)
-    entity.add_requested_context(_VERIFICATION)
-    seconds = min(destination.timeout_seconds, 10.0)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = seconds
-    entity.connection_timeout = seconds
-    where = f"{destination.ae_title}@{destination.host}:{destination.port}"
-    association = entity.associate(
-        destination.host, destination.port, ae_title=destination.ae_title
-    )
-    if not association.is_established:
-        return EchoOutcome(False, f"{where} {_refusal(association, calling_ae_title)}")
+    """Open an association, send one C-ECHO, and say how it went.
+
+    Nothing is raised for what the destination does or fails to do; each wait ends within its
+    ``timeout_seconds``, at most 10 s.
+    """
+    where = address_of(destination)
+    seconds = min(destination.timeout_seconds, _LONGEST_WAIT)
     try:
-        status = association.send_c_echo()
-    finally:
-        association.release()
+        with associated(destination, calling_ae_title, _VERIFICATION, seconds) as line:
+            status = line.association.send_c_echo()
+    except NoAnswer as error:
+        if error.trouble is Trouble.NO_CONTEXT:
+            words = f"{where} associates, but does not offer verification (C-ECHO)"
+            return EchoOutcome(error.trouble, words)
+        return EchoOutcome(error.trouble, str(error))
+    except RuntimeError:  # pynetdicom's word for an association that has just ended
+        return EchoOutcome(Trouble.ABORTED, f"{where} ended the association before C-ECHO")
     code = status.get("Status")
     if code == 0:
-        return EchoOutcome(True, f"{where} answers")
+        return EchoOutcome(None, f"{where} answers")
     if code is None:
-        return EchoOutcome(False, f"{where} accepted the association but did not answer C-ECHO")
-    return EchoOutcome(False, f"{where} answered C-ECHO with 0x{code:04X}")
-
-
-def _refusal(association: object, calling_ae_title: str) -> str:
-    if getattr(association, "is_rejected", False):
-        reply = association.acceptor.primitive  # type: ignore[attr-defined]
-        reason = reply.reason_str if reply is not None else "no reason given"
-        return (
-            f"rejected the association: {reason}; allow calling AE title "
-            f"{calling_ae_title!r} and check the called one"
-        )
-    return "cannot be reached: nothing listens there, a firewall is between, or it does not answer"
+        words = f"{where} accepted the association but did not answer C-ECHO"
+        return EchoOutcome(Trouble.TIMEOUT, words)
+    return EchoOutcome(Trouble.FAILED, f"{where} answered C-ECHO with 0x{code:04X}")

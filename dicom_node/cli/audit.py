@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
+from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
 from dicom_node.db import queries
+from dicom_node.db.proof import Scope
 from dicom_node.errors import ConfigError
+from dicom_node.reconcile import DestinationProof, Report, Verdict, reconcile
 
 app = typer.Typer(help="The audit record.", no_args_is_help=True)
 
@@ -110,3 +114,96 @@ def _write(rows: Any, file: TextIO, form: Form) -> None:
 
 def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_VERDICTS = {
+    Verdict.PROVEN: "[green]proven[/]: nothing was lost",
+    Verdict.LOST: "[bold red]not proven[/]: something is missing or has failed",
+    Verdict.UNPROVABLE: "[yellow]not proven[/]: nothing is missing or has failed, but not "
+    "everything could be asked for or has ended yet",
+}
+
+
+@app.command("reconcile")
+@plain_errors
+def reconcile_command(  # noqa: PLR0917 -- options of a command
+    config: ConfigOption = None,
+    study: Annotated[str | None, typer.Option(help="Only this Study Instance UID.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only what was received from this time on, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="Only what was received before this time, UTC.")
+    ] = None,
+    destination: Annotated[str | None, typer.Option(help="Ask only this destination.")] = None,
+    spool: Annotated[
+        bool, typer.Option("--spool", help="Also read every file that should be in the spool.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that nothing was lost; changes nothing.
+
+    Every accepted instance must have ended under every route that matched it, and every
+    destination must hold, by its own answer to C-FIND, each result that it took. With --spool
+    every stored file must be there with the recorded SHA-256.
+
+    Exit code: 0, all of it is proven; 1, something is missing or has failed, or the ledger or
+    the configuration could not be read; 3, nothing is missing or has failed, but something could
+    not be proven: a destination offers no C-FIND or does not answer, or work is still under way.
+    """
+    node = reader(config)
+    report = reconcile(
+        node.ledger,
+        node.settings,
+        Scope(study, _aware(since), _aware(until)),
+        destination=destination,
+        spool=node.storage if spool else None,
+    )
+    if as_json:
+        document = {"verdict": report.verdict.name.lower()} | asdict(report)
+        sys.stdout.write(json.dumps(document, default=_text, indent=2) + "\n")
+    else:
+        _print(report)
+    if report.verdict is not Verdict.PROVEN:
+        raise typer.Exit(report.verdict.value)
+
+
+def _print(report: Report) -> None:
+    console = Console(highlight=False)
+    ledger = report.ledger
+    states = ", ".join(f"{count} {state}" for state, count in ledger.work_items.items() if count)
+    console.print(
+        f"{ledger.instances} instances accepted, "
+        f"{sum(ledger.work_items.values())} work items: {states or 'none'}"
+    )
+    show(
+        [_counts(each) for each in report.destinations],
+        title="destinations", as_json=False, empty="nothing to deliver",
+    )  # fmt: skip
+    if report.spool is not None:
+        console.print(f"{report.spool.checked} files in the spool read")
+    lists: list[tuple[str, list[dict[str, Any]]]] = [
+        ("missing", [asdict(one) for each in report.destinations for one in each.missing]),
+        ("failed, waiting for a person", ledger.failed),
+        ("contradictions in the ledger", ledger.contradictions),
+        ("faults of the spool", list(report.spool.faults) if report.spool else []),
+        ("not ended yet", ledger.unfinished),
+        ("not planned yet", ledger.unplanned),
+    ]
+    for title, rows in lists:
+        if rows:
+            show(rows, title=title, as_json=False, empty="")
+    console.print(_VERDICTS[report.verdict])
+
+
+def _counts(found: DestinationProof) -> dict[str, Any]:
+    return {
+        "destination": found.destination,
+        "delivered": found.delivered,
+        "found": found.found,
+        "missing": len(found.missing),
+        "unprovable": found.unprovable,
+        "waiting": found.waiting,
+        "failed": found.failed,
+        "why": found.reason,
+    }

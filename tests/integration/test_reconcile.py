@@ -1,0 +1,174 @@
+"""Proof against real destinations: what an archive holds, and what keeps one from saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from dicom_node.db.proof import Scope
+from dicom_node.db.tables import ResultRow
+from dicom_node.find import Finder
+from dicom_node.reconcile import DestinationProof, Report, Verdict, reconcile
+from dicom_node.scu import NoAnswer, Trouble
+from dicom_node.settings import DestinationSettings
+from tests.factories import ct_slice, to_bytes
+from tests.ledgers import TWO_ROUTES, Life
+from tests.pacs import Breach, BrokenPacs, FakePacs
+from tests.servers import Orthanc, free_port
+
+ALLOWED = {"DicomAlwaysAllowFind": True}
+STUDY = "1.2.3"
+SERIES = "1.2.99.1"
+
+
+@pytest.fixture
+def archive() -> Iterator[Orthanc]:
+    """An empty Orthanc that answers our queries."""
+    with Orthanc(configuration=ALLOWED) as server:
+        yield server
+
+
+def delivered(folder: Path, ports: Mapping[str, int], count: int = 6) -> Life:
+    """A node whose ledger says that `count` results of one series are at each destination."""
+    route = TWO_ROUTES["routes"][0]
+    tree = {
+        "destinations": [
+            {"name": name, "ae_title": "ORTHANC", "host": "127.0.0.1", "port": port,
+             "timeout_seconds": 3}
+            for name, port in ports.items()
+        ],
+        "routes": [{**route, "destinations": list(ports)}],
+    }  # fmt: skip
+    life = Life(folder, tree=tree)
+    life.associate()
+    life.receive_series(count)
+    life.denoise_all()
+    life.deliver_all()
+    with life.ledger.write() as unit:
+        unit.session.execute(update(ResultRow).values(series_uid=SERIES))
+    return life
+
+
+def results(life: Life) -> list[str]:
+    return [uid for (uid,) in life.rows(select(ResultRow.sop_instance_uid))]
+
+
+def upload(pacs: Orthanc, uids: list[str]) -> None:
+    for uid in uids:
+        pacs.upload(
+            to_bytes(
+                ct_slice(
+                    size=(4, 4), StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES,
+                    SOPInstanceUID=uid,
+                )
+            )
+        )  # fmt: skip
+
+
+def prove(life: Life) -> Report:
+    return reconcile(life.ledger, life.settings, Scope(study_uid=STUDY))
+
+
+def only(report: Report) -> DestinationProof:
+    (one,) = report.destinations
+    return one
+
+
+@pytest.mark.orthanc
+def test_orthanc_proves_what_it_holds_and_names_what_it_lost(
+    tmp_path: Path, archive: Orthanc
+) -> None:
+    life = delivered(tmp_path / "node", {"pacs": archive.dicom_port})
+    uids = results(life)
+    assert len(only(prove(life)).missing) == 6
+    upload(archive, uids[:-1])
+    report = prove(life)
+    assert report.verdict is Verdict.LOST
+    assert [one.sop_instance_uid for one in only(report).missing] == uids[-1:]
+    upload(archive, uids[-1:])
+    report = prove(life)
+    assert report.verdict is Verdict.PROVEN
+    assert only(report).found == 6
+    archive.request(f"/instances/{archive.instances()[uids[0]]}", method="DELETE")
+    assert [one.sop_instance_uid for one in only(prove(life)).missing] == uids[:1]
+
+
+@pytest.mark.orthanc
+def test_an_archive_that_limits_its_answers_still_proves_everything(tmp_path: Path) -> None:
+    with Orthanc(configuration=ALLOWED | {"LimitFindInstances": 4, "LimitFindResults": 4}) as pacs:
+        life = delivered(tmp_path / "node", {"pacs": pacs.dicom_port})
+        upload(pacs, results(life))
+        report = prove(life)
+    assert (only(report).found, report.verdict) == (6, Verdict.PROVEN)
+
+
+@pytest.mark.orthanc
+def test_an_archive_that_allows_us_no_query_is_unprovable(tmp_path: Path) -> None:
+    with Orthanc() as pacs:
+        life = delivered(tmp_path / "node", {"pacs": pacs.dicom_port})
+        upload(pacs, results(life))
+        report = prove(life)
+    assert report.verdict is Verdict.UNPROVABLE
+    assert only(report).unprovable == 6
+    assert "let it allow 'DENOISE' to query" in only(report).reason
+
+
+@pytest.mark.orthanc
+def test_many_destinations_each_on_its_own_word(tmp_path: Path, archive: Orthanc) -> None:
+    with FakePacs() as storing:
+        ports = {"archive": archive.dicom_port, "stores": storing.port, "off": free_port()}
+        life = delivered(tmp_path / "node", ports, count=2)
+        upload(archive, results(life))
+        report = prove(life)
+    assert report.verdict is Verdict.UNPROVABLE
+    found = {one.destination: one for one in report.destinations}
+    assert {name: (one.found, one.unprovable) for name, one in found.items()} == {
+        "archive": (2, 0),
+        "stores": (0, 2),
+        "off": (0, 2),
+    }
+    assert "does not offer C-FIND" in found["stores"].reason
+    assert "refused the connection" in found["off"].reason
+
+
+@pytest.mark.parametrize(
+    ("breach", "trouble"),
+    [
+        (Breach.SILENT, Trouble.TIMEOUT),
+        (Breach.CLOSES_AT_ONCE, Trouble.FAILED),
+        (Breach.ABORTS_REQUEST, Trouble.ABORTED),
+        (Breach.NEVER_READS, Trouble.TIMEOUT),
+        (Breach.CLOSES_MID_TRANSFER, Trouble.TIMEOUT),
+        (Breach.UNKNOWN_PDU, Trouble.TIMEOUT),
+    ],
+)
+def test_a_destination_that_breaks_the_protocol_ends_the_question(
+    breach: Breach, trouble: Trouble
+) -> None:
+    with BrokenPacs(breach) as pacs:
+        there = DestinationSettings(
+            name="pacs", ae_title="PACS", host="127.0.0.1", port=pacs.port, timeout_seconds=1
+        )
+        with Finder(there, "DENOISE") as finder, pytest.raises(NoAnswer) as failure:
+            finder.instances(STUDY, SERIES)
+    assert failure.value.trouble is trouble
+
+
+@pytest.mark.orthanc
+def test_an_archive_that_restarts_is_asked_again(archive: Orthanc) -> None:
+    there = DestinationSettings(
+        name="pacs", ae_title="ORTHANC", host="127.0.0.1", port=archive.dicom_port,
+        timeout_seconds=5,
+    )  # fmt: skip
+    upload(archive, ["1.2.99.2"])
+    with Finder(there, "DENOISE") as finder:
+        assert finder.instances(STUDY, SERIES).uids == {"1.2.99.2"}
+        assert finder.instances(STUDY, SERIES, "1.2.99.3").uids == frozenset()
+        archive.stop()
+        archive.start()
+        assert finder.instances(STUDY, SERIES, "1.2.99.2").uids == {"1.2.99.2"}
+    with pytest.raises(ValueError, match="UIDs"):
+        finder.instances("", SERIES)
