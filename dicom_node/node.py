@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from dicom_node.db.engine import make_engine
-from dicom_node.db.migrate import require_current
+from dicom_node.db.revision import require_current
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.outbox import Bell, CeleryBell
 from dicom_node.settings import Settings

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from celery import Celery
-from kombu.exceptions import OperationalError
 
 from dicom_node.broker import broker_configuration
 from dicom_node.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 class Queue(StrEnum):
@@ -48,15 +50,24 @@ class SilentBell:
 
 
 class CeleryBell:
-    """Announces through the configured broker."""
+    """Announces through the configured broker. Celery is loaded by the first ring."""
 
     def __init__(self, settings: Settings) -> None:
-        self._app = Celery("dicom_node", set_as_current=False)
-        self._app.conf.update(broker_configuration(settings))
+        self._settings = settings
         self._log = structlog.get_logger("outbox")
+
+    @cached_property
+    def _app(self) -> Celery:
+        from celery import Celery  # noqa: PLC0415
+
+        app = Celery("dicom_node", set_as_current=False)
+        app.conf.update(broker_configuration(self._settings))
+        return app
 
     def ring(self, ring: Ring) -> None:
         """Send one message; a broker that is down is logged, upkeep rings again."""
+        from kombu.exceptions import OperationalError  # noqa: PLC0415
+
         try:
             self._app.send_task(
                 ring.queue.value, args=(ring.ledger_id,), queue=ring.queue.value,

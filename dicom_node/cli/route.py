@@ -9,9 +9,6 @@ import typer
 from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, settings, show
-from dicom_node.header import read_header
-from dicom_node.planning import Decider
-from model_store.registry import ModelStore
 
 app = typer.Typer(help="Routes.", no_args_is_help=True)
 
@@ -42,6 +39,11 @@ def explain(
     config: ConfigOption = None,
 ) -> None:
     """Say which routes would take a file, and why the others would not."""
+    # Imported here, so that no other command loads what reads DICOM files.
+    from dicom_node.header import read_header  # noqa: PLC0415
+    from dicom_node.planning import Decider  # noqa: PLC0415
+    from model_store.registry import ModelStore  # noqa: PLC0415
+
     tree = settings(config)
     more = () if tree.models.path is None else (tree.models.path,)
     decider = Decider(tree, ModelStore(more=more))

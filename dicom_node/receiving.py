@@ -1,0 +1,54 @@
+"""The intake process: listens, admits, and hands what arrives to the ledger's intake."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+from dicom_node.intake import LedgerIntake
+from dicom_node.node import Node
+from dicom_node.scp.admission import Admission, Peer
+from dicom_node.scp.server import Server
+from dicom_node.settings import Settings
+
+
+def admission(tree: Settings) -> Admission:
+    """Who may associate with the node."""
+    return Admission(
+        ae_titles=["*" if tree.node.any_called_ae_title else tree.node.ae_title],
+        peers=[Peer(peer.ae_title, peer.host, frozenset(peer.may)) for peer in tree.peers],
+        max_associations=tree.intake.max_associations,
+        accept_any=tree.intake.unknown_peers == "accept",
+    )
+
+
+def receive(node: Node, stop: threading.Event) -> None:
+    """Listen until `stop` is set."""
+    tree = node.settings
+    node.storage.sweep_incoming(older_than=24 * 3600)
+    ledger_intake = LedgerIntake(
+        node.ledger,
+        node.storage,
+        name=f"{socket.gethostname()}:{tree.node.port}",
+        refuse_conflicts=tree.intake.on_conflict == "refuse",
+        minimum_free_fraction=tree.storage.minimum_free_percent / 100,
+        minimum_free_bytes=tree.storage.minimum_free_megabytes * 2**20,
+    )
+    server = Server(
+        tree.node.ae_title,
+        tree.node.host,
+        tree.node.port,
+        admission(tree),
+        ledger_intake,
+        node.storage,
+        reader=tree.intake.reader,
+        max_pdu=tree.intake.max_pdu,
+        max_object_bytes=tree.intake.max_object_megabytes * 2**20,
+        idle_timeout=tree.intake.idle_seconds,
+    )
+    server.start()
+    try:
+        stop.wait()
+    finally:
+        server.stop(grace_seconds=20)
+        ledger_intake.stop()
