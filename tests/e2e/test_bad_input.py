@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
@@ -28,9 +29,11 @@ from tests.factories.bad import (
     EXPLICIT,
     FAILED,
     Bad,
+    bad,
     data_set,
     everything,
     image,
+    radiograph,
 )
 from tests.factories.dicom import ct_series
 from tests.factories.models import STORED, model_version
@@ -42,6 +45,7 @@ from tests.unit.dicom_node.scp.fakes import (
     IMPLICIT,
     RELEASE_RQ,
     RawPeer,
+    data_set_of,
     message,
     p_data,
     pdv,
@@ -50,6 +54,7 @@ from tests.unit.dicom_node.scp.fakes import (
 
 CASES = everything()
 DIRECTORY = "1.2.840.10008.1.3.10"
+MOST_GIGABYTES = 3
 TERMINAL = {"delivered", "passed", "failed"}
 SECRETS = re.compile("secret|19550517", re.IGNORECASE)
 
@@ -75,6 +80,7 @@ class Outcome:
     delivered: set[str]
     unkind: dict[str, str]
     broken: set[str]
+    large: str
     node: RunningNode
     log: str
 
@@ -163,9 +169,9 @@ UNKIND: dict[str, tuple[Callable[[], FakePacs | BrokenPacs], str, str]] = {
 def break_associations(node: RunningNode) -> set[str]:
     """Begin to send in five ways that end in the middle; returns the UIDs that came in part."""
     data = data_set(image())
-    tried = set()
+    tried: set[str] = set()
     for end in ("abort", "reset", "close", "garbage", "release"):
-        uid = generate_uid()
+        uid = str(generate_uid())
         whole = message(store_request(CT, uid), data, chunk=100)
         pdu = len(message(store_request(CT, uid), data[:500], chunk=100))
         peer = RawPeer(node.port)
@@ -185,6 +191,12 @@ def break_associations(node: RunningNode) -> set[str]:
     return tried
 
 
+def large_radiograph() -> Dataset:
+    """A radiograph of 6000 x 6000 pixels, 72 MB."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (6000, 6000), dtype=np.uint16)
+    return radiograph(Rows=6000, Columns=6000, PixelData=pixels.tobytes())
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     """Send every bad object to one node with bad neighbours; good ones before, between, after."""
@@ -196,7 +208,11 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     for_unkind = {name: image(ProtocolName=name) for name in UNKIND}
     with ExitStack() as stack:
         pacs = stack.enter_context(FakePacs())
-        ports = {name: stack.enter_context(make()).port for name, (make, *_) in UNKIND.items()}
+        ports: dict[str, int] = {}
+        for name, (make, *_) in UNKIND.items():
+            unkind_pacs = make()
+            stack.enter_context(unkind_pacs)
+            ports[name] = unkind_pacs.port
         node.configure(
             {"pacs": ("PACS", pacs.port)} | {name: ("PACS", port) for name, port in ports.items()},
             routes=[
@@ -215,17 +231,19 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             sending.mkdir()
             assert send(list(for_unkind.values()), node.port, sending) == [0] * len(UNKIND)
             assert send(good[:3], node.port, sending) == [0] * 3
+            large = bad("large", large_radiograph(), DELIVERED)
+            assert send_raw(node, [large]) == {"large": 0}
             broken = break_associations(node)
             half = len(CASES) // 2
             statuses = send_raw(node, CASES[:half])
             assert send(good[3:6], node.port, sending) == [0] * 3
             statuses |= send_raw(node, CASES[half:])
             assert send(good[6:], node.port, sending) == [0] * 3
-            found = wait(node, len(CASES) + len(good) + len(UNKIND))
+            found = wait(node, len(CASES) + len(good) + len(UNKIND) + 1)
             sources = {source for one in pacs.received for source in sources_of(one.data)}
             unkind = {name: str(one.SOPInstanceUID) for name, one in for_unkind.items()}
             log = node.log.read_text(encoding="utf-8")
-            yield Outcome(found, statuses, good, sources, unkind, broken, node, log)
+            yield Outcome(found, statuses, good, sources, unkind, broken, large.instance, node, log)
         finally:
             node.kill()
 
@@ -342,23 +360,27 @@ def test_odd_files_of_many_makers_all_end(outcome: Outcome, shared_data: Path) -
 def as_stored(path: Path) -> Bad:
     """A file as a scanner would send it; what is no DICOM file goes as if it were a CT slice."""
     data = path.read_bytes()
-    instance, sop_class, syntax = generate_uid(), CT, EXPLICIT
-    if data[128:132] == b"DICM":
-        try:
-            meta = read_file_meta_info(path)
-            with path.open("rb") as file:
-                read_partial(file, stop_when=lambda *_: True)
-                start = file.tell()
-        except (ValueError, AttributeError, EOFError, OSError):
-            return Bad(str(path), data, "", "", instance, sop_class, syntax)
+    instance, sop_class, syntax = str(generate_uid()), CT, EXPLICIT
+    if data[128:140] == b"DICM\x02\0\0\0UL\x04\0":
+        meta = read_file_meta_info(path)
         instance = str(meta.get("MediaStorageSOPInstanceUID") or instance)
         named = str(meta.get("MediaStorageSOPClassUID") or sop_class)
         sop_class = sop_class if named == DIRECTORY else named
         syntax = str(meta.get("TransferSyntaxUID") or IMPLICIT)
-        data = data[start:]
-    else:
+        data = data_set_of(data)
+    elif data[128:132] != b"DICM":
         header = dcmread(path, force=True, stop_before_pixels=True)
         if "SOPInstanceUID" in header:
             instance, sop_class = str(header.SOPInstanceUID), str(header.SOPClassUID)
             syntax = IMPLICIT if header.original_encoding[0] else EXPLICIT
     return Bad(str(path), data, "", "", instance, sop_class, syntax)
+
+
+def test_a_large_radiograph_and_bombs_stay_within_memory(outcome: Outcome) -> None:
+    (item,) = [item for item in outcome.items if item.instance == outcome.large]
+    assert item.state == DELIVERED, item.reason
+    for role, pid in outcome.node.children().items():
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20  # type: ignore[index]
+        print(f"{role}: {peak:.2f} GB")
+        assert peak < MOST_GIGABYTES
