@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -18,7 +18,9 @@ from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader
 from dicom_node.db import queries
 from dicom_node.db.proof import Scope
 from dicom_node.errors import ConfigError
-from dicom_node.reconcile import DestinationProof, Report, Verdict, reconcile
+
+if TYPE_CHECKING:
+    from dicom_node.reconcile import DestinationProof, Report
 
 app = typer.Typer(help="The audit record.", no_args_is_help=True)
 
@@ -117,9 +119,9 @@ def _text(value: Any) -> str:
 
 
 _VERDICTS = {
-    Verdict.PROVEN: "[green]proven[/]: nothing was lost",
-    Verdict.LOST: "[bold red]not proven[/]: something is missing or has failed",
-    Verdict.UNPROVABLE: "[yellow]not proven[/]: nothing is missing or has failed, but not "
+    "PROVEN": "[green]proven[/]: nothing was lost",
+    "LOST": "[bold red]not proven[/]: something is missing or has failed",
+    "UNPROVABLE": "[yellow]not proven[/]: nothing is missing or has failed, but not "
     "everything could be asked for or has ended yet",
 }
 
@@ -151,6 +153,8 @@ def reconcile_command(  # noqa: PLR0917 -- options of a command
     the configuration could not be read; 3, nothing is missing or has failed, but something could
     not be proven: a destination offers no C-FIND or does not answer, or work is still under way.
     """
+    from dicom_node.reconcile import Verdict, reconcile  # noqa: PLC0415 -- loads pynetdicom
+
     node = reader(config)
     report = reconcile(
         node.ledger,
@@ -193,7 +197,7 @@ def _print(report: Report) -> None:
     for title, rows in lists:
         if rows:
             show(rows, title=title, as_json=False, empty="")
-    console.print(_VERDICTS[report.verdict])
+    console.print(_VERDICTS[report.verdict.name])
 
 
 def _counts(found: DestinationProof) -> dict[str, Any]:
