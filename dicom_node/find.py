@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from types import TracebackType
 from typing import Final, Self
 
 from pydicom.dataset import Dataset
 
+from dicom_node.reading import READ_ERRORS
 from dicom_node.scu import Line, NoAnswer, Trouble, address_of, associated
 from dicom_node.settings import DestinationSettings
 
@@ -16,8 +19,10 @@ STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND."""
 
 _TRIES: Final = 2
+_LOW_PRIORITY: Final = 2
 _SUCCESS: Final = 0x0000
-_PENDING: Final = frozenset({0xFF00, 0xFF01})
+_PENDING_ANY: Final = 0xFF00
+_PENDING: Final = frozenset({_PENDING_ANY, 0xFF01})
 _CUT_SHORT: Final = frozenset({0xFE00, 0xA700, 0xB001})
 """Statuses of servers that limit how many matches they return."""
 
@@ -59,6 +64,7 @@ class Finder:
         self._calling = destination.calling_ae_title or calling_ae_title
         self._stack = ExitStack()
         self._line: Line | None = None
+        self._message_id = 0
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +111,7 @@ class Finder:
             found = self._ask(line, query)
             if found is not None:
                 return found
+            line.cut()
             self._close()
         where = address_of(self._destination)
         if line.aborted_by_peer:
@@ -113,32 +120,57 @@ class Finder:
         raise NoAnswer(Trouble.TIMEOUT, f"{where} did not answer C-FIND in time, or hung up")
 
     def _opened(self) -> Line:
-        if self._line is None or not self._line.association.is_established:
+        if self._line is not None and not self._line.is_up:
             self._close()
+        if self._line is None:
             self._line = self._open()
         return self._line
 
     def _ask(self, line: Line, query: Dataset) -> Found | None:
-        """Return the answer; None if the association ended before it."""
+        """Return the answer; None if there was none."""
         uids: set[str] = set()
         readable = True
-        try:
-            for status, identifier in line.association.send_c_find(query, STUDY_ROOT_FIND):
-                code = status.get("Status")
-                if code is None:
-                    return None
-                if code in _PENDING:
-                    uid = "" if identifier is None else str(identifier.get("SOPInstanceUID") or "")
-                    readable = readable and bool(uid)
-                    uids.add(uid)
-                elif code == _SUCCESS or code in _CUT_SHORT:
-                    whole = readable and code == _SUCCESS
-                    return Found(frozenset(uids - {""}), whole)
-                else:
-                    raise self._refusal(code)
-        except RuntimeError:  # pynetdicom's word for an association that has just ended
-            return None
+        for code, uid in self._answers(line, query):
+            if code in _PENDING:
+                readable = readable and bool(uid)
+                uids.add(uid)
+            elif code == _SUCCESS or code in _CUT_SHORT:
+                return Found(frozenset(uids - {""}), complete=readable and code == _SUCCESS)
+            else:
+                raise self._refusal(code)
         return None
+
+    def _answers(self, line: Line, query: Dataset) -> Iterator[tuple[int, str]]:
+        """Send one C-FIND-RQ; yield the status and SOP Instance UID of each response.
+
+        The responses are read here, not by `Association.send_c_find`, whose reactor may take one
+        away (see `dicom_node.scu.associated`). Ends early if none comes in time, or an invalid one.
+        """
+        from pynetdicom.dimse_primitives import C_FIND  # noqa: PLC0415 -- keeps start-up light
+        from pynetdicom.dsutils import encode  # noqa: PLC0415 -- keeps start-up light
+
+        association = line.association
+        context = association.accepted_contexts[0]
+        syntax = context.transfer_syntax[0]
+        how = (syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+        self._message_id = self._message_id % 0xFFFF + 1
+        request = C_FIND()
+        request.MessageID = self._message_id
+        request.AffectedSOPClassUID = STUDY_ROOT_FIND
+        request.Priority = _LOW_PRIORITY
+        request.Identifier = BytesIO(encode(query, *how) or b"")
+        association.dimse.send_msg(request, context.context_id)
+        code = _PENDING_ANY
+        while code in _PENDING:
+            _, answer = association.dimse.get_msg(block=True)
+            if (
+                not isinstance(answer, C_FIND)
+                or not answer.is_valid_response
+                or answer.MessageIDBeingRespondedTo != self._message_id
+            ):
+                return
+            code = answer.Status or _SUCCESS
+            yield code, _uid_of(answer.Identifier, how) if code in _PENDING else ""
 
     def _open(self) -> Line:
         seconds = self._destination.timeout_seconds
@@ -160,3 +192,15 @@ class Finder:
     def _close(self) -> None:
         self._stack.close()
         self._line = None
+
+
+def _uid_of(identifier: BytesIO | None, how: tuple[bool, bool, bool]) -> str:
+    """Return the SOP Instance UID of a match, empty where it cannot be read."""
+    from pynetdicom.dsutils import decode  # noqa: PLC0415 -- keeps start-up light
+
+    if identifier is None:
+        return ""
+    try:
+        return str(decode(identifier, *how).get("SOPInstanceUID") or "")
+    except READ_ERRORS:
+        return ""

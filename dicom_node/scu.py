@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -67,6 +67,26 @@ class Line:
         """Whether the destination sent an A-ABORT."""
         return _ABORT_PDU in self.seen
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the association still stands, as far as is known."""
+        association = self.association
+        return bool(
+            association.is_established
+            and association.dul.is_alive()
+            and not association.acse.is_aborted()
+        )
+
+    def cut(self) -> None:
+        """Abort the association, whatever state it is in."""
+        # Its reading thread may wait for the rest of a PDU, and aborting would wait for that.
+        transport = self.association.dul.socket
+        if transport is not None and transport.socket is not None:
+            with suppress(OSError):
+                transport.socket.shutdown(socket.SHUT_RDWR)
+        if not (self.association.is_aborted or self.association.is_released):
+            self.association.abort()
+
 
 class NoAnswer(RetryLater):
     """A destination did not answer; the message says why and what to do.
@@ -102,6 +122,9 @@ def associated(
 ) -> Iterator[Line]:
     """Associate with a destination for one SOP class; release at the end.
 
+    The association's own reactor may take the response that somebody waits for, so it is parked
+    from the start; pynetdicom's ``send_c_...`` let it go again when they return.
+
     Parameters
     ----------
     destination : DestinationSettings
@@ -127,8 +150,10 @@ def associated(
     try:
         yield line
     finally:
-        if line.association.is_established:
+        if line.is_up:
             line.association.release()
+        else:
+            line.cut()
 
 
 def _associate(
@@ -152,6 +177,7 @@ def _associate(
             max_pdu=destination.max_pdu,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _connected, [seen, seconds]),
+                (evt.EVT_ESTABLISHED, lambda event: event.assoc._reactor_checkpoint.clear()),
                 (evt.EVT_PDU_RECV, lambda event: seen.append(type(event.pdu).__name__)),
             ],
         )

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,31 @@ from dicom_node.errors import OutOfSpace, StorageError
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH: Final = 64
-_SHARDS: Final = 256
+SHARDS: Final = 256
+"""Folders of instances, and of results."""
+
 _BUFFER: Final = 64 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ASIDE: Final = ".aside"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """A file of an instance or a result, as it was found in the spool.
+
+    Attributes
+    ----------
+    path
+        Relative to the root.
+    written_at
+        Time of its last write, seconds since the epoch.
+    identity
+        Inode and time in nanoseconds; another one means that the file was replaced.
+    """
+
+    path: str
+    written_at: float
+    identity: tuple[int, int]
 
 
 class IncomingFile:
@@ -95,7 +118,7 @@ class Storage:
             self._incoming.mkdir(parents=True, exist_ok=True)
             for parent in (self._instances, self._results):
                 parent.mkdir(exist_ok=True)
-                for shard in range(_SHARDS):
+                for shard in range(SHARDS):
                     (parent / f"{shard:02x}").mkdir(exist_ok=True)
                 _sync_folder(parent)
             _sync_folder(self.root)
@@ -168,6 +191,48 @@ class Storage:
         with _disk(f"{path.stem}: cannot be removed from the spool"):
             path.unlink(missing_ok=True)
 
+    def files(self, shard: int) -> list[SpoolFile]:
+        """Return the files of instances and results in one of the 256 folders of each.
+
+        Parameters
+        ----------
+        shard
+            0-255.
+        """
+        found: list[SpoolFile] = []
+        with _disk("a folder of the spool cannot be read"):
+            for parent in (self._instances, self._results):
+                folder = parent / f"{shard:02x}"
+                for aside in folder.glob(f"*{_ASIDE}"):
+                    _put_back(aside)
+                for path in folder.iterdir():
+                    with suppress(FileNotFoundError):
+                        status = path.stat()
+                        name = str(path.relative_to(self.root))
+                        found.append(SpoolFile(name, status.st_mtime, _identity(status)))
+        return found
+
+    def remove_unless_replaced(self, file: SpoolFile) -> bool:
+        """Remove a file if it is still the one that was found; returns whether it was.
+
+        The same object may be received again at any moment, which puts a new file in the place
+        of the old one. So the file is moved aside, looked at, and removed or put back.
+        """
+        path = self.root / file.path
+        aside = path.with_name(path.name + _ASIDE)
+        with _disk(f"{path.stem}: cannot be removed from the spool"):
+            try:
+                if _identity(path.stat()) != file.identity:
+                    return False
+                path.rename(aside)
+                if _identity(aside.stat()) != file.identity:
+                    _put_back(aside)
+                    return False
+                aside.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
     def sweep_incoming(self, older_than: float = 0.0) -> int:
         """Remove what a crash left in the incoming folder.
 
@@ -213,6 +278,18 @@ def _safe(uid: str) -> str:
 
 def _shard(uid: str) -> str:
     return hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()[:2]
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_ino, status.st_mtime_ns
+
+
+def _put_back(aside: Path) -> None:
+    """Return a file to its place, unless there is a newer one."""
+    with suppress(FileNotFoundError):
+        with suppress(FileExistsError):
+            aside.with_name(aside.name.removesuffix(_ASIDE)).hardlink_to(aside)
+        aside.unlink()
 
 
 def _fdatasync(descriptor: int) -> None:

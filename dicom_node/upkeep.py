@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+import time
 from datetime import timedelta
 from typing import Final
 
@@ -10,19 +12,20 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, parcels
+from dicom_node.db import batches, parcels, proof
 from dicom_node.db.tables import InstanceRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.work import InstanceState, WorkState
 from dicom_node.errors import RetryLater
 from dicom_node.planning import Planner
 from dicom_node.settings import Settings
-from dicom_node.storage import Storage
+from dicom_node.storage import SHARDS, Storage
 
 _RECONCILE_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
 _PAUSE_AFTER_ERROR: Final = 2.0
 _MOST_TO_FORGET: Final = 500
+_ORPHAN_SECONDS: Final = 24 * 3600.0
 
 
 class Upkeep:
@@ -35,6 +38,8 @@ class Upkeep:
         self._ledger = ledger
         self._storage = storage
         self._planner = planner
+        # Begun anywhere, so that a node that is restarted often still comes round to all.
+        self._shard = secrets.randbelow(SHARDS)
         self._log = structlog.get_logger("upkeep")
 
     def run(self, stop: threading.Event) -> None:
@@ -85,7 +90,9 @@ class Upkeep:
             Number of instances whose bytes were removed.
         """
         keep = timedelta(hours=self._settings.storage.keep_hours)
-        self._storage.sweep_incoming(older_than=24 * 3600)
+        self._storage.sweep_incoming(older_than=_ORPHAN_SECONDS)
+        self._shard = (self._shard + 1) % SHARDS
+        self.sweep_orphans(self._shard)
         with self._ledger.write() as unit:
             busy = (
                 select(WorkItemRow.id)
@@ -125,3 +132,30 @@ class Upkeep:
         if rows:
             self._log.info("upkeep.forgot", instances=len(rows), results=len(results))
         return len(rows)
+
+    def sweep_orphans(self, shard: int) -> int:
+        """Remove old files of one folder of the spool that no row of the ledger refers to.
+
+        A process that is killed between the commit of a file and that of its row leaves one. A
+        file that is not a day old is left alone: its row may be about to be written.
+
+        Parameters
+        ----------
+        shard : int
+            0-255, see `Storage.files`.
+
+        Returns
+        -------
+        int
+            Number of files that were removed.
+        """
+        limit = time.time() - _ORPHAN_SECONDS
+        old = {file.path: file for file in self._storage.files(shard) if file.written_at < limit}
+        if not old:
+            return 0
+        with self._ledger.read() as session:
+            orphans = proof.unnamed(session, old)
+        removed = sum(self._storage.remove_unless_replaced(old[path]) for path in sorted(orphans))
+        if removed:
+            self._log.info("upkeep.orphans", files=removed, shard=f"{shard:02x}")
+        return removed

@@ -101,6 +101,8 @@ def test_an_archive_that_limits_its_answers_still_proves_everything(tmp_path: Pa
     with Orthanc(configuration=ALLOWED | {"LimitFindInstances": 4, "LimitFindResults": 4}) as pacs:
         life = delivered(tmp_path / "node", {"pacs": pacs.dicom_port})
         upload(pacs, results(life))
+        with Finder(life.settings.destinations[0], "DENOISE") as finder:
+            assert len(finder.instances(STUDY, SERIES).uids) == 4
         report = prove(life)
     assert (only(report).found, report.verdict) == (6, Verdict.PROVEN)
 
@@ -167,7 +169,7 @@ def test_an_archive_that_restarts_is_asked_again(archive: Orthanc) -> None:
     with Finder(there, "DENOISE") as finder:
         assert finder.instances(STUDY, SERIES).uids == {"1.2.99.2"}
         assert finder.instances(STUDY, SERIES, "1.2.99.3").uids == frozenset()
-        archive.stop()
+        archive.kill()
         archive.start()
         assert finder.instances(STUDY, SERIES, "1.2.99.2").uids == {"1.2.99.2"}
     with pytest.raises(ValueError, match="UIDs"):

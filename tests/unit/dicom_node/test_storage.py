@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_node.errors import OutOfSpace, StorageError
-from dicom_node.storage import Storage
+from dicom_node.storage import SHARDS, Storage
 
 SHA = hashlib.sha256(b"bytes").hexdigest()
 
@@ -160,3 +160,40 @@ def test_a_root_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
 def test_opening_an_existing_spool_keeps_its_files(storage: Storage) -> None:
     storage.write_atomic(storage.result_path("1.2"), b"x")
     assert Storage(storage.root).result_path("1.2").read_bytes() == b"x"
+
+
+def test_files_lists_both_kinds_of_one_shard(storage: Storage) -> None:
+    instance = storage.instance_path("1.2.3", SHA)
+    result = storage.result_path("1.2.3")
+    for path in (instance, result):
+        storage.write_atomic(path, b"x")
+    shard = int(instance.parent.name, 16)
+    assert {storage.root / file.path for file in storage.files(shard)} == {instance, result}
+    assert storage.files((shard + 1) % SHARDS) == []
+
+
+def test_remove_unless_replaced(storage: Storage) -> None:
+    path = storage.result_path("1.2.3")
+    storage.write_atomic(path, b"old")
+    (old,) = storage.files(int(path.parent.name, 16))
+    storage.write_atomic(path, b"new")
+    assert not storage.remove_unless_replaced(old)
+    assert path.read_bytes() == b"new"
+    (new,) = storage.files(int(path.parent.name, 16))
+    assert storage.remove_unless_replaced(new)
+    assert not storage.remove_unless_replaced(new)
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_kill_while_a_file_is_aside_loses_nothing(storage: Storage, newer: bool) -> None:
+    path = storage.result_path("1.2.3")
+    storage.write_atomic(path, b"was aside")
+    path.rename(path.with_name(path.name + ".aside"))
+    if newer:
+        storage.write_atomic(path, b"newer")
+    assert [file.path for file in storage.files(int(path.parent.name, 16))] == [
+        str(path.relative_to(storage.root))
+    ]
+    assert path.read_bytes() == (b"newer" if newer else b"was aside")
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,125 @@
+"""What upkeep removes from the spool, and what it never may."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from dicom_node.db import proof
+from dicom_node.db.tables import InstanceRow, ResultRow
+from dicom_node.storage import SHARDS, SpoolFile
+from tests.ledgers import Life, ct_header
+
+TWO_DAYS = 48 * 3600.0
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(tmp_path / "spool")
+    life.associate()
+    yield life
+    life.close()
+
+
+def age(*paths: Path, seconds: float = TWO_DAYS) -> None:
+    then = time.time() - seconds
+    for path in paths:
+        os.utime(path, (then, then))
+
+
+def orphan(life: Life, uid: str, *, seconds: float = TWO_DAYS) -> tuple[Path, Path]:
+    """An instance and a result that no row names, last written some time ago."""
+    paths = life.storage.instance_path(uid, "a" * 64), life.storage.result_path(uid)
+    for path in paths:
+        life.storage.write_atomic(path, b"left behind")
+    age(*paths, seconds=seconds)
+    return paths
+
+
+def sweep_all(life: Life) -> int:
+    return sum(life.upkeep.sweep_orphans(shard) for shard in range(SHARDS))
+
+
+def test_old_files_that_no_row_names_are_removed(life: Life) -> None:
+    paths = [path for number in range(20) for path in orphan(life, f"1.2.{number}")]
+    assert sweep_all(life) == 40
+    assert not any(path.exists() for path in paths)
+    assert sweep_all(life) == 0
+
+
+def test_every_file_that_a_row_names_stays(life: Life) -> None:
+    life.receive_series(5)
+    life.receive("1.2.4.1", version=2)
+    life.receive("no uid at all/../x", data=ct_header("1.2.4", "1.2.4.9"))
+    life.denoise_all()
+    with life.ledger.write() as unit:
+        for row in unit.session.execute(select(ResultRow)).scalars():
+            path = life.storage.result_path(row.sop_instance_uid)
+            life.storage.write_atomic(path, b"a result")
+            row.path = str(path.relative_to(life.storage.root))
+    named = [
+        life.storage.root / path
+        for table in (InstanceRow, ResultRow)
+        for (path,) in life.rows(select(table.path))
+    ]
+    assert len(named) == 7 + 12
+    age(*named)
+    assert sweep_all(life) == 0
+    assert all(path.exists() for path in named)
+
+
+def test_a_forgotten_file_that_came_back_without_its_row_is_removed(life: Life) -> None:
+    life.receive("1.2.4.1")
+    path = life.storage.root / life.rows(select(InstanceRow.path))[0][0]
+    age(path)
+    with life.ledger.write() as unit:
+        unit.session.execute(update(InstanceRow).values(path=None))
+    assert sweep_all(life) == 1
+    assert not path.exists()
+
+
+def test_a_store_in_progress_keeps_its_file(life: Life) -> None:
+    receiving = life.storage.incoming()
+    receiving.write(b"half of an object")
+    fresh = orphan(life, "1.2.3", seconds=3600)
+    assert sweep_all(life) == 0
+    assert receiving.path.exists()
+    assert all(path.exists() for path in fresh)
+    receiving.discard()
+
+
+def test_an_object_that_comes_again_while_its_orphan_is_judged_stays(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = orphan(life, "1.2.4.1")
+    judge = proof.unnamed
+
+    def judge_then_receive(session: object, paths: object) -> set[str]:
+        found = judge(session, paths)  # type: ignore[arg-type]
+        life.storage.write_atomic(path, b"received again")
+        return found
+
+    monkeypatch.setattr(proof, "unnamed", judge_then_receive)
+    sweep_all(life)
+    assert path.read_bytes() == b"received again"
+
+
+def test_each_round_of_retention_looks_at_another_folder(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    files = life.storage.files
+
+    def seen(shard: int) -> list[SpoolFile]:
+        looked.append(shard)
+        return files(shard)
+
+    monkeypatch.setattr(life.storage, "files", seen)
+    for _ in range(SHARDS):
+        life.upkeep.forget()
+    assert sorted(looked) == list(range(SHARDS))
