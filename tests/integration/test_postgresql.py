@@ -11,6 +11,7 @@ from sqlalchemy import text
 from dicom_node.db.tables import Base
 from tests.ledgers import Life
 from tests.servers import Postgres
+from tests.unit.dicom_node.db.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.db.test_parcels import *  # noqa: F403
 
 pytestmark = pytest.mark.postgresql
