@@ -35,11 +35,9 @@ from tests.servers import Orthanc, StoreScp, free_port
 from workers.send import (
     Address,
     Answer,
-    EchoOutcome,
     Outgoing,
     Timeouts,
     Verdict,
-    echo,
     send,
 )
 from workers.send.dataset import StoredDataSet
@@ -194,12 +192,9 @@ def test_a_rejected_association_puts_everything_off(
     batch = store(*make.ct_series(2))
     with FakePacs(reject=rejection) as pacs:
         answers = sent(address(pacs.port), batch, fast=fast)
-        found = echo(address(pacs.port), fast=fast)
     assert verdicts(answers) == [Verdict.RETRY] * 2
     assert not any(answer.tried for answer in answers)
     assert words in answers[0].message
-    assert found.outcome is EchoOutcome.REJECTED
-    assert words in found.message
 
 
 @BOTH
@@ -207,7 +202,6 @@ def test_a_destination_that_is_down_puts_everything_off(store: Store, fast: bool
     batch = store(*make.ct_series(2))
     answers = sent(address(free_port(), timeouts=SHORT), batch, fast=fast)
     assert verdicts(answers) == [Verdict.RETRY] * 2
-    assert echo(address(free_port(), timeouts=SHORT), fast=fast).outcome is EchoOutcome.UNREACHABLE
 
 
 @BOTH
@@ -378,18 +372,6 @@ def test_hundreds_of_instances_lose_no_answer(store: Store) -> None:
         assert len(pacs.received) == 800
 
 
-@BOTH
-def test_echo_to_one_that_answers_and_one_that_does_not_offer_it(fast: bool) -> None:
-    with FakePacs() as pacs:
-        found = echo(address(pacs.port), fast=fast)
-        assert found.ok
-        assert pacs.echoes == 1
-    with BrokenPacs(Breach.SILENT) as silent:
-        found = echo(address(silent.port, timeouts=SHORT), fast=fast)
-        assert not found.ok
-        assert found.message
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
@@ -416,11 +398,9 @@ def test_tls_to_storescp(store: Store, certificate: tuple[Path, Path], fast: boo
         answers = sent(address(scp.port, tls=trusting), batch, fast=fast)
         assert verdicts(answers) == [Verdict.DELIVERED] * 2
         doubting = ssl.create_default_context()
-        found = echo(address(scp.port, tls=doubting, timeouts=SHORT), fast=fast)
-        assert not found.ok
-        assert not fast or found.outcome is EchoOutcome.TLS
-        plain = echo(address(scp.port, timeouts=SHORT), fast=fast)
-        assert not plain.ok
+        for wrong in (doubting, None):
+            answers = sent(address(scp.port, tls=wrong, timeouts=SHORT), batch, fast=fast)
+            assert verdicts(answers) == [Verdict.RETRY] * 2
 
 
 @pytest.mark.dcmtk
@@ -458,7 +438,6 @@ def test_storescp_that_is_too_slow(store: Store) -> None:
 def test_orthanc_stores_and_gives_back_the_values(store: Store, tmp_path: Path, fast: bool) -> None:
     batch = store(*make.ct_series(3), make.dx_image(), make.enhanced_ct())
     with Orthanc(aet="PACS") as pacs:
-        assert echo(address(pacs.dicom_port), fast=fast).ok
         assert verdicts(sent(address(pacs.dicom_port), batch, fast=fast)) == [Verdict.DELIVERED] * 5
         again = sent(address(pacs.dicom_port), batch, fast=fast)
         assert set(verdicts(again)) <= {Verdict.DELIVERED, Verdict.WARNING}

@@ -5,19 +5,16 @@ decided by the caller.
 """
 
 from workers.send.address import Address, Timeouts
-from workers.send.answers import Answer, EchoAnswer, EchoOutcome, Outgoing
-from workers.send.sender import echo, send
+from workers.send.answers import Answer, Outgoing
+from workers.send.sender import send
 from workers.send.statuses import Verdict, meaning
 
 __all__ = [
     "Address",
     "Answer",
-    "EchoAnswer",
-    "EchoOutcome",
     "Outgoing",
     "Timeouts",
     "Verdict",
-    "echo",
     "meaning",
     "send",
 ]

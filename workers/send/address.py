@@ -22,7 +22,7 @@ class Timeouts:
     acse
         Answer to an association request or release.
     dimse
-        Response to one C-STORE or C-ECHO, from the last byte sent.
+        Response to one C-STORE, from the last byte sent.
     network
         Progress while writing: one block of at most 256 KiB.
     """

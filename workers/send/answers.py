@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from workers.send.statuses import Verdict
@@ -60,40 +59,3 @@ class Answer:
     sent_transfer_syntax: str | None
     seconds: float
     tried: bool = True
-
-
-class EchoOutcome(StrEnum):
-    """What a C-ECHO found."""
-
-    OK = "ok"
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    TLS = "tls"
-    REJECTED = "rejected"
-    NO_CONTEXT = "no-context"
-    ABORTED = "aborted"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class EchoAnswer:
-    """What a C-ECHO found, in plain words.
-
-    Attributes
-    ----------
-    outcome
-        Kind of result.
-    message
-        What it means and what to do about it.
-    seconds
-        How long it took.
-    """
-
-    outcome: EchoOutcome
-    message: str
-    seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether the destination answered with success."""
-        return self.outcome is EchoOutcome.OK

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Protocol
 
 from dicom_node.errors import DeliveryRetry
+from dicom_node.scu import rejection_words
 from workers.send.dataset import DataSet
 from workers.send.pdus import Response
 
 MAX_CONTEXTS: Final = 128
 
 
-class Trouble(StrEnum):
-    """Why there is no association, or no longer one."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    TLS = "tls"
-    REJECTED = "rejected"
-    ABORTED = "aborted"
-    CLOSED = "closed"
-    PROTOCOL = "protocol"
-
-
 class LinkFailed(DeliveryRetry):
     """There is no association with the destination, or no longer one; the message says why."""
-
-    def __init__(self, trouble: Trouble, message: str) -> None:
-        super().__init__(message)
-        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +61,12 @@ class Link(Protocol):
             association has been aborted when it ended early.
         """
 
-    def echo(self, context_id: int) -> Response:
-        """Send one C-ECHO-RQ and return the response to it.
-
-        Raises
-        ------
-        LinkFailed
-            If no valid response came.
-        """
-
     def release(self) -> None:
         """Release the association; never fails."""
 
     def abort(self) -> None:
         """Abort the association and close the connection; never fails; may be repeated."""
 
-
-_REJECTIONS: Final = {
-    (1, 1): "no reason given",
-    (1, 2): "application context name not supported",
-    (1, 3): "calling AE title not recognized",
-    (1, 7): "called AE title not recognized",
-    (2, 1): "no reason given by its association service",
-    (2, 2): "protocol version not supported",
-    (3, 1): "temporary congestion",
-    (3, 2): "local limit exceeded",
-}
-
-_REMEDIES: Final = {
-    (1, 3): "register our AE title '{calling}' at the destination",
-    (1, 7): "the destination's AE title is not '{called}'",
-}
-
-_PERMANENT: Final = 1
 
 _ABORT_REASONS: Final = {
     0: "no reason given",
@@ -125,19 +82,16 @@ _SERVICE_USER: Final = 0
 
 def rejection(result: int, source: int, reason: int, *, called: str, calling: str) -> LinkFailed:
     """Return the error for an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
-    kind = "permanently" if result == _PERMANENT else "for now"
-    words = _REJECTIONS.get((source, reason), f"source {source}, reason {reason}")
-    remedy = _REMEDIES.get((source, reason), "").format(called=called, calling=calling)
-    message = f"the destination rejected the association {kind}: {words}"
-    return LinkFailed(Trouble.REJECTED, f"{message} ({remedy})" if remedy else message)
+    words = rejection_words(result, source, reason, called=called, calling=calling)
+    return LinkFailed(f"the destination {words}")
 
 
 def aborted(source: int, reason: int) -> LinkFailed:
     """Return the error for an A-ABORT from the peer (PS3.8 Table 9-26)."""
     if source == _SERVICE_USER:
-        return LinkFailed(Trouble.ABORTED, "the destination aborted the association")
+        return LinkFailed("the destination aborted the association")
     words = _ABORT_REASONS.get(reason, f"reason {reason}")
-    return LinkFailed(Trouble.ABORTED, f"the destination aborted the association: {words}")
+    return LinkFailed(f"the destination aborted the association: {words}")
 
 
 def numbered(contexts: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Context, ...]:

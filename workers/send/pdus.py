@@ -22,7 +22,6 @@ _ASSOCIATE_FIXED: Final = 68
 _ITEM_HEADER: Final = 4
 _CONTROL_LENGTH: Final = 2
 _STORE_REQUEST: Final = 0x0001
-_ECHO_REQUEST: Final = 0x0030
 _MEDIUM_PRIORITY: Final = 0x0000
 
 
@@ -224,16 +223,6 @@ def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) ->
         (0x0700, struct.pack("<H", _MEDIUM_PRIORITY)),
         (0x0800, struct.pack("<H", 0x0001)),
         (0x1000, _padded(sop_instance_uid)),
-    )
-
-
-def echo_request(message_id: int, sop_class_uid: str) -> bytes:
-    """Return the command set of a C-ECHO-RQ (PS3.7 9.3.5.1)."""
-    return _command(
-        (0x0002, _padded(sop_class_uid)),
-        (0x0100, struct.pack("<H", _ECHO_REQUEST)),
-        (0x0110, struct.pack("<H", message_id)),
-        (0x0800, struct.pack("<H", NO_DATA_SET)),
     )
 
 

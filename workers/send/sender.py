@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from dicom_node.errors import EncodeError, NodeError, StorageError, UnreadableObject
 from workers.send import stock, wire
 from workers.send.address import Address
-from workers.send.answers import Answer, EchoAnswer, EchoOutcome, Outgoing
-from workers.send.association import Context, Link, LinkFailed, Trouble, numbered
+from workers.send.answers import Answer, Outgoing
+from workers.send.association import Context, Link, LinkFailed
 from workers.send.dataset import DataSet, StoredDataSet
-from workers.send.negotiation import UNCOMPRESSED, Choice, NotAccepted, Proposal, choose, propose
+from workers.send.negotiation import Choice, NotAccepted, Proposal, choose, propose
 from workers.send.pdus import Response
 from workers.send.statuses import Verdict, meaning
 from workers.send.transcode import transcode
-
-_VERIFICATION: Final = "1.2.840.10008.1.1"
-
-_OUTCOMES: Final = {
-    Trouble.UNREACHABLE: EchoOutcome.UNREACHABLE,
-    Trouble.TIMEOUT: EchoOutcome.TIMEOUT,
-    Trouble.TLS: EchoOutcome.TLS,
-    Trouble.REJECTED: EchoOutcome.REJECTED,
-    Trouble.ABORTED: EchoOutcome.ABORTED,
-    Trouble.CLOSED: EchoOutcome.ABORTED,
-    Trouble.PROTOCOL: EchoOutcome.FAILED,
-}
 
 
 def send(
@@ -64,47 +51,6 @@ def send(
     """
     for proposal in propose(batch):
         _send_one_association(address, proposal, on_answer, fast=fast)
-
-
-def echo(address: Address, *, fast: bool = True) -> EchoAnswer:
-    """C-ECHO a destination and say in plain words what was found.
-
-    Parameters
-    ----------
-    address : Address
-        The destination.
-    fast : bool
-        See `send`.
-
-    Returns
-    -------
-    EchoAnswer
-        Never raises for what the destination does or fails to do.
-    """
-    started = time.monotonic()
-
-    def answer(outcome: EchoOutcome, message: str) -> EchoAnswer:
-        return EchoAnswer(outcome, message, time.monotonic() - started)
-
-    contexts = numbered([(_VERIFICATION, tuple(reversed(UNCOMPRESSED)))])
-    link: Link | None = None
-    try:
-        link = _open(address, contexts, fast=fast)
-        result, _ = link.results.get(contexts[0].context_id, (2, ""))
-        if result != 0:
-            message = "the destination associates, but does not offer verification (C-ECHO)"
-            return answer(EchoOutcome.NO_CONTEXT, message)
-        status = link.echo(contexts[0].context_id).status
-        link.release()
-    except LinkFailed as failure:
-        return answer(_OUTCOMES[failure.trouble], str(failure))
-    finally:
-        if link is not None:
-            link.abort()
-    if meaning(status).verdict is not Verdict.DELIVERED:
-        message = f"the destination answered C-ECHO with 0x{status:04X}: {meaning(status).words}"
-        return answer(EchoOutcome.FAILED, message)
-    return answer(EchoOutcome.OK, "the destination answered")
 
 
 def _open(address: Address, contexts: Sequence[Context], *, fast: bool) -> Link:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workers.send.address import Address
@@ -24,16 +24,13 @@ from workers.send.association import (
     Context,
     Link,
     LinkFailed,
-    Trouble,
     rejection,
 )
 from workers.send.dataset import DataSet
 from workers.send.pdus import Response
 
 _STORE_RESPONSE: Final = 0x8001
-_ECHO_RESPONSE: Final = 0x8030
 _MEDIUM_PRIORITY: Final = 0
-_VERIFICATION: Final = "1.2.840.10008.1.1"
 
 
 def open_link(address: Address, contexts: Sequence[Context]) -> Link:
@@ -62,7 +59,7 @@ def open_link(address: Address, contexts: Sequence[Context]) -> Link:
         )
     except socket.gaierror as error:
         message = f"the host name {address.host} cannot be resolved"
-        raise LinkFailed(Trouble.UNREACHABLE, message) from error
+        raise LinkFailed(message) from error
     results = {
         one.context_id or 0: (0, str(one.transfer_syntax[0]))
         for one in association.accepted_contexts
@@ -97,11 +94,6 @@ class _StockLink:
         request.DataSet = io.BytesIO(content)
         return self._exchange(request, context_id, _STORE_RESPONSE)
 
-    def echo(self, context_id: int) -> Response:
-        request = C_ECHO()
-        request.AffectedSOPClassUID = _VERIFICATION
-        return self._exchange(request, context_id, _ECHO_RESPONSE)
-
     def release(self) -> None:
         self._association.release()
 
@@ -111,7 +103,7 @@ class _StockLink:
 
     def _exchange(self, request: Any, context_id: int, kind: int) -> Response:
         if not self._association.is_established:
-            raise LinkFailed(Trouble.CLOSED, "the association with the destination is gone")
+            raise LinkFailed("the association with the destination is gone")
         self._message_id = self._message_id % 0xFFFF + 1
         request.MessageID = self._message_id
         self._association.dimse.send_msg(request, context_id)
@@ -136,13 +128,13 @@ class _StockLink:
 
     def _no_answer(self) -> LinkFailed:
         if self._association.acse.is_aborted("a-abort"):
-            return LinkFailed(Trouble.ABORTED, "the destination aborted the association")
+            return LinkFailed("the destination aborted the association")
         if self._association.acse.is_aborted("a-p-abort"):
             message = "the destination closed the connection before its response"
-            return LinkFailed(Trouble.CLOSED, message)
+            return LinkFailed(message)
         # Its reading thread may wait for the rest of a PDU; without this `abort` would wait too.
         _shut(self._association)
-        return LinkFailed(Trouble.TIMEOUT, "the destination sent no response in time")
+        return LinkFailed("the destination sent no response in time")
 
 
 def _socket_of(association: Association) -> socket.socket | None:
@@ -178,10 +170,9 @@ def _why_not(association: Association, address: Address) -> LinkFailed:
         )  # fmt: skip
     where = f"{address.host}:{address.port}"
     return LinkFailed(
-        Trouble.UNREACHABLE,
         f"no association with {where}: refused, aborted or not answered in time",
     )
 
 
 def _breach(what: str) -> LinkFailed:
-    return LinkFailed(Trouble.PROTOCOL, f"the destination broke the protocol: {what}")
+    return LinkFailed(f"the destination broke the protocol: {what}")

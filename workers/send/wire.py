@@ -24,7 +24,6 @@ from workers.send.association import (
     Context,
     Link,
     LinkFailed,
-    Trouble,
     aborted,
     rejection,
 )
@@ -45,8 +44,6 @@ _LARGEST_RECEIVED: Final = 1 << 20
 
 _HEADERS: Final = pdus.HEADER_LENGTH + pdus.PDV_HEADER_LENGTH
 _STORE_RESPONSE: Final = 0x8001
-_ECHO_RESPONSE: Final = 0x8030
-_VERIFICATION: Final = "1.2.840.10008.1.1"
 _LAST_WORDS_SECONDS: Final = 0.5
 """How long an A-ABORT may take to leave, or the reason for a broken pipe to be read."""
 
@@ -93,7 +90,7 @@ class _Connection:
             self._torn = True
             waited = f"{self._write_timeout:g} s"
             message = f"the destination took no data for {waited}"
-            raise LinkFailed(Trouble.TIMEOUT, message) from error
+            raise LinkFailed(message) from error
         except OSError as error:
             self._torn = True
             raise self._why_broken(error) from error
@@ -108,7 +105,7 @@ class _Connection:
 
     def breach(self, what: str) -> LinkFailed:
         """Return the error for a peer that does not keep to the protocol."""
-        return LinkFailed(Trouble.PROTOCOL, f"the destination broke the protocol: {what}")
+        return LinkFailed(f"the destination broke the protocol: {what}")
 
     def abort(self) -> None:
         """Send an A-ABORT if that still makes sense, and close."""
@@ -140,7 +137,7 @@ class _Connection:
                 read = self._socket.recv_into(view)
             except TimeoutError as error:
                 message = f"the destination sent no {waiting_for} in time"
-                raise LinkFailed(Trouble.TIMEOUT, message) from error
+                raise LinkFailed(message) from error
             except OSError as error:
                 self._torn = True
                 raise _connection_lost(waiting_for) from error
@@ -158,7 +155,7 @@ class _Connection:
                 return aborted(body[2], body[3])
         why = error.strerror or type(error).__name__
         message = f"the destination closed the connection during the transfer: {why}"
-        return LinkFailed(Trouble.CLOSED, message)
+        return LinkFailed(message)
 
 
 class _WireLink:
@@ -193,13 +190,6 @@ class _WireLink:
         if response.sop_instance_uid not in {"", sop_instance_uid}:
             raise self._connection.breach("a response about another instance")
         return response
-
-    def echo(self, context_id: int) -> Response:
-        message_id = self._next_message_id()
-        self._filled = 0
-        self._put_command(context_id, pdus.echo_request(message_id, _VERIFICATION))
-        self._flush()
-        return self._response(context_id, _ECHO_RESPONSE, message_id)
 
     def release(self) -> None:
         deadline = time.monotonic() + self._timeouts.acse
@@ -289,7 +279,7 @@ class _WireLink:
             with contextlib.suppress(LinkFailed):
                 self._connection.write(pdus.RELEASE_RESPONSE)
             message = "the destination released the association instead of answering"
-            raise LinkFailed(Trouble.CLOSED, message)
+            raise LinkFailed(message)
         _expect(self._connection, PduType.P_DATA, kind, body)
         return body
 
@@ -335,16 +325,16 @@ def _connect(address: Address) -> socket.socket:
     try:
         sock = socket.create_connection((address.host, address.port), address.timeouts.connect)
     except TimeoutError as error:
-        raise LinkFailed(Trouble.TIMEOUT, f"{where} did not accept a connection in time") from error
+        raise LinkFailed(f"{where} did not accept a connection in time") from error
     except ConnectionRefusedError as error:
         message = f"{where} refused the connection: nothing listens there"
-        raise LinkFailed(Trouble.UNREACHABLE, message) from error
+        raise LinkFailed(message) from error
     except socket.gaierror as error:
         message = f"the host name {address.host} cannot be resolved"
-        raise LinkFailed(Trouble.UNREACHABLE, message) from error
+        raise LinkFailed(message) from error
     except OSError as error:
         message = f"{where} cannot be reached: {error.strerror or error}"
-        raise LinkFailed(Trouble.UNREACHABLE, message) from error
+        raise LinkFailed(message) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock if address.tls is None else _secure(sock, address.tls, address.host)
 
@@ -354,15 +344,15 @@ def _secure(sock: socket.socket, tls: ssl.SSLContext, host: str) -> socket.socke
         return tls.wrap_socket(sock, server_hostname=host)
     except TimeoutError as error:
         sock.close()
-        raise LinkFailed(Trouble.TIMEOUT, "the TLS handshake did not end in time") from error
+        raise LinkFailed("the TLS handshake did not end in time") from error
     except ssl.SSLCertVerificationError as error:
         sock.close()
         message = f"the destination's certificate is not trusted: {error.verify_message}"
-        raise LinkFailed(Trouble.TLS, message) from error
+        raise LinkFailed(message) from error
     except OSError as error:  # ssl.SSLError is one
         sock.close()
         why = getattr(error, "reason", None) or error.strerror or type(error).__name__
-        raise LinkFailed(Trouble.TLS, f"the TLS handshake failed: {why}") from error
+        raise LinkFailed(f"the TLS handshake failed: {why}") from error
 
 
 def _fill(stream: BinaryIO, into: memoryview) -> None:
@@ -379,7 +369,7 @@ def _fill(stream: BinaryIO, into: memoryview) -> None:
 
 def _connection_lost(waiting_for: str) -> LinkFailed:
     message = f"the destination closed the connection before its {waiting_for}"
-    return LinkFailed(Trouble.CLOSED, message)
+    return LinkFailed(message)
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
