@@ -1,4 +1,4 @@
-"""Images to send: the demonstration's phantom, as many slices as asked for, with UIDs of their own."""
+"""Images to send: the demonstration's phantom, as many slices as asked for, with new UIDs."""
 
 from __future__ import annotations
 

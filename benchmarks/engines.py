@@ -4,13 +4,12 @@ All contestants take turns, round after round, and the median of each counts, so
 the machine does meets all of them alike. The peak is the best rate that a plain convolution reaches
 before or after them. Every engine's largest difference from the first one stands beside its rate.
 
-    python benchmarks/engines.py --models drl-ct@1.0.0 n2n-unet-xray@1.0.0 --json out.json
+    python -m benchmarks.engines --models drl-ct@1.0.0 n2n-unet-xray@1.0.0 --json out.json
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._machine import busy_cores, report, write
 from model_store.engines.base import Engine
 from model_store.engines.equivalence import compare
 from model_store.engines.openvino import Precision, load_openvino, supports
@@ -64,6 +64,9 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and print a table."""
     options = _parser().parse_args(arguments)
+    if options.quick:
+        options.sizes, options.repeats = [(256, 256)], 1
+    busy = busy_cores()
     store = ModelStore(more=options.store)
     names = options.models or [str(version.ref) for version in store.versions()]
     console = Console()
@@ -86,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for model, size in dict.fromkeys((row.model, row.size) for row in rows):
         console.print(_table([row for row in rows if (row.model, row.size) == (model, size)]))
     if options.json:
-        report = {"peaks_gflops": peaks, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        result = {"peaks_gflops": peaks, "rows": [asdict(row) for row in rows]}
+        write(options.json, report("engines", vars(options), (busy, busy_cores()), result))
     return 0
 
 
@@ -105,7 +108,8 @@ def _model(
     reference = next(iter(engines.values()))
     found = {name: compare(reference, engine, version.manifest) for name, engine in engines.items()}
     rows: list[Row] = []
-    for size in options.sizes:
+    usual = [SLICE] if version.manifest.input.units == "HU" else [SLICE, RADIOGRAPH]
+    for size in options.sizes or usual:
         rows_, columns = size
         frame = _frame(version, size)
         work = {
@@ -219,11 +223,12 @@ def _parser() -> argparse.ArgumentParser:
         help="contestants; differences are from the first",
     )
     parser.add_argument(
-        "--sizes", nargs="*", type=_size, default=[SLICE, RADIOGRAPH], help="ROWSxCOLUMNS"
+        "--sizes", nargs="*", type=_size, default=[], help="ROWSxCOLUMNS; default: by the model"
     )
     parser.add_argument("--repeats", type=int, default=5, help="counted rounds")
     parser.add_argument("--threads", type=int, default=0, help="0: each engine's own default")
     parser.add_argument("--tile", type=int, default=0, help="0: by the model")
+    parser.add_argument("--quick", action="store_true", help="one round of 256 x 256")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser
 

@@ -1,10 +1,11 @@
-"""The whole main job beside the bare engine: first byte out of the scanner to last result in the PACS.
+"""The whole main job beside the bare engine: first byte out to last result in the PACS.
 
-DCMTK storescu sends a series to ``dicom-node up`` (SQLite, embedded broker, default settings), which
-denoises it and sends the results to DCMTK storescp. The same number of images of the same size go
-through the same engine alone: the same model version and settings, in one process, with nothing else
-running, half of them before the node and half after, so that a machine that changes its pace meets
-both alike. Times are those of the files: the last byte of the last result counts.
+DCMTK storescu sends a series to ``dicom-node up`` (SQLite, embedded broker, default settings),
+which denoises it and sends the results to DCMTK storescp. The same number of images of the same
+size go through the same engine alone: the same model version and settings, in one process, with
+nothing else running, half of them before the node and half after, so that a machine that changes
+its pace meets both alike. Times are those of the files: the last byte of the last result counts.
+A series through a model of two small convolutions shows what the node costs beside its engine.
 
     python -m benchmarks.main_job --json main_job.json
     python -m benchmarks.main_job --slices 50 --rounds 3 --precision bf16
@@ -34,12 +35,14 @@ from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, report, wri
 from model_store.engines.select import choose_engine
 from model_store.ref import ModelName
 from model_store.registry import ModelStore
+from tests.factories.models import model_version
 from tests.node import RunningNode
 from tests.servers import StoreScp
 from workers.tiling import default_tile, spans
 
 CT = "ct-default@production"
 XRAY = "xray-default@production"
+FEATHER = "feather@1.0.0"
 CT_SIZE = (512, 512)
 LONGEST_SECONDS = 1800.0
 LOOK_SECONDS = 0.1
@@ -58,6 +61,8 @@ format = "json"
 [workers]
 precision = "{precision}"
 threads = {threads}
+[models]
+path = "{models}"
 [[destinations]]
 name = "pacs"
 ae_title = "PACS"
@@ -125,9 +130,9 @@ class Round:
 
 
 class Setup:
-    """A node and a PACS, ready and warm."""
+    """A node and a PACS, ready and warm; `ct` is the model of its route for CT."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace, pacs: StoreScp) -> None:
+    def __init__(self, folder: Path, options: argparse.Namespace, pacs: StoreScp, ct: str) -> None:
         self._pacs = pacs
         self._node = RunningNode(folder)
         self._node.environment = {"TCP_NODELAY": "1", "PYTHONPATH": str(REPOSITORY)}
@@ -135,7 +140,8 @@ class Setup:
         self._node.config.write_text(
             CONFIGURATION.format(
                 port=self._node.port, spool=self._spool, precision=options.precision,
-                threads=options.threads, pacs=pacs.port, ct=options.ct, xray=options.xray,
+                threads=options.threads, models=options.models, pacs=pacs.port, ct=ct,
+                xray=options.xray,
             ),
             encoding="utf-8",
         )  # fmt: skip
@@ -214,7 +220,7 @@ def bare(work: Work, options: argparse.Namespace) -> float:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.main_job", "--bare", work.model, str(work.images),
          *map(str, work.size), "--precision", options.precision,
-         "--threads", str(options.threads)],
+         "--threads", str(options.threads), "--models", str(options.models)],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -222,17 +228,14 @@ def bare(work: Work, options: argparse.Namespace) -> float:
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def run_bare(model: str, images: int, size: tuple[int, int], precision: str, threads: int) -> float:
+def run_bare(model: str, images: int, size: tuple[int, int], options: argparse.Namespace) -> float:
     """Run the engine as a worker would, on tiles of the size that a worker would cut."""
-    version = ModelStore().resolve(ModelName.parse(model))
+    version = ModelStore(more=[options.models]).resolve(ModelName.parse(model))
     spec = version.manifest.tiling
     rows, columns = (spans(length, default_tile(spec), spec) for length in size)
     tile = (rows[0].stop - rows[0].start, columns[0].stop - columns[0].start)
-    choice = choose_engine(
-        version,
-        precision="bf16" if precision == "bf16" else "f32" if precision == "f32" else "auto",
-        threads=threads or len(os.sched_getaffinity(0)),
-    )
+    threads = options.threads or len(os.sched_getaffinity(0))
+    choice = choose_engine(version, precision=options.precision, threads=threads)
     data = np.random.default_rng(0).random((1, 1, *tile), dtype=np.float32)
     with choice.engine as engine:
         engine.infer(data)
@@ -295,8 +298,9 @@ def works(options: argparse.Namespace) -> list[Work]:
         Work("CT slices", options.ct, options.slices, CT_SIZE),
         Work("CT slices", options.ct, 16, CT_SIZE),
         Work("DX", options.xray, 1, DX_SIZE),
+        Work("CT slices through two small convolutions", FEATHER, options.slices, CT_SIZE),
     ]
-    return [work for work in found if work.model in {options.ct, options.xray}][: options.kinds]
+    return [found[int(kind) - 1] for kind in options.kinds]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -304,39 +308,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.bare:
         model, images, rows, columns = options.bare
-        seconds = run_bare(
-            model, int(images), (int(rows), int(columns)), options.precision, options.threads
-        )
-        print(json.dumps(seconds))
+        print(json.dumps(run_bare(model, int(images), (int(rows), int(columns)), options)))
         return 0
     if missing := StoreScp.missing():
         print(f"not run: {missing} is not installed")
         return 0 if options.quick else 1
     if options.quick:
-        options.slices, options.rounds, options.kinds = min(options.slices, 32), 1, 1
+        options.slices, options.rounds, options.short_rounds = min(options.slices, 32), 1, 1
+        options.kinds = "14"
     console = Console()
     before = busy_cores()
     results = []
     with tempfile.TemporaryDirectory(prefix="main-job-", dir=options.folder) as name:
         folder = Path(name)
+        options.models = options.models or folder / "models"
+        model_version(options.models, "feather", "1.0.0")
+        store = ModelStore(more=[options.models])
         for number, work in enumerate(works(options)):
-            count = options.rounds if number == 0 else max(options.rounds, options.short_rounds)
-            if options.quick:
-                count = 1
+            split = work.images > 16
+            count = options.rounds if split else options.short_rounds
             rounds = []
             for turn in range(count):
                 below = folder / f"{number}-{turn}"
                 below.mkdir()
                 with StoreScp("-pdu", "131072", aet="PACS") as pacs:
-                    setup = Setup(below / "node", options, pacs)
+                    ct = work.model if work.size == CT_SIZE else options.ct
+                    setup = Setup(below / "node", options, pacs, ct)
                     phantom = Phantom(below / "images")
-                    rounds.append(measure(work, setup, phantom, options, number == 0))
+                    rounds.append(measure(work, setup, phantom, options, split))
             console.print(table(work, rounds))
             results.append(
                 {
                     "work": work.title,
                     "images": work.images,
-                    "model": str(ModelStore().resolve(ModelName.parse(work.model)).ref),
+                    "model": str(store.resolve(ModelName.parse(work.model)).ref),
                     "precision": options.precision,
                     "summary": summary(work, rounds),
                     "rounds": [asdict(one) for one in rounds],
@@ -353,9 +358,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slices", type=int, default=500, help="of the CT series")
     parser.add_argument("--rounds", type=int, default=1, help="of the CT series")
     parser.add_argument("--short-rounds", type=int, default=3, help="of the two short jobs")
-    parser.add_argument("--kinds", type=int, default=3, help="1: only the CT series")
+    parser.add_argument(
+        "--kinds",
+        default="1234",
+        help="1 the CT series, 2 a short one, 3 a radiograph, 4 no engine",
+    )
     parser.add_argument("--precision", choices=("f32", "bf16", "auto"), default="f32")
     parser.add_argument("--threads", type=int, default=0, help="of the engine; 0: all cores")
+    parser.add_argument("--models", type=Path, help="folder of further models")
     parser.add_argument("--ct", default=CT, help="model of the CT route")
     parser.add_argument("--xray", default=XRAY, help="model of the radiograph route")
     parser.add_argument("--folder", type=Path, help="where the node writes (default: temporary)")
