@@ -187,8 +187,11 @@ class Planner:
                 .order_by(InstanceRow.id)
                 .with_for_update(skip_locked=True)
             ).scalars()
-            planned = [self._apply(unit, row, decisions[row.id]) for row in locked]
-        return len(planned)
+            # Planners lock the open batches of series in one order, so none waits in a circle.
+            ordered = sorted(locked, key=lambda row: (decisions[row.id].series_uid, row.id))
+            for row in ordered:
+                self._apply(unit, row, decisions[row.id])
+        return len(ordered)
 
     def close_batches(self) -> int:
         """Make open batches due whose sender is done or silent; returns how many."""
@@ -214,13 +217,13 @@ class Planner:
             ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
             return Decision(None, "", None, ended=(ended,))
 
-    def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> int:
+    def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> None:
         row.study_uid = decision.study_uid or row.study_uid
         row.series_uid = decision.series_uid or row.series_uid
         row.modality = decision.modality or row.modality
         if row.state == InstanceState.CONFLICT.value:
             work_items.add(unit, row.id, NO_ROUTE, WorkState.FAILED, reason=_CONFLICT)
-            return row.id
+            return
         row.state = InstanceState.PLANNED.value
         existing = {
             item.route: item
@@ -242,7 +245,6 @@ class Planner:
             if _is_to_plan(item):
                 reason = f"route {item.route!r} no longer wants it"
                 work_items.end(unit, item.id, WorkState.PASSED, reason)
-        return row.id
 
     def _want(
         self,

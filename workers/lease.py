@@ -44,7 +44,8 @@ class Lease:
             if time.monotonic() - self._renewed < self._length.total_seconds() / _RENEW_AT:
                 return
             with self._ledger.write() as unit:
-                batch = self._batch
-                if not batches.renew(unit, batch.batch_id, batch.worker, self._length):
-                    raise LedgerError(f"batch {batch.batch_id} was taken back from this worker")
+                if not batches.renew(unit, self._batch, self._length):
+                    raise LedgerError(
+                        f"batch {self._batch.batch_id} was taken back from this worker"
+                    )
             self._renewed = time.monotonic()

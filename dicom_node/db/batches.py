@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import ColumnElement, and_, exists, insert, select, update
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import parcels, ringing, work_items
@@ -249,18 +249,25 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
     _done(unit, row)
 
 
-def renew(unit: UnitOfWork, batch_id: int, worker: str, lease: timedelta) -> bool:
+def _is_held(batch: ClaimedBatch) -> ColumnElement[bool]:
+    """Whether a row is the batch as it was claimed; a worker may lose a batch and get it again."""
+    return and_(
+        BatchRow.id == batch.batch_id,
+        BatchRow.worker == batch.worker,
+        BatchRow.attempts == batch.attempts,
+        BatchRow.state == BatchState.RUNNING.value,
+    )
+
+
+def renew(unit: UnitOfWork, batch: ClaimedBatch, lease: timedelta) -> bool:
     """Prolong the lease; False if the batch was taken back in the meantime."""
     renewed = unit.session.execute(
-        update(BatchRow)
-        .where(BatchRow.id == batch_id, BatchRow.worker == worker)
-        .where(BatchRow.state == BatchState.RUNNING.value)
-        .values(lease_until=unit.at + lease)
+        update(BatchRow).where(_is_held(batch)).values(lease_until=unit.at + lease)
     )
     return bool(renewed.rowcount)  # type: ignore[attr-defined]
 
 
-def held(unit: UnitOfWork, batch_id: int, worker: str) -> BatchRow:
+def held(unit: UnitOfWork, batch: ClaimedBatch) -> BatchRow:
     """Lock the batch for its worker.
 
     Raises
@@ -269,13 +276,10 @@ def held(unit: UnitOfWork, batch_id: int, worker: str) -> BatchRow:
         If the batch was taken back; what the worker did since is dropped.
     """
     row = unit.session.execute(
-        select(BatchRow)
-        .where(BatchRow.id == batch_id, BatchRow.worker == worker)
-        .where(BatchRow.state == BatchState.RUNNING.value)
-        .with_for_update()
+        select(BatchRow).where(_is_held(batch)).with_for_update()
     ).scalar_one_or_none()
     if row is None:
-        raise LedgerError(f"batch {batch_id} was taken back from this worker")
+        raise LedgerError(f"batch {batch.batch_id} was taken back from this worker")
     return row
 
 
@@ -283,7 +287,11 @@ def record_results(unit: UnitOfWork, batch: ClaimedBatch, results: Sequence[NewR
     """Record results of a held batch, with one waiting delivery for each destination."""
     if not results:
         return
-    held(unit, batch.batch_id, batch.worker)
+    held(unit, batch)
+    boxes = {
+        destination: parcels.of_batch(unit, batch.batch_id, destination)
+        for destination in batch.plan["destinations"]
+    }
     for result in results:
         result_id = unit.session.execute(
             insert(ResultRow)
@@ -306,8 +314,7 @@ def record_results(unit: UnitOfWork, batch: ClaimedBatch, results: Sequence[NewR
             )
             .returning(ResultRow.id)
         ).scalar_one()
-        for destination in batch.plan["destinations"]:
-            parcel_id = parcels.of_batch(unit, batch.batch_id, destination)
+        for destination, parcel_id in boxes.items():
             unit.session.add(
                 DeliveryRow(
                     result_id=result_id,
@@ -327,7 +334,7 @@ def record_results(unit: UnitOfWork, batch: ClaimedBatch, results: Sequence[NewR
 
 def finish(unit: UnitOfWork, batch: ClaimedBatch) -> None:
     """End a held batch: its parcels become due."""
-    _done(unit, held(unit, batch.batch_id, batch.worker))
+    _done(unit, held(unit, batch))
 
 
 def _done(unit: UnitOfWork, row: BatchRow) -> None:
@@ -343,7 +350,7 @@ def give_back(unit: UnitOfWork, batch: ClaimedBatch, *, after: timedelta | None,
 
     With `after` None the try does not count (an orderly stop); otherwise it does.
     """
-    row = held(unit, batch.batch_id, batch.worker)
+    row = held(unit, batch)
     _release(unit, row, why)
     if after is None:
         row.attempts = max(0, row.attempts - 1)
@@ -381,7 +388,7 @@ def ring_again(unit: UnitOfWork, first: timedelta) -> int:
 
 def fail_running(unit: UnitOfWork, batch: ClaimedBatch, reason: str) -> None:
     """Fail every item of a held batch that has not ended."""
-    row = held(unit, batch.batch_id, batch.worker)
+    row = held(unit, batch)
     running = work_items.of_batch(unit, row.id, [WorkState.RUNNING])
     work_items.transition(
         unit, running, WorkEvent.FAIL, audit=AuditEvent.WORK_FAIL, reason=reason, batch_id=row.id

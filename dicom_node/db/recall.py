@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select, update
 
@@ -12,6 +13,9 @@ from dicom_node.db import parcels, work_items
 from dicom_node.db.tables import DeliveryRow, InstanceRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, InstanceState, ParcelState, WorkEvent
+
+_MOST_AT_ONCE: Final = 1000
+"""A database takes only so many parameters in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,18 @@ def retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
     with the routes and model versions of now. Instances that are kept aside for a UID conflict,
     and those whose bytes are gone, are left alone.
     """
+    parts = [
+        _retry(unit, work_item_ids[first : first + _MOST_AT_ONCE])
+        for first in range(0, len(work_item_ids), _MOST_AT_ONCE)
+    ]
+    return Recalled(
+        sum(part.planned for part in parts),
+        sum(part.redelivered for part in parts),
+        sum(part.left for part in parts),
+    )
+
+
+def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
     rows = unit.session.execute(
         select(WorkItemRow.id, InstanceRow, ResultRow)
         .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)

@@ -134,7 +134,7 @@ class LedgerLife(RuleBasedStateMachine):
             return
         try:
             with self.life.ledger.write() as unit:
-                batches.held(unit, batch.batch_id, batch.worker)
+                batches.held(unit, batch)
                 for item, verdict in zip(running, verdicts, strict=False):
                     if verdict == "r":
                         batches.record_results(unit, batch, [new_result(batch, item)])
