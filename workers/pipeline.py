@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from pydicom.dataset import FileMetaDataset
-from pydicom.filereader import dcmread
+from pydicom.filereader import read_partial
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import batches, work_items
@@ -326,4 +326,5 @@ class Pipeline:
 
 def file_meta(data: bytes) -> FileMetaDataset:
     """File Meta Information of an encoded result (PS3.10 7.1)."""
-    return dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=[]).file_meta
+    nothing = read_partial(BytesIO(data), stop_when=lambda *_: True)  # of the data set behind it
+    return nothing.file_meta
