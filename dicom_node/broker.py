@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dicom_node.errors import ConfigError
 from dicom_node.settings import Settings
 
 _POLLING_SECONDS = 0.05
@@ -20,6 +21,11 @@ def broker_configuration(settings: Settings) -> dict[str, Any]:
 
     The embedded broker is a folder (`dicom_node.folder_broker`) polled every 50 ms. Its messages,
     like those of Redis, may be lost: the ledger knows what is due and upkeep rings again.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made.
     """
     common: dict[str, Any] = {
         "task_ignore_result": True,
@@ -49,7 +55,13 @@ def broker_configuration(settings: Settings) -> dict[str, Any]:
         return common | {"broker_url": url, "broker_transport_options": options}
     folder = embedded_broker_folder(settings)
     messages = folder / "messages"
-    messages.mkdir(parents=True, exist_ok=True)
+    try:
+        messages.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the embedded broker's folder {messages} cannot be made: {error.strerror}; correct "
+            "[storage] path, or give this user the right to write there"
+        ) from error
     return common | {
         "broker_url": "filesystem://",
         "broker_transport": "dicom_node.folder_broker:Transport",

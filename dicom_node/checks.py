@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-from kombu.connection import Connection
-
-from dicom_node.broker import broker_configuration
 from dicom_node.db import revision
 from dicom_node.db.engine import make_engine
 from dicom_node.echo import echo
-from dicom_node.errors import NodeError
-from dicom_node.settings import Settings
+from dicom_node.errors import LedgerError, NodeError
+from dicom_node.scu import Trouble
+from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.startup import PortTaken, at_start, require_broker, require_model, require_port
 from dicom_node.storage import Storage
 from model_store.errors import ModelStoreError
 from model_store.registry import ModelStore
+
+_OWN_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
     models = ModelStore(more=more)
     for name in sorted({str(route.model) for route in tree.domain_routes()}):
         yield _try(f"model {name}", lambda name=name: _model(models, name))  # type: ignore[misc]
+    yield _try("address", lambda: _address(tree))
     for destination in tree.destinations if destinations else ():
         calling = destination.calling_ae_title or tree.node.ae_title
         outcome = echo(destination, calling)
@@ -62,6 +64,24 @@ def _counts(tree: Settings) -> str:
     return text
 
 
+def _address(tree: Settings) -> str:
+    where = f"{tree.node.host}:{tree.node.port}"
+    try:
+        require_port(tree)
+    except PortTaken:
+        # A node that runs is no fault; whether it would take this caller is its own affair.
+        local = "127.0.0.1" if tree.node.host in ("0.0.0.0", "::") else tree.node.host  # noqa: S104
+        here = DestinationSettings(
+            name="self", ae_title=tree.node.ae_title, host=local, port=tree.node.port,
+            timeout_seconds=_OWN_SECONDS,
+        )  # fmt: skip
+        outcome = echo(here, tree.node.ae_title)
+        if outcome.trouble in (None, Trouble.REJECTED):
+            return f"a node listens at {where}"
+        raise
+    return f"{where} is free"
+
+
 def _spool(tree: Settings) -> str:
     storage = Storage(tree.storage.path)
     path = storage.incoming()
@@ -80,7 +100,10 @@ def _spool(tree: Settings) -> str:
 
 def _ledger(tree: Settings) -> str:
     engine = make_engine(tree.database_url)
-    found = revision.current(engine)
+    try:
+        found = revision.current(engine)
+    except LedgerError as error:
+        raise at_start(error) from error
     where = engine.url.render_as_string(hide_password=True)
     if found is None:
         return f"{where} has no ledger yet; 'dicom-node up' or 'dicom-node db upgrade' makes it"
@@ -92,24 +115,12 @@ def _ledger(tree: Settings) -> str:
 
 
 def _broker(tree: Settings) -> str:
-    configuration = broker_configuration(tree)
-    connection: Any = Connection(  # type: ignore[no-untyped-call]
-        configuration["broker_url"],
-        transport=configuration.get("broker_transport"),
-        transport_options=configuration["broker_transport_options"],
-        connect_timeout=5,
-    )
-    where = connection.as_uri()
-    try:
-        connection.ensure_connection(max_retries=1, timeout=5)
-    except (OSError, *connection.recoverable_connection_errors) as error:
-        raise NodeError(f"{where} cannot be reached: {type(error).__name__}") from error
-    finally:
-        connection.release()
+    where = require_broker(tree)
     return "embedded" if tree.broker.url is None else f"{where} answers"
 
 
 def _model(models: ModelStore, name: str) -> str:
+    require_model(models, name)
     version = models.resolve(name)
     version.verify()
     return f"{version.ref}, sha256 {version.ref.sha256[:12]}..., all files as released"

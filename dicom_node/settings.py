@@ -45,6 +45,7 @@ Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Hours = Annotated[float, Field(le=876_000)]
 Scalar = StrictStr | StrictInt | StrictFloat
 
+_UNKNOWN = "unknown key; 'dicom-node config init' writes a file with every key there is"
 _WIDE = re.compile(r"\d{4}")
 
 
@@ -483,7 +484,7 @@ def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> S
             data[section] = values
     hidden = next((key for key in data if key.startswith("_")), None)
     if hidden is not None:
-        raise ConfigError(f"{path or 'settings'}: {hidden}: Extra inputs are not permitted")
+        raise ConfigError(f"{path or 'settings'}: {hidden}: {_UNKNOWN}")
     try:
         return Settings(**data)
     except ValidationError as error:
@@ -502,6 +503,7 @@ def _plain(path: Path | None, error: ValidationError, data: dict[str, Any]) -> s
         where = ".".join(parts) or "(whole file)"
         said = found.setdefault(where + _called(data, each["loc"]), [])
         message = each["msg"].removeprefix("Value error, ")
+        message = _UNKNOWN if each["type"] == "extra_forbidden" else message
         if message not in said:
             said.append(message)
     lines = [f"{path or 'settings'}: {len(found)} error(s)"]

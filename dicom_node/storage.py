@@ -114,7 +114,7 @@ class Storage:
         self._incoming: Final = self.root / "incoming"
         self._instances: Final = self.root / "instances"
         self._results: Final = self.root / "results"
-        with _disk("the folders of the spool cannot be made"):
+        with _disk(f"the spool {self.root} ([storage] path) cannot be made"):
             self._incoming.mkdir(parents=True, exist_ok=True)
             for parent in (self._instances, self._results):
                 parent.mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, settings
 
@@ -31,7 +32,8 @@ def check(
         findings.append(finding)
         if not as_json:
             mark = "[green]ok  [/]" if finding.ok else "[bold red]FAIL[/]"
-            console.print(f"{mark} {finding.what}: {finding.message}")
+            said = escape(f"{finding.what}: {finding.message}")
+            console.print(f"{mark} {said}", soft_wrap=True)
     if as_json:
         sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
     if not all(finding.ok for finding in findings):

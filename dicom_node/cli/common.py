@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dicom_node import log
@@ -42,7 +43,8 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except NodeError as error:
-            Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+            console = Console(stderr=True, highlight=False)
+            console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
             raise typer.Exit(1) from error
 
     return wrapped
@@ -82,4 +84,4 @@ def show(rows: list[dict[str, Any]], *, title: str, as_json: bool, empty: str) -
 def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    return "" if value is None else str(value)
+    return "" if value is None else escape(str(value))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, settings, show
 
@@ -52,12 +53,12 @@ def explain(
     for each in decider.explain(dataset):
         if each.matched:
             held = " and ".join(each.reasons) or "it has no conditions"
-            console.print(f"[green]matches[/]  {each.route}: {held}")
+            console.print(f"[green]matches[/]  {escape(f'{each.route}: {held}')}")
         elif not each.considered:
-            console.print(f"[dim]not tried[/]  {each.route}: an earlier route matched")
+            console.print(f"[dim]not tried[/]  {escape(each.route)}: an earlier route matched")
         else:
             reasons = "; ".join(each.reasons)
-            console.print(f"[red]no match[/]  {each.route}: does not hold: {reasons}")
+            console.print(f"[red]no match[/]  {escape(f'{each.route}: does not hold: {reasons}')}")
     decision = decider.decide(dataset)
     for wanted in decision.wanted:
         console.print(
@@ -66,4 +67,4 @@ def explain(
         )
     for ended in decision.ended:
         where = "" if ended.route == "-" else f"route {ended.route}: "
-        console.print(f"-> {where}{ended.state.value}: {ended.reason}")
+        console.print(escape(f"-> {where}{ended.state.value}: {ended.reason}"))

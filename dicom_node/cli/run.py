@@ -11,6 +11,7 @@ import structlog
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
 from dicom_node.db import revision
 from dicom_node.db.engine import make_engine
+from dicom_node.errors import LedgerError
 from dicom_node.node import Node
 from dicom_node.outbox import SilentBell
 
@@ -22,16 +23,20 @@ def up(config: ConfigOption = None) -> None:
     With no [database] and [broker] URL nothing else is needed: the ledger is SQLite and the broker
     is embedded, both in the storage folder.
     """
-    from dicom_node import supervisor
+    from dicom_node import startup, supervisor
 
     tree = settings(config)
     stop = supervisor.stop_on_signals()
     engine = make_engine(tree.database_url)
-    if revision.current(engine) != revision.REVISION:
-        from dicom_node.db import migrate
+    try:
+        if revision.current(engine) != revision.REVISION:
+            from dicom_node.db import migrate
 
-        migrate.upgrade(engine)
+            migrate.upgrade(engine)
+    except LedgerError as error:
+        raise startup.at_start(error) from error
     node = Node.open(tree)
+    startup.require_startable(tree, node.models)
     structlog.get_logger("node").info(
         "node.starting", ae_title=tree.node.ae_title, port=tree.node.port,
         storage=str(tree.storage.path), routes=[route.name for route in tree.routes],

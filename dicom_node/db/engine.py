@@ -32,8 +32,11 @@ def make_engine(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url, parsed.database)
         return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20)
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise ConfigError(f"[database] url is not one that SQLAlchemy knows: {error}") from error
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise ConfigError(  # the error may repeat the URL, and its password
+            "[database] url is not the URL of a database that can be used; it looks like "
+            "postgresql://USER:PASSWORD@HOST:5432/NAME, and without it the ledger is SQLite"
+        ) from error
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"[database] url needs the Python package {error.name!r}; "
@@ -43,7 +46,14 @@ def make_engine(url: str) -> Engine:
 
 def _sqlite(url: str, database: str | None) -> Engine:
     if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the ledger's folder {folder} cannot be made: {error.strerror}; correct "
+                "[storage] path, or give this user the right to write there"
+            ) from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
 
     @event.listens_for(engine, "connect")

@@ -1,0 +1,172 @@
+"""What has to be right before a node starts; each fault is one message with its key and remedy."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import closing
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from dicom_node.broker import broker_configuration
+from dicom_node.errors import ConfigError, LedgerError, RetryLater
+from dicom_node.settings import Settings
+from model_store.errors import ModelStoreError
+from model_store.registry import ModelStore
+
+PORT_SECONDS: Final = 5.0
+"""How long a node that starts waits for its port."""
+
+_LOOK_SECONDS: Final = 0.2
+_BROKER_SECONDS: Final = 5
+_BROKERS: Final = (
+    "use redis://HOST:PORT/0, or leave it out for the embedded broker, which needs no server"
+)
+
+
+class PortTaken(ConfigError):
+    """Something listens on the node's port already."""
+
+
+def require_startable(tree: Settings, models: ModelStore) -> None:
+    """Refuse to start what could not work.
+
+    A destination that is away is no reason: results wait for it.
+
+    Raises
+    ------
+    ConfigError
+        The port is taken, a route's model is unknown, or the broker is of an unknown kind.
+    RetryLater
+        The broker does not answer.
+    """
+    _wait_for_port(tree)
+    for route in tree.domain_routes():
+        require_model(models, str(route.model), route.name)
+    if tree.broker.url is not None:
+        require_broker(tree)
+
+
+def _wait_for_port(tree: Settings) -> None:
+    """Give a node that was told to stop a moment to let its port go."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            require_port(tree)
+        except PortTaken:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
+
+
+def require_port(tree: Settings) -> None:
+    """Refuse an address that cannot be listened on.
+
+    Raises
+    ------
+    PortTaken
+        Another process listens on it.
+    ConfigError
+        It is not this machine's, or not allowed.
+    """
+    host, port = tree.node.host, tree.node.port
+    try:
+        with closing(socket.create_server((host, port))):
+            return
+    except PermissionError as error:
+        raise ConfigError(
+            f"[node] port {port} needs more privileges than this process has; use one from 1024 "
+            "up, such as 11112"
+        ) from error
+    except OSError as error:
+        if error.errno is not None and "in use" in (error.strerror or ""):
+            raise PortTaken(
+                f"[node] port {port} is in use on {host}: is a node running already? Stop what "
+                "listens there, or choose another port"
+            ) from error
+        raise ConfigError(
+            f"[node] host {host} cannot be listened on ({error.strerror}); use an address of "
+            "this machine, or 0.0.0.0 for all of them"
+        ) from error
+
+
+def require_model(models: ModelStore, name: str, route: str | None = None) -> None:
+    """Refuse a model that is not in the store.
+
+    Raises
+    ------
+    ConfigError
+        It is not, or its manifest cannot be read.
+    """
+    try:
+        models.resolve(name)
+    except ModelStoreError as error:
+        whose = "" if route is None else f"route {route!r}: "
+        raise ConfigError(
+            f"{whose}model {name}: {error}; mend the route's model, or name the folder that has "
+            "it in [models] path"
+        ) from error
+
+
+def require_broker(tree: Settings) -> str:
+    """Connect to the broker; returns where it is, without its password.
+
+    Raises
+    ------
+    ConfigError
+        [broker] url is not a URL of a kind of broker that is known.
+    RetryLater
+        It does not answer.
+    """
+    from kombu.connection import Connection  # noqa: PLC0415 -- keeps start-up light
+    from kombu.exceptions import KombuError  # noqa: PLC0415
+
+    configuration = broker_configuration(tree)
+    url = str(configuration["broker_url"])
+    kind = url.partition("://")[0] if "://" in url else ""
+    if not kind:
+        raise ConfigError(f"[broker] url is not a URL; {_BROKERS}")
+    try:
+        connection: Any = Connection(  # type: ignore[no-untyped-call]
+            url,
+            transport=configuration.get("broker_transport"),
+            transport_options=configuration["broker_transport_options"],
+            connect_timeout=_BROKER_SECONDS,
+        )
+        where = str(connection.as_uri())
+    except (KeyError, ValueError, ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"[broker] url: {kind}:// cannot be used ({type(error).__name__}); {_BROKERS}"
+        ) from error
+    try:
+        connection.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
+    except (OSError, KombuError, *connection.recoverable_connection_errors) as error:
+        said = _without_password(str(error).partition("\n")[0], url) or type(error).__name__
+        raise RetryLater(
+            f"[broker] url: {where} cannot be reached: {said}; start it, or correct the address"
+        ) from error
+    except ImportError as error:
+        raise ConfigError(
+            f"[broker] url: {kind}:// needs the Python package {error.name!r}; {_BROKERS}"
+        ) from error
+    finally:
+        connection.release()
+    return where
+
+
+def at_start(error: LedgerError) -> LedgerError:
+    """Say of a ledger that cannot be used at start which key names it."""
+    return LedgerError(
+        f"[database] url: {error}; start the database, or correct the address; without the key "
+        "the ledger is SQLite in [storage] path"
+    )
+
+
+def _without_password(text: str, url: str) -> str:
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return ""
+    return text.replace(password, "***") if password else text
