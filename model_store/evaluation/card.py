@@ -37,7 +37,8 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
         parts.append(
             f"{training['iterations']:,} iterations of {recipe.training.batch} patches of "
             f"{recipe.training.patch} x {recipe.training.patch} pixels in "
-            f"{training['minutes']:.0f} minutes on 2 CPU cores ({recipe.training.precision}). "
+            f"{training['minutes']:.0f} minutes on 2 CPU cores shared with other work "
+            f"({recipe.training.precision}). "
             "The whole recipe is `recipe.toml` beside this card."
         )
     parts += ["## Measured", _measured(manifest.metrics)]

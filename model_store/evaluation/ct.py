@@ -6,6 +6,7 @@ full-dose slices and the same with noise inserted into the measured projections.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,9 +68,9 @@ def ct_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[Cas
     """
     for name, item in _held_out(recipe, data, 2 if quick else 3):
         for level in LEVELS_HU[1:2] if quick else LEVELS_HU:
-            noisy = _noisy(item, level, _SEED + len(name))
+            noisy = _noisy(item, level, _seed(name))
             yield Case(
-                f"simulated, {level:g} HU, patient not trained on",
+                f"simulated noise of {level:g} HU, patient not trained on",
                 name,
                 noisy,
                 item.hounsfield,
@@ -105,7 +106,7 @@ def ct_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, Any]
     for level in SWEEP_HU:
         before, after, moved = [], [], []
         for name, item in slices:
-            noisy = _noisy(item, level, _SEED + 1 + len(name)) if level else item.hounsfield
+            noisy = _noisy(item, level, _seed(name) + 1) if level else item.hounsfield
             denoised = model(noisy)
             before.append(psnr_window(noisy, item.hounsfield))
             after.append(psnr_window(denoised, item.hounsfield))
@@ -184,6 +185,11 @@ def _noisy(item: CtSlice, level: float, seed: int) -> Floats:
     noise = simulate(item, 1, np.random.default_rng([seed, int(level)])).noise[0]
     noisy: Floats = np.maximum(item.hounsfield + level * noise.astype(np.float32), LOWEST_HU)
     return noisy
+
+
+def _seed(name: str) -> int:
+    """A seed, and so a dose and a kernel, of its own for every image."""
+    return _SEED + zlib.crc32(name.encode())
 
 
 def _middle(image: Floats) -> tuple[int, int]:
