@@ -1,0 +1,289 @@
+"""A batch in a worker: each item ends as it must, whatever becomes of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from sqlalchemy import select
+
+from dicom_node.db.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
+from dicom_node.domain.work import WorkState
+from dicom_node.errors import FailItem, LedgerError, OutOfSpace, RetryLater
+from dicom_node.node import Node
+from model_store.ref import ModelRef
+from tests.factories import ct_slice, to_bytes
+from tests.ledgers import TWO_ROUTES, Life
+from workers.pipeline import Pipeline
+
+ONE_ROUTE = TWO_ROUTES | {
+    "routes": TWO_ROUTES["routes"][:1],
+    "batching": {"instances": 16},
+    "workers": {"attempts": 2},
+}
+PATIENT = {
+    "PatientName": "PHI^MARKER", "PatientID": "PHI-MARKER", "PatientBirthDate": "19010203",
+    "AccessionNumber": "PHI-ACC",
+}  # fmt: skip
+
+
+class FakeDenoiser:
+    """Halves every value; does as told before."""
+
+    engine = SimpleNamespace(name="fake", precision="f32", device="CPU")
+
+    def __init__(self, before: Callable[[Sequence[Any]], None]) -> None:
+        self._before = before
+
+    def describe(self) -> dict[str, str]:
+        return {"engine": "fake"}
+
+    def denoise(self, frames: Sequence[Any], *, strength: float, on_progress: Any) -> list[Any]:
+        self._before(frames)
+        on_progress(1)
+        return [(frame.values * np.float32(0.5)).astype(np.float32) for frame in frames]
+
+
+class FakeDenoisers:
+    """One denoiser for every model version, or the fault there is."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+        self.before: Callable[[Sequence[Any]], None] = lambda frames: None
+
+    def get(self, ref: ModelRef) -> FakeDenoiser:
+        if self.fault is not None:
+            raise self.fault
+        return FakeDenoiser(self.before)
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(tmp_path / "node", tree=ONE_ROUTE)
+    life.associate()
+    yield life
+    life.close()
+
+
+@pytest.fixture
+def denoisers() -> FakeDenoisers:
+    return FakeDenoisers()
+
+
+@pytest.fixture
+def pipeline(life: Life, denoisers: FakeDenoisers) -> Pipeline:
+    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
+    return Pipeline(node, denoisers)  # type: ignore[arg-type]
+
+
+def slice_bytes(number: int, **attributes: Any) -> bytes:
+    return to_bytes(
+        ct_slice(
+            size=(16, 16),
+            StudyInstanceUID="1.2.3",
+            SeriesInstanceUID="1.2.4",
+            SOPInstanceUID=f"1.2.4.{number}",
+            InstanceNumber=number,
+            **(PATIENT | attributes),
+        )  # fmt: skip
+    )
+
+
+def receive(life: Life, count: int, **changed: bytes) -> None:
+    for number in range(1, count + 1):
+        life.receive(f"1.2.4.{number}", data=changed.get(f"n{number}", slice_bytes(number)))
+    life.planner.plan()
+    life.clock.advance(10)
+    life.planner.close_batches()
+
+
+def work(life: Life, pipeline: Pipeline) -> None:
+    for batch_id in life.due_batches():
+        pipeline.run(batch_id)
+
+
+def states(life: Life) -> list[str]:
+    return [r.state for r in life.rows(select(WorkItemRow.state).order_by(WorkItemRow.id))]
+
+
+def reasons(life: Life) -> list[str | None]:
+    return [r.reason for r in life.rows(select(WorkItemRow.reason).order_by(WorkItemRow.id))]
+
+
+def spoil(life: Life, number: int, data: bytes | None) -> None:
+    path = next((life.folder / "instances").glob(f"*/1.2.4.{number}-*"))
+    if data is None:
+        path.unlink()
+    else:
+        path.write_bytes(data)
+
+
+def test_every_item_of_a_batch_gets_its_result_and_deliveries(
+    life: Life, pipeline: Pipeline
+) -> None:
+    receive(life, 6)
+    work(life, pipeline)
+    assert states(life) == ["denoised"] * 6
+    assert len(life.rows(select(DeliveryRow.id))) == 12
+    assert {row.state for row in life.rows(select(BatchRow.state))} == {"done"}
+    for row in life.rows(select(ResultRow.path, ResultRow.sop_instance_uid, ResultRow.size)):
+        data = life.storage.root / row.path
+        assert data.stat().st_size == row.size
+        assert dcmread(data).SOPInstanceUID == row.sop_instance_uid
+
+
+def test_a_done_batch_is_not_done_again(life: Life, pipeline: Pipeline) -> None:
+    receive(life, 2)
+    batch_id = life.due_batches()[0]
+    assert pipeline.run(batch_id)
+    assert not pipeline.run(batch_id)
+    assert not pipeline.run(4711)
+
+
+@pytest.mark.parametrize("spoiled", [None, b"", b"\0" * 200])
+def test_one_bad_file_ends_alone(life: Life, pipeline: Pipeline, spoiled: bytes | None) -> None:
+    receive(life, 6)
+    spoil(life, 3, spoiled)
+    work(life, pipeline)
+    assert states(life) == ["denoised"] * 2 + ["failed"] + ["denoised"] * 3
+    assert life.due_batches() == []
+
+
+def test_an_item_that_the_engine_cannot_do_fails_alone(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    def before(frames: Sequence[Any]) -> None:
+        if any(float(frame.values[0, 0]) == 77.0 for frame in frames):
+            raise FailItem("not finite")
+
+    denoisers.before = before
+    odd = np.full((16, 16), 77.0)
+    data = to_bytes(
+        ct_slice(odd, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4", SOPInstanceUID="1.2.4.2")
+    )
+    receive(life, 6, n2=data)
+    work(life, pipeline)
+    assert states(life) == ["denoised", "failed", *["denoised"] * 4]
+
+
+def test_a_passing_fault_of_one_item_does_not_hold_up_the_others(
+    life: Life, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(life, 14)
+    written = life.storage.write_atomic
+    full = True
+
+    def write(path: Path, data: bytes) -> None:
+        if full and b"1.2.4.2\0" in data:
+            raise OutOfSpace("the disk is full")
+        written(path, data)
+
+    monkeypatch.setattr(life.storage, "write_atomic", write)
+    work(life, pipeline)
+    assert states(life) == ["denoised", "planned", *["denoised"] * 12]
+    assert reasons(life)[1] == "the disk is full"
+    full = False
+    life.clock.advance(3600)
+    work(life, pipeline)
+    assert states(life) == ["denoised"] * 14
+
+
+def test_what_is_at_fault_outside_is_waited_for_longer_than_a_worker_that_dies(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    receive(life, 2)
+    denoisers.fault = RetryLater("no engine")
+    for _ in range(20):
+        life.clock.advance(1800)
+        work(life, pipeline)
+    assert states(life) == ["planned"] * 2
+    assert reasons(life) == ["no engine"] * 2
+    denoisers.fault = None
+    life.clock.advance(1800)
+    work(life, pipeline)
+    assert states(life) == ["denoised"] * 2
+
+
+def test_what_stays_at_fault_for_days_fails(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    receive(life, 2)
+    denoisers.fault = RetryLater("no engine")
+    for _ in range(12):
+        life.clock.advance(12 * 3600)
+        work(life, pipeline)
+    assert states(life) == ["failed"] * 2
+    assert all("no engine" in str(reason) or "given up" in str(reason) for reason in reasons(life))
+
+
+def test_a_missing_model_fails_the_batch(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    receive(life, 2)
+    denoisers.fault = FailItem("model toy@1.0.0 is not in the store")
+    work(life, pipeline)
+    assert states(life) == ["failed"] * 2
+
+
+def test_a_fault_that_nobody_thought_of_counts_as_a_try(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    receive(life, 2)
+
+    def before(frames: Sequence[Any]) -> None:
+        raise ZeroDivisionError("PHI^MARKER")
+
+    denoisers.before = before
+    for _ in range(10):
+        for batch_id in life.due_batches():
+            try:
+                pipeline.run(batch_id)
+            except ZeroDivisionError:
+                continue
+        life.clock.advance(3600)
+    assert states(life) == ["failed"] * 2
+    assert "MARKER" not in "".join(str(reason) for reason in reasons(life))
+
+
+def test_a_worker_that_lost_its_batch_records_nothing_more(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    """Not even that an item failed: another worker has it now."""
+    receive(life, 1)
+    spoil(life, 1, b"")
+
+    def before_get(ref: ModelRef) -> FakeDenoiser:
+        life.clock.advance(3600)
+        life.upkeep.reconcile()
+        assert life.claim(life.due_batches()[0], "w:2") is not None
+        return FakeDenoiser(lambda frames: None)
+
+    denoisers.get = before_get  # type: ignore[method-assign]
+    with pytest.raises(LedgerError, match="taken back"):
+        work(life, pipeline)
+    assert states(life) == [WorkState.RUNNING.value]
+
+
+def test_no_text_of_the_ledger_names_the_patient(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    whole = slice_bytes(1)
+    bad = {
+        "n2": slice_bytes(2, PatientName="PHI^MARKER\\x", RescaleSlope=0),
+        "n3": whole[: len(whole) - 100],
+        "n4": whole.replace(b"1.2.4.1\0", b"1.2.4.4\0").replace(b"MONOCHROME2 ", b"PHI^MARKER  "),
+        "n5": slice_bytes(5, WindowWidth=0, PixelSpacing=None, SpecificCharacterSet="PHI-MARKER"),
+        "n6": slice_bytes(6, Modality="CT", ImageType=["PHI^MARKER", "PHI-MARKER"]),
+    }
+    receive(life, 6, **bad)
+    work(life, pipeline)
+    texts = [row.reason or "" for row in life.rows(select(WorkItemRow.reason))]
+    texts += [str(row.detail) for row in life.rows(select(AuditRow.detail))]
+    texts += [str(row) for row in life.rows(select(ResultRow))]
+    for marker in ("MARKER", "19010203", "PHI-ACC"):
+        assert marker not in "\n".join(texts)
