@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, parcels, proof
+from dicom_node.db import batches, parcels, proof, ringing
 from dicom_node.db.tables import InstanceRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.work import InstanceState, WorkState
@@ -73,7 +73,7 @@ class Upkeep:
         with self._ledger.write() as unit:
             taken = batches.take_back_expired(unit)
             returned = parcels.take_back_expired(unit)
-            rung = batches.ring_again(unit, first) + parcels.ring_again(unit, first)
+            rung = ringing.ring_again(unit, first)
         if taken or returned:
             self._log.warning("upkeep.taken_back", batches=taken, parcels=returned)
         if rung:

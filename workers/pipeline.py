@@ -37,6 +37,9 @@ _LONGEST_ENGINE: Final = 128
 _CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
 
+_SHORTEST_WAIT: Final = timedelta(seconds=5)
+_LONGEST_WAIT: Final = timedelta(minutes=10)
+
 Pixels = NDArray[np.float32]
 
 
@@ -113,7 +116,7 @@ class Pipeline:
         except LedgerError:
             raise
         except RetryLater as error:
-            self._give_back(batch, str(error))
+            self._wait(batch, str(error))
             return True
         except FailItem as error:
             self._fail_rest(batch, error)
@@ -130,7 +133,8 @@ class Pipeline:
 
     def _stages(self, batch: ClaimedBatch, denoiser: Denoiser) -> None:
         lease = Lease(self._node.ledger, batch, self._lease)
-        recording: list[Future[None]] = []
+        recording: list[Future[NodeError | None]] = []
+        faults: list[NodeError | None] = []
         with (
             ThreadPoolExecutor(1, "load") as loader,
             ThreadPoolExecutor(1, "record") as recorder,
@@ -139,12 +143,14 @@ class Pipeline:
                 inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
                 for earlier in [each for each in recording if each.done()]:
                     recording.remove(earlier)
-                    earlier.result()
+                    faults.append(earlier.result())
                 recording.append(recorder.submit(self._record, batch, denoiser, inferred, verdicts))
                 if len(recording) > 1:
-                    recording.pop(0).result()
-            for each in recording:
-                each.result()
+                    faults.append(recording.pop(0).result())
+            faults += [each.result() for each in recording]
+        fault = next((each for each in faults if each is not None), None)
+        if fault is not None:
+            raise fault
 
     def _loaded(
         self, batch: ClaimedBatch, loader: ThreadPoolExecutor
@@ -224,8 +230,11 @@ class Pipeline:
         denoiser: Denoiser,
         inferred: Sequence[Inferred],
         verdicts: Sequence[Verdict],
-    ) -> None:
-        """Encode, write and record a chunk: files first, then one transaction."""
+    ) -> NodeError | None:
+        """Encode, write and record a chunk: files first, then one transaction.
+
+        Returns the fault for which an item is to be tried again, if there is one.
+        """
         results: list[NewResult] = []
         ended = list(verdicts)
         for each in inferred:
@@ -235,6 +244,7 @@ class Pipeline:
                 ended.append(Verdict(each.item, error))
         retry = next((each.error for each in ended if each.error.next is Next.RETRY), None)
         with self._node.ledger.write() as unit:
+            batches.held(unit, batch)
             batches.record_results(unit, batch, results)
             for verdict in ended:
                 if verdict.error.next is Next.RETRY:
@@ -253,8 +263,7 @@ class Pipeline:
                 "item.ended", work_item=verdict.item.work_item_id, batch=batch.batch_id,
                 next=verdict.error.next.value, reason=str(verdict.error),
             )  # fmt: skip
-        if retry is not None:
-            raise retry
+        return retry
 
     def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> NewResult:
         spec = self._spec(batch, denoiser, inferred)
@@ -310,6 +319,7 @@ class Pipeline:
         )
 
     def _give_back(self, batch: ClaimedBatch, why: str) -> None:
+        """Return a batch in which something went wrong that nobody thought of; the try counts."""
         wait = delay(batch.attempts)
         self._log.warning(
             "batch.retry", batch=batch.batch_id, reason=why,
@@ -317,6 +327,22 @@ class Pipeline:
         )  # fmt: skip
         with self._node.ledger.write() as unit:
             batches.give_back(unit, batch, after=wait, why=why)
+
+    def _wait(self, batch: ClaimedBatch, why: str) -> None:
+        """Return a batch because something outside it is at fault.
+
+        Half as long again as it has been there, up to a limit: a disk that is full over a weekend
+        fails nothing. What stays at fault as long as a delivery may take counts as tries.
+        """
+        settings = self._node.settings.delivery
+        with self._node.ledger.write() as unit:
+            age = unit.at - batch.opened_at
+            wait = min(max(_SHORTEST_WAIT, age / 2), _LONGEST_WAIT)
+            counted = age > timedelta(hours=settings.give_up_hours)
+            batches.give_back(unit, batch, after=wait, why=why, counted=counted)
+        self._log.warning(
+            "batch.waits", batch=batch.batch_id, reason=why, seconds=round(wait.total_seconds(), 1)
+        )
 
     def _fail_rest(self, batch: ClaimedBatch, error: FailItem) -> None:
         self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, insert, select, update
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import parcels, ringing, work_items
+from dicom_node.db import parcels, work_items
 from dicom_node.db.tables import (
     AssociationRow,
     BatchRow,
@@ -47,6 +47,7 @@ class ClaimedBatch:
     plan: Mapping[str, Any]
     worker: str
     attempts: int
+    opened_at: datetime
     items: tuple[ClaimedItem, ...]
 
 
@@ -206,6 +207,7 @@ def claim(
         plan=row.plan,
         worker=worker,
         attempts=row.attempts,
+        opened_at=row.opened_at,
         items=tuple(
             ClaimedItem(item.id, instance.sop_instance_uid, instance.path, item.planned_at)
             for item, instance in items
@@ -227,7 +229,7 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
                 count=1,
                 size=0,
                 association_id=row.association_id,
-                opened_at=unit.at,
+                opened_at=row.opened_at,
                 last_item_at=unit.at,
                 attempts=max(0, row.attempts - 1),
                 rings=0,
@@ -345,14 +347,21 @@ def _done(unit: UnitOfWork, row: BatchRow) -> None:
     parcels.close(unit, row.id)
 
 
-def give_back(unit: UnitOfWork, batch: ClaimedBatch, *, after: timedelta | None, why: str) -> None:
+def give_back(
+    unit: UnitOfWork,
+    batch: ClaimedBatch,
+    *,
+    after: timedelta | None,
+    why: str,
+    counted: bool = True,
+) -> None:
     """Return a held batch: what is not finished is planned again, due now or `after` a while.
 
-    With `after` None the try does not count (an orderly stop); otherwise it does.
+    With `after` None, an orderly stop, the try does not count, nor where it is not `counted`.
     """
     row = held(unit, batch)
     _release(unit, row, why)
-    if after is None:
+    if after is None or not counted:
         row.attempts = max(0, row.attempts - 1)
     make_due(unit, row, at=unit.at + after if after else None)
 
@@ -379,11 +388,6 @@ def _release(unit: UnitOfWork, row: BatchRow, why: str) -> None:
     work_items.transition(
         unit, running, WorkEvent.RELEASE, audit=AuditEvent.WORK_RELEASE, reason=why, batch_id=row.id
     )
-
-
-def ring_again(unit: UnitOfWork, first: timedelta) -> int:
-    """Ring for due batches that nobody took; see `dicom_node.db.ringing`."""
-    return ringing.ring_again(unit, BatchRow, Queue.INFER, first)
 
 
 def fail_running(unit: UnitOfWork, batch: ClaimedBatch, reason: str) -> None:

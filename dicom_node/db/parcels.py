@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, select, text, update
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import ringing, work_items
+from dicom_node.db import work_items
 from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
@@ -376,8 +376,3 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
         make_due(unit, row)
         taken.append(row.id)
     return taken
-
-
-def ring_again(unit: UnitOfWork, first: timedelta) -> int:
-    """Ring for due parcels that nobody took; see `dicom_node.db.ringing`."""
-    return ringing.ring_again(unit, ParcelRow, Queue.DELIVER, first)

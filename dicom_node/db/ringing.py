@@ -17,14 +17,23 @@ _DOUBLINGS: Final = 2
 """A bell is lost with the broker, so the waits stop growing before they are felt."""
 
 
-def ring_again(
-    unit: UnitOfWork, table: type[BatchRow] | type[ParcelRow], queue: Queue, first: timedelta
-) -> int:
-    """Ring for due rows that were not rung for, or `first` ago or longer; returns how many.
+def ring_again(unit: UnitOfWork, first: timedelta) -> int:
+    """Ring for due batches and parcels that were not rung for, or `first` ago or longer.
 
     Each further ring waits twice as long, up to four times `first`: work that waits for its turn
     in a long queue is not announced without end.
+
+    Returns
+    -------
+    int
+        Number of rings.
     """
+    return _ring(unit, BatchRow, Queue.INFER, first) + _ring(unit, ParcelRow, Queue.DELIVER, first)
+
+
+def _ring(
+    unit: UnitOfWork, table: type[BatchRow] | type[ParcelRow], queue: Queue, first: timedelta
+) -> int:
     waited = [
         and_(table.rings <= rings, table.ring_at <= unit.at - first * 2**rings)
         for rings in range(_DOUBLINGS)

@@ -90,7 +90,7 @@ def slice_bytes(number: int, **attributes: Any) -> bytes:
             SOPInstanceUID=f"1.2.4.{number}",
             InstanceNumber=number,
             **(PATIENT | attributes),
-        )  # fmt: skip
+        )
     )
 
 
