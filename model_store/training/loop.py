@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -78,6 +79,10 @@ class Trainer:
         """
         last = start = time.monotonic()
         first = self.progress.step
+        if budget is not None and first >= self.progress.iterations:
+            # a run that was done goes on: until its pace is known, plan half as much again
+            planned = first + first // 2 + _MEASURED_STEPS
+            self.progress = replace(self.progress, iterations=planned)
         while self.progress.step < min(self.progress.iterations, until or math.inf):
             if budget is not None:
                 self._plan(first, time.monotonic() - start, budget * 60)
@@ -139,7 +144,7 @@ class Trainer:
         if done.step < first + _MEASURED_STEPS or done.step % _MEASURED_STEPS:
             return
         left = int((budget - spent) / (spent / (done.step - first)))
-        self.progress = Progress(done.step, done.step + max(left, 1), done.seconds, done.loss)
+        self.progress = replace(done, iterations=done.step + max(left, 1))
 
     def _iterate(self, step: int) -> float:
         section = self._section
