@@ -67,7 +67,7 @@ def test_every_file_that_a_row_names_stays(life: Life) -> None:
         for table in (InstanceRow, ResultRow)
         for (path,) in life.rows(select(table.path))
     ]
-    assert len(named) == 7 + 12
+    assert len(named) == 7 + 10
     age(*named)
     assert sweep_all(life) == 0
     assert all(path.exists() for path in named)
