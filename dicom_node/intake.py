@@ -7,15 +7,16 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from dicom_node.db import instances
 from dicom_node.db.instances import Admitted, NewInstance
 from dicom_node.db.unit_of_work import Ledger
-from dicom_node.errors import LedgerError, NodeError, OutOfSpace
+from dicom_node.errors import LedgerError, NodeError, StorageError
 from dicom_node.scp.ports import Caller, Received
 from dicom_node.storage import Storage
 
@@ -25,6 +26,8 @@ DUPLICATE: Final = 0x0111
 
 _MOST_IN_A_GROUP: Final = 64
 _SPACE_LASTS: Final = 0.5
+_LATE_SECONDS: Final = 1.0
+_LOCKS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class GroupCommit:
     """Writes what many associations received in one transaction at a time.
 
     One thread owns the writing; entries that arrive while it commits go into its next
-    transaction, so that the cost of a durable commit is shared.
+    transaction, so that the cost of a durable commit is shared. Beginnings and ends of
+    associations that could not be written are written with the next group that can be.
     """
 
     def __init__(self, ledger: Ledger, *, name: str, refuse_conflicts: bool) -> None:
@@ -59,73 +63,102 @@ class GroupCommit:
         self._name = name
         self._refuse_conflicts = refuse_conflicts
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._late: list[_Entry] = []
+        self._lock = threading.Lock()
+        self._stopped = False
         self._log = structlog.get_logger("intake")
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
     def put(self, entry: _Entry) -> None:
-        """Queue an entry."""
-        self._queue.put(entry)
+        """Queue an entry.
+
+        Raises
+        ------
+        LedgerError
+            Nothing more is written: the node is stopping.
+        """
+        with self._lock:
+            if self._stopped:
+                raise LedgerError("the node is stopping")
+            self._queue.put(entry)
 
     def stop(self) -> None:
         """Write what is queued and end."""
-        self._queue.put(None)
+        with self._lock:
+            self._stopped = True
+            self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         while True:
-            entry = self._queue.get()
             group: list[_Entry] = []
-            while entry is not None:
-                group.append(entry)
-                if len(group) >= _MOST_IN_A_GROUP or self._queue.empty():
-                    break
-                entry = self._queue.get()
+            try:
+                entry = self._queue.get(timeout=_LATE_SECONDS if self._late else None)
+                while entry is not None:
+                    group.append(entry)
+                    if len(group) >= _MOST_IN_A_GROUP or self._queue.empty():
+                        break
+                    entry = self._queue.get()
+            except queue.Empty:
+                self._commit([])
+                continue
             if group:
                 self._commit(group)
             if entry is None:
                 return
 
     def _commit(self, group: list[_Entry]) -> None:
+        group, self._late = [*self._late, *group], []
         stores = [entry for entry in group if isinstance(entry, _Store)]
         try:
             admitted = self._write(group, stores)
         except NodeError as error:
-            self._log.error(
-                "ledger.write_failed", entries=len(group), error=str(error), answer="0xA700"
-            )
-            for entry in stores:
-                entry.admitted.set_exception(error)
+            self._failed(group, error)
+        except Exception as error:  # noqa: BLE001 -- all associations wait for this thread
+            self._log.exception("ledger.write_crashed", entries=len(group))
+            self._failed(group, LedgerError(f"the ledger was not written: {type(error).__name__}"))
+        else:
+            for entry, answer in zip(stores, admitted, strict=True):
+                entry.admitted.set_result(answer)
+
+    def _failed(self, group: list[_Entry], error: NodeError) -> None:
+        """Tell who waits; of a group that one entry spoils, write the others."""
+        spoilt = isinstance(error.__cause__, (IntegrityError, DataError))
+        if spoilt and len(group) > 1:
+            for entry in group:
+                self._commit([entry])
             return
-        for entry, answer in zip(stores, admitted, strict=True):
-            entry.admitted.set_result(answer)
+        self._log.error(
+            "ledger.write_failed", entries=len(group), error=str(error), answer="0xA700"
+        )
+        for entry in group:
+            if isinstance(entry, _Store):
+                entry.admitted.set_exception(error)
+            elif not spoilt:
+                self._late.append(entry)
 
     def _write(self, group: list[_Entry], stores: list[_Store]) -> list[Admitted]:
-        try:
-            with self._ledger.write() as unit:
-                for entry in group:
-                    if isinstance(entry, _Opened):
-                        c = entry.caller
-                        instances.open_association(
-                            unit,
-                            association_id=c.association_id,
-                            calling=c.calling_ae_title,
-                            called=c.called_ae_title,
-                            address=c.address,
-                            intake=self._name,
-                        )
-                admitted = instances.admit(
-                    unit,
-                    [entry.instance for entry in stores],
-                    refuse_conflicts=self._refuse_conflicts,
-                )
-                for entry in group:
-                    if isinstance(entry, _Closed):
-                        instances.close_association(
-                            unit, entry.caller.association_id, entry.outcome
-                        )
-        except IntegrityError as error:
-            raise LedgerError("two intakes received the same instance at once") from error
+        with self._ledger.write() as unit:
+            for entry in group:
+                if isinstance(entry, _Opened):
+                    c = entry.caller
+                    instances.open_association(
+                        unit,
+                        association_id=c.association_id,
+                        calling=c.calling_ae_title,
+                        called=c.called_ae_title,
+                        address=c.address,
+                        intake=self._name,
+                    )
+            admitted = instances.admit(
+                unit,
+                [entry.instance for entry in stores],
+                refuse_conflicts=self._refuse_conflicts,
+            )
+            for entry in group:
+                if isinstance(entry, _Closed):
+                    instances.close_association(unit, entry.caller.association_id, entry.outcome)
         return admitted
 
 
@@ -163,7 +196,9 @@ class LedgerIntake:
             instances.close_orphans(unit, name)
         self._commit = GroupCommit(ledger, name=name, refuse_conflicts=refuse_conflicts)
         self._log = structlog.get_logger("intake")
-        self._space = (0.0, True)
+        self._locks = [threading.RLock() for _ in range(_LOCKS)]
+        self._measured = -_SPACE_LASTS
+        self._free = (0, 0.0)
 
     def opened(self, caller: Caller) -> None:
         """Record the association."""
@@ -192,7 +227,20 @@ class LedgerIntake:
             Nothing half-done stays behind; the peer is answered a failure.
         """
         final = self._storage.instance_path(received.sop_instance_uid, received.sha256)
+        # Of two that send the same at once, neither takes the other's file away.
+        with self._locks[hash(final) % _LOCKS]:
+            admitted = self._admit(received, final)
+        if admitted in (Admitted.REFUSED, Admitted.QUARANTINED):
+            self._log.warning(
+                "instance.conflict", sop_instance_uid=received.sop_instance_uid,
+                association=received.caller.association_id, answer=admitted.value,
+                meaning="this SOP Instance UID is known with other bytes",
+            )  # fmt: skip
+        return DUPLICATE if admitted is Admitted.REFUSED else SUCCESS
+
+    def _admit(self, received: Received, final: Path) -> Admitted:
         known = final.exists()
+        file = self._storage.as_found(received.path, final)
         self._storage.commit(received.path, final, synced=True)
         entry = _Store(
             NewInstance(
@@ -206,45 +254,38 @@ class LedgerIntake:
             ),
             Future(),
         )
-        self._commit.put(entry)
+        admitted: Admitted | None = None
         try:
+            self._commit.put(entry)
             admitted = entry.admitted.result()
-        except NodeError:
-            if not known:  # a resend must not take away what an earlier row refers to
-                self._storage.remove(final)
-            raise
-        if admitted in (Admitted.REFUSED, Admitted.QUARANTINED):
-            self._log.warning(
-                "instance.conflict", sop_instance_uid=received.sop_instance_uid,
-                association=received.caller.association_id, answer=admitted.value,
-                meaning="this SOP Instance UID is known with other bytes",
-            )  # fmt: skip
-        if admitted is Admitted.REFUSED:
-            self._storage.remove(final)
-            return DUPLICATE
-        return SUCCESS
+        finally:
+            # A resend must not take away what an earlier row refers to.
+            if admitted is Admitted.REFUSED or (admitted is None and not known):
+                self._storage.remove_unless_replaced(file)
+        return admitted
 
     def has_space(self, size_hint: int) -> bool:
         """Whether the spool is above its watermark, also after `size_hint` more bytes."""
-        asked, answer = self._space
-        if time.monotonic() - asked > _SPACE_LASTS:
-            answer = self._measure(size_hint)
-            self._space = (time.monotonic(), answer)
-        return answer
+        if time.monotonic() - self._measured > _SPACE_LASTS:
+            self._measure()
+        free, fraction = self._free
+        return free - size_hint >= self._minimum_free_bytes and (
+            fraction >= self._minimum_free_fraction
+        )
 
-    def _measure(self, size_hint: int) -> bool:
+    def _measure(self) -> None:
         try:
-            free = self._storage.free_bytes() - size_hint
-            fraction = self._storage.free_fraction()
-        except OutOfSpace:
-            return False
-        enough = free >= self._minimum_free_bytes and fraction >= self._minimum_free_fraction
-        if not enough:
+            self._free = (self._storage.free_bytes(), self._storage.free_fraction())
+        except StorageError as error:
+            self._free = (-1, 0.0)
+            self._log.error("spool.unreadable", error=str(error), answer="0xA700")
+        self._measured = time.monotonic()
+        free, fraction = self._free
+        if free < self._minimum_free_bytes or fraction < self._minimum_free_fraction:
             self._log.error(
                 "spool.full", free_megabytes=free // 2**20, free_percent=round(100 * fraction, 1),
                 answer="0xA700", remedy="free disk space or lower [storage] minimum_free_*",
             )  # fmt: skip
-        return enough
 
     def stop(self) -> None:
         """Write what is queued."""

@@ -212,6 +212,12 @@ class Storage:
                         found.append(SpoolFile(name, status.st_mtime, _identity(status)))
         return found
 
+    def as_found(self, temp: Path, final: Path) -> SpoolFile:
+        """Return a file of the incoming folder as it will be found once it is in its place."""
+        with _disk(f"{final.stem}: cannot be found in the spool"):
+            status = temp.stat()
+        return SpoolFile(str(final.relative_to(self.root)), status.st_mtime, _identity(status))
+
     def remove_unless_replaced(self, file: SpoolFile) -> bool:
         """Remove a file if it is still the one that was found; returns whether it was.
 

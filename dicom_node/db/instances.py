@@ -69,12 +69,15 @@ def close_association(unit: UnitOfWork, association_id: str, outcome: str) -> No
 
 def close_orphans(unit: UnitOfWork, intake: str) -> int:
     """Close associations that `intake` left open when it was killed; for its start."""
-    closed = unit.session.execute(
-        update(AssociationRow)
-        .where(AssociationRow.closed_at.is_(None), AssociationRow.intake == intake)
-        .values(closed_at=unit.at, outcome="killed")
-    )
-    return int(closed.rowcount)  # type: ignore[attr-defined]
+    left = unit.session.execute(
+        select(AssociationRow.id).where(
+            AssociationRow.closed_at.is_(None), AssociationRow.intake == intake
+        )
+    ).scalars()
+    ids = list(left)
+    for association_id in ids:
+        close_association(unit, association_id, "killed")
+    return len(ids)
 
 
 def admit(
