@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,9 @@ class Phantom:
 
 
 def _with_pixels(base: Dataset, pixels: NDArray[Any]) -> Dataset:
-    dataset = Dataset()
-    dataset.update(base)
-    dataset.file_meta = base.file_meta
+    dataset = deepcopy(base)
     dataset.Rows, dataset.Columns = pixels.shape
-    dataset.add_new("PixelData", "OW", pixels.astype("<u2").tobytes())
+    dataset.PixelData = pixels.astype("<u2").tobytes()
     return dataset
 
 

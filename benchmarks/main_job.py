@@ -249,7 +249,8 @@ def measure(
     work: Work, setup: Setup, phantom: Phantom, options: argparse.Namespace, split: bool
 ) -> Round:
     """Half of the bare work, the node, the other half; a single image is done twice."""
-    series = phantom.dx(work.images) if work.model == options.xray else phantom.ct(work.images)
+    make = phantom.dx if work.model == options.xray else phantom.ct
+    series, warm = make(work.images), make(1)
     size = work.images // 2 if split else work.images
     halves = [Work(work.name, work.model, n, work.size) for n in (size, work.images - size)]
     if not split:
@@ -257,8 +258,7 @@ def measure(
     before = bare(halves[0], options)
     setup.start()
     try:
-        for kind in (phantom.dx(1), phantom.ct(2)):
-            setup.send(kind)  # what happens once in a process is not measured
+        setup.send(warm)  # what happens once in a process is not measured
         trip = setup.send(series)
         setup.stop()
     finally:
