@@ -28,6 +28,7 @@ from dicom_node.scp.admission import (
     Admitted,
     Rejected,
 )
+from dicom_node.scp.command import clean_uid
 from dicom_node.scp.contexts import VERIFICATION, choose_transfer_syntax, is_storage
 from dicom_node.scp.inline import (
     InlineReader,
@@ -342,7 +343,10 @@ def _supported(proposed: list[PresentationContext], *, store: bool) -> list[Pres
         uid = str(context.abstract_syntax)
         if uid != VERIFICATION and not (store and is_storage(uid)):
             continue
-        syntax = choose_transfer_syntax([str(one) for one in context.transfer_syntax])
+        offered = [one for one in map(str, context.transfer_syntax) if clean_uid(one)]
+        if not offered:
+            continue  # text that is no UID is neither stored nor repeated
+        syntax = choose_transfer_syntax(offered)
         context.transfer_syntax = [UID(syntax)]
         syntaxes = chosen.setdefault(uid, [])
         if syntax not in syntaxes:

@@ -246,6 +246,19 @@ def test_each_context_gets_the_peers_best_syntax(start: Start, intake: Recording
     assert [c.abstract_syntax for c in association.rejected_contexts] == ["1.2.840.10008.5.1.4.31"]
 
 
+@pytest.mark.parametrize("syntax", ["1.2\0.3", "../../x", "1.2 ; DROP"])
+def test_a_transfer_syntax_that_is_no_uid_is_not_accepted(
+    start: Start, intake: RecordingIntake, syntax: str
+) -> None:
+    with RawPeer(start().port) as peer:
+        peer.associate(contexts=[(1, CT, (syntax,)), (3, CT, (syntax, EXPLICIT))])
+        peer.send(message(store_request(), DATA, context=3))
+        assert peer.status() == 0
+        peer.send(message(store_request(instance="1.2.9"), DATA, context=1))
+        assert peer.closed()
+    assert [received.transfer_syntax_uid for received, _ in intake.stored] == [EXPLICIT]
+
+
 def test_one_class_in_many_contexts_keeps_the_syntax_of_each(
     start: Start, intake: RecordingIntake
 ) -> None:
