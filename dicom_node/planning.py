@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +30,8 @@ from model_store.ref import ModelRef
 from model_store.registry import ModelStore
 
 _MOST_AT_ONCE: Final = 256
+_MOST_ASIDE: Final = 10_000
+_ASIDE_SECONDS: Final = 30.0
 _CONFLICT: Final = (
     "an earlier instance has the same SOP Instance UID and other bytes; this one is kept aside as "
     "received and not processed"
@@ -161,6 +164,8 @@ class Planner:
         self._ledger = ledger
         self._storage = storage
         self._decider = Decider(settings, models)
+        self._give_up = timedelta(hours=settings.delivery.give_up_hours)
+        self._aside: dict[int, float] = {}
         self._log = structlog.get_logger("planning")
 
     def plan(self) -> int:
@@ -171,9 +176,13 @@ class Planner:
         LedgerError
             Nothing was planned; try again.
         """
+        self._aside = {key: at for key, at in self._aside.items() if at > time.monotonic()}
         with self._ledger.read() as session:
             received = session.execute(
-                select(InstanceRow).where(_TO_PLAN).order_by(InstanceRow.id).limit(_MOST_AT_ONCE)
+                select(InstanceRow)
+                .where(_TO_PLAN, InstanceRow.id.not_in(list(self._aside)[:_MOST_ASIDE]))
+                .order_by(InstanceRow.id)
+                .limit(_MOST_AT_ONCE)
             ).scalars()
             rows = list(received)
         if not rows:
@@ -208,14 +217,23 @@ class Planner:
             decision = self._decider.decide(dataset)
             return _checked(decision, row, text_of(dataset, "SOPInstanceUID"))
         except RetryLater as error:
-            self._log.error(
-                "instance.unreadable", instance=row.id, error=str(error), next="tried again"
-            )
-            return None
+            if row.received_at + self._give_up > self._ledger.clock():
+                self._set_aside(row, error)
+                return None
+            ended = Ended(NO_ROUTE, WorkState.FAILED, f"its file cannot be read: {error}")
+            return Decision(None, "", None, ended=(ended,))
         except NodeError as error:
             reason = str(error).removeprefix(f"{row.sop_instance_uid}: ")  # it is in the row
             ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
             return Decision(None, "", None, ended=(ended,))
+
+    def _set_aside(self, row: InstanceRow, error: RetryLater) -> None:
+        """Leave an instance for a while, so that those behind it are planned."""
+        self._aside[row.id] = time.monotonic() + _ASIDE_SECONDS
+        self._log.error(
+            "instance.unreadable", instance=row.id, error=str(error),
+            again_seconds=_ASIDE_SECONDS,
+        )  # fmt: skip
 
     def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> None:
         row.study_uid = decision.study_uid or row.study_uid

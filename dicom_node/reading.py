@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -24,6 +24,7 @@ from dicom_node.errors import FailItem, RetryLater, UnreadableObject
 
 READ_ERRORS: tuple[type[Exception], ...] = (
     InvalidDicomError,
+    BytesLengthException,
     ValueError,
     TypeError,
     LookupError,

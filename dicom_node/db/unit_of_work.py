@@ -73,7 +73,7 @@ class Ledger:
     def __init__(self, engine: Engine, bell: Bell, clock: Callable[[], datetime] = now) -> None:
         self.engine = engine
         self.bell = bell
-        self._clock = clock
+        self.clock = clock
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
@@ -86,7 +86,7 @@ class Ledger:
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                unit = UnitOfWork(session, self._clock())
+                unit = UnitOfWork(session, self.clock())
                 yield unit
                 rings = unit._finish()
         except (OperationalError, DBAPIError) as error:

@@ -16,6 +16,13 @@ NO_ROUTE = "-"
 """Route name of the work item that accounts for an instance which no route wants."""
 
 
+def _storable(reason: str | None) -> str | None:
+    """A reason without what no database takes: NUL and lone surrogates."""
+    if reason is None:
+        return None
+    return reason.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+
+
 def add(
     unit: UnitOfWork,
     instance_id: int,
@@ -26,6 +33,7 @@ def add(
     batch_id: int | None = None,
 ) -> int:
     """Insert a work item in its first state (planned, passed or failed); returns its id."""
+    reason = _storable(reason)
     events = {
         WorkState.PLANNED: AuditEvent.WORK_PLANNED,
         WorkState.PASSED: AuditEvent.WORK_PASSED,
@@ -71,9 +79,11 @@ def transition(
     wanted = sorted(set(ids))
     if not wanted:
         return
+    reason = _storable(reason)
     rows = unit.session.execute(
         select(WorkItemRow.id, WorkItemRow.state, WorkItemRow.instance_id)
         .where(WorkItemRow.id.in_(wanted))
+        .order_by(WorkItemRow.id)
         .with_for_update()
     ).all()
     targets: dict[WorkState, list[int]] = {}
