@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 from dicom_node.db import proof
-from dicom_node.db.proof import ResultSeries, Scope, StoredFile
+from dicom_node.db.proof import Scope, StoredFile
 from dicom_node.db.tables import InstanceRow, ResultRow
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.work import DeliveryState
@@ -25,6 +25,7 @@ from dicom_node.scu import NoAnswer
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.storage import Storage
 
+_NO_STUDY: Final = "the ledger has no valid Study Instance UID to ask for"
 _META_START: Final = 132
 _META_LENGTH: Final = 12
 _BLOCK: Final = 1 << 20
@@ -275,10 +276,14 @@ def _destination(
         return replace(so_far, unprovable=so_far.delivered, reason=reason if every else "")
     with finder_of(address) as finder:
         for at, series in enumerate(every):
+            if series.study_uid is None:
+                unprovable = so_far.unprovable + series.count
+                so_far = replace(so_far, unprovable=unprovable, reason=_NO_STUDY)
+                continue
             with ledger.read() as session:
                 uids = proof.delivered_uids(session, scope, series)
             try:
-                so_far = _series(so_far, series, uids, finder)
+                so_far = _series(so_far, series.study_uid, series.series_uid, uids, finder)
             except NoAnswer as error:
                 left = sum(one.count for one in every[at:])
                 unprovable = so_far.unprovable + left
@@ -288,7 +293,8 @@ def _destination(
 
 def _series(
     so_far: DestinationProof,
-    series: ResultSeries,
+    study_uid: str,
+    series_uid: str,
     uids: dict[str, datetime | None],
     finder: Asks,
 ) -> DestinationProof:
@@ -298,25 +304,20 @@ def _series(
     destination knows nothing of the series: many servers limit the matches they return, and not
     all of them say so.
     """
-    if series.study_uid is None:
-        reason = "the ledger has no valid Study Instance UID to ask for"
-        return replace(so_far, unprovable=so_far.unprovable + series.count, reason=reason)
-    answer = finder.instances(series.study_uid, series.series_uid)
+    answer = finder.instances(study_uid, series_uid)
     found = answer.uids & uids.keys()
     missing: list[Missing] = []
     unknown = 0
-    for uid in (each for each in uids if each not in found):
+    for uid in sorted(uids.keys() - found):
         if answer.uids or not answer.complete:
-            single = finder.instances(series.study_uid, series.series_uid, uid)
+            single = finder.instances(study_uid, series_uid, uid)
             if uid in single.uids:
                 found |= {uid}
                 continue
             if not single.complete:
                 unknown += 1
                 continue
-        missing.append(
-            Missing(so_far.destination, series.study_uid, series.series_uid, uid, uids[uid])
-        )
+        missing.append(Missing(so_far.destination, study_uid, series_uid, uid, uids[uid]))
     return replace(
         so_far,
         found=so_far.found + len(found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from dicom_node.find import Finder
 from dicom_node.reconcile import DestinationProof, Report, Verdict, reconcile
 from dicom_node.scu import NoAnswer, Trouble
 from dicom_node.settings import DestinationSettings
-from tests.factories import ct_slice, to_bytes
+from tests.factories import ct_series, ct_slice, to_bytes
 from tests.ledgers import TWO_ROUTES, Life
+from tests.node import RunningNode
 from tests.pacs import Breach, BrokenPacs, FakePacs
-from tests.servers import Orthanc, free_port
+from tests.scanner import send
+from tests.servers import Orthanc, Postgres, free_port
 
 ALLOWED = {"DicomAlwaysAllowFind": True}
 STUDY = "1.2.3"
@@ -31,7 +34,7 @@ def archive() -> Iterator[Orthanc]:
         yield server
 
 
-def delivered(folder: Path, ports: Mapping[str, int], count: int = 6) -> Life:
+def delivered(folder: Path, ports: Mapping[str, int], count: int = 6, url: str = "") -> Life:
     """A node whose ledger says that `count` results of one series are at each destination."""
     route = TWO_ROUTES["routes"][0]
     tree = {
@@ -42,7 +45,7 @@ def delivered(folder: Path, ports: Mapping[str, int], count: int = 6) -> Life:
         ],
         "routes": [{**route, "destinations": list(ports)}],
     }  # fmt: skip
-    life = Life(folder, tree=tree)
+    life = Life(folder, url=url, tree=tree)
     life.associate()
     life.receive_series(count)
     life.denoise_all()
@@ -174,3 +177,50 @@ def test_an_archive_that_restarts_is_asked_again(archive: Orthanc) -> None:
         assert finder.instances(STUDY, SERIES, "1.2.99.2").uids == {"1.2.99.2"}
     with pytest.raises(ValueError, match="UIDs"):
         finder.instances("", SERIES)
+
+
+@pytest.mark.postgresql
+@pytest.mark.orthanc
+def test_the_same_on_postgresql(
+    tmp_path: Path, archive: Orthanc, postgres_server: Postgres
+) -> None:
+    url = postgres_server.create_database("proof")
+    life = delivered(tmp_path / "node", {"pacs": archive.dicom_port}, count=2, url=url)
+    upload(archive, results(life))
+    report = prove(life)
+    assert (only(report).found, report.verdict) == (2, Verdict.PROVEN)
+    life.associate("b")
+    life.receive("1.2.4.7", association="b")
+    assert [row["sop_instance_uid"] for row in prove(life).ledger.unplanned] == []
+    report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
+    assert [row["sop_instance_uid"] for row in report.ledger.unplanned] == ["1.2.4.7"]
+    life.planner.plan()
+    report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
+    assert [row["state"] for row in report.ledger.unfinished] == ["planned"]
+    assert report.spool is not None
+    assert {row["kind"] for row in report.spool.faults} == {"instance", "result"}
+    assert sum(life.upkeep.sweep_orphans(shard) for shard in range(4)) == 0
+    life.ledger.engine.dispose()
+
+
+@pytest.mark.orthanc
+def test_a_whole_node_proves_its_work_down_to_the_bytes(
+    tmp_path: Path, running_node: RunningNode, archive: Orthanc
+) -> None:
+    series = ct_series(3, size=(64, 64))
+    running_node.configure({"pacs": ("ORTHANC", archive.dicom_port)})
+    running_node.start()
+    assert send(series, running_node.port, tmp_path) == [0] * 3
+    running_node.wait(lambda states: states["delivered"] == 3)
+    printed = running_node.command("audit", "reconcile", "--spool", "--json")
+    document = json.loads(printed)
+    assert document["verdict"] == "proven"
+    assert document["destinations"][0]["found"] == 3
+    assert document["spool"] == {"checked": 6, "faults": []}
+    assert str(series[0].PatientName) not in printed
+
+    gone = next(iter(set(archive.instances())))
+    archive.request(f"/instances/{archive.instances()[gone]}", method="DELETE")
+    printed = running_node.command("audit", "reconcile", check=False)
+    assert gone in printed
+    assert "not proven" in printed
