@@ -15,6 +15,9 @@ Floats = NDArray[np.float32]
 Scores = dict[str, dict[str, float]]
 Scorer = Callable[[Floats, Floats], dict[str, float]]
 _MARGIN = 16
+_STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+OWN = ("input", "model", "model-strength")
+"""Methods that are not filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ def run_trial(
 ) -> Trial:
     """Score the input, the model on the whole image, and every filter on the crop.
 
+    ``model`` is the version as released, ``model-strength`` the best of six strengths per metric,
+    the counterpart of the filters' best settings.
     Filters see 16 pixels more than is scored on each side where the image has them.
 
     Parameters
@@ -111,8 +116,13 @@ def run_trial(
     if known is None:
         scores |= best_of_each(wide, deviation, score, quick=quick)
     else:
-        scores |= {name: item for name, item in known.items() if name not in {"input", "model"}}
+        scores |= {name: item for name, item in known.items() if name not in OWN}
     scores["model"] = case.score(case.crop(denoised), reference)
+    scores["model-strength"] = dict(scores["model"])
+    for strength in _STRENGTHS[:-1]:
+        mixed = case.crop(case.noisy + np.float32(strength) * (denoised - case.noisy))
+        for metric, value in case.score(mixed, reference).items():
+            scores["model-strength"][metric] = max(value, scores["model-strength"][metric])
     if case.facts is not None:
         noisy = case.crop(case.noisy)
         scores["model"] |= case.facts(case.crop(denoised), noisy, reference)

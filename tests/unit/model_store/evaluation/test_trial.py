@@ -45,7 +45,7 @@ def test_known_filter_scores_are_taken_over() -> None:
     trial = run_trial(_case((50, 40)), lambda image: image, known=known)
     assert trial.scores["gaussian"] == {"PSNR": 12.5}
     assert trial.scores["model"] == trial.scores["input"]
-    assert set(trial.scores) == {"input", "gaussian", "model"}
+    assert set(trial.scores) == {"input", "gaussian", "model", "model-strength"}
 
 
 def test_a_released_model_pads_to_its_stride_and_copies_values_out_of_range(tmp_path: Path) -> None:
