@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 Scalar = str | int | float
 
 _LARGEST = 10**18
-_NUMBER = re.compile(r"[+-]?([0-9]{1,32}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,32}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 """A number as DS and IS write it (PS3.5 6.2)."""
 
 
@@ -26,7 +27,8 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else None
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def _same(text: str, wanted: Scalar) -> bool:
