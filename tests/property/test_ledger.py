@@ -72,7 +72,10 @@ class LedgerLife(RuleBasedStateMachine):
         self.recalled: set[int] = set()
         self.audited: list[Any] = []
 
-    @initialize(count=st.integers(0, len(INSTANCES)), done=st.sampled_from(["", "plan", "denoise"]))
+    @initialize(
+        count=st.sampled_from([0, 1, *[len(INSTANCES)] * 4]),
+        done=st.sampled_from(["plan", "denoise", "denoise"]),
+    )
     def a_study_has_begun(self, count: int, done: str) -> None:
         self.another_association()
         for which in INSTANCES[:count]:
@@ -95,22 +98,22 @@ class LedgerLife(RuleBasedStateMachine):
         sop, series = which
         self.life.receive(sop, series=series, association=self.association, version=version)
 
-    @rule()
-    def plan(self) -> None:
-        self.life.planner.plan()
-
-    @rule()
-    def close_batches(self) -> None:
-        self.life.planner.close_batches()
-
-    @rule(seconds=st.sampled_from([1, 6, 61, 1000]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(
+        what=st.sampled_from(["plan", "close", "reconcile", "forget"]),
+        seconds=st.sampled_from([0, 1, 6, 61, 1000]),
+    )
+    def upkeep_works(self, what: str, seconds: int) -> None:
         self.life.clock.advance(seconds)
+        if what == "plan":
+            self.life.planner.plan()
+        elif what == "close":
+            self.life.planner.close_batches()
+        elif what == "reconcile":
+            self.life.upkeep.reconcile()
+        else:
+            self.life.upkeep.forget()
 
-    @rule()
-    def reconcile(self) -> None:
-        self.life.upkeep.reconcile()
-
+    @precondition(lambda self: len(self.held) < 2)
     @rule(data=st.data(), worker=st.sampled_from(WORKERS))
     def claim(self, data: Any, worker: str) -> None:
         self.life.planner.close_batches()
@@ -170,6 +173,7 @@ class LedgerLife(RuleBasedStateMachine):
         except LedgerError:
             return
 
+    @precondition(lambda self: len(self.carried) < 2)
     @rule(data=st.data())
     def take_parcel(self, data: Any) -> None:
         due = self.life.due_parcels()
@@ -350,8 +354,8 @@ class LedgerLife(RuleBasedStateMachine):
 
 TestLedgerLife = LedgerLife.TestCase
 TestLedgerLife.settings = settings(
-    max_examples=20,
-    stateful_step_count=30,
+    max_examples=30,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
