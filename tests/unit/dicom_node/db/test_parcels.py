@@ -138,8 +138,8 @@ def test_what_nobody_takes_for_three_days_becomes_a_dead_letter(denoised: Life) 
     dead = denoised.rows(select(DeliveryRow).where(DeliveryRow.state == "failed"))
     assert dead
     assert all("given up" in row[0].message for row in dead)
-    audited = {row.delivery_id for row in denoised.rows(select(AuditRow.delivery_id, AuditRow.detail))
-               if row.detail and row.detail.get("state") == "failed"}  # fmt: skip
+    rows = denoised.rows(select(AuditRow.delivery_id, AuditRow.detail))
+    audited = {row.delivery_id for row in rows if (row.detail or {}).get("state") == "failed"}
     assert {row[0].id for row in dead} <= audited
 
 
