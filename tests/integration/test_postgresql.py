@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from dicom_node.db.tables import Base
-from tests.ledgers import Life
+from dicom_node.errors import LedgerError
+from tests.ledgers import Life, open_ledger
 from tests.servers import Postgres
 from tests.unit.dicom_node.db.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.db.test_parcels import *  # noqa: F403
@@ -30,3 +33,32 @@ def life(database: str, tmp_path: Path) -> Iterator[Life]:
         connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     yield life
     life.close()
+
+
+def test_the_tables_are_those_of_the_migrations(life: Life) -> None:
+    with life.ledger.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_many_processes_may_open_connections_and_close_them(database: str) -> None:
+    for _ in range(3):
+        ledger = open_ledger(database)
+        with ledger.read() as session:
+            assert session.execute(text("SELECT 1")).scalar_one() == 1
+        ledger.engine.dispose()
+
+
+def test_a_server_that_goes_away_and_comes_back_is_used_again(
+    tmp_path: Path,
+) -> None:
+    with Postgres() as server:
+        life = Life(tmp_path / "node", url=server.url)
+        life.associate()
+        server.stop()
+        with pytest.raises(LedgerError) as caught:
+            life.receive("1.2.4.1")
+        assert "INSERT" not in str(caught.value)
+        server.start()
+        life.receive("1.2.4.1")
+        assert life.planner.plan() == 1
+        life.close()
