@@ -28,9 +28,7 @@ def send(datasets: Sequence[Dataset], port: int, folder: Path) -> list[int | Non
     """Send data sets over one association; returns the status of each, None where none came."""
     entity = AE("SCANNER")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    contexts = {
-        (str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)) for ds in datasets
-    }
+    contexts = {(str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)) for ds in datasets}
     for sop_class, syntax in sorted(contexts):
         entity.add_requested_context(sop_class, syntax)
     association = entity.associate("127.0.0.1", port, ae_title="DENOISE")

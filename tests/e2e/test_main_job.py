@@ -44,9 +44,12 @@ def test_a_study_comes_back_to_the_pacs_denoised_stacked_and_linked(
         write(dataset, outbox)
     running_node.configure({"pacs": ("ORTHANC", orthanc.dicom_port)})
     running_node.start()
-    assert subprocess.run(
-        ["echoscu", "-aec", "DENOISE", "127.0.0.1", str(running_node.port)], check=False
-    ).returncode == 0
+    assert (
+        subprocess.run(
+            ["echoscu", "-aec", "DENOISE", "127.0.0.1", str(running_node.port)], check=False
+        ).returncode
+        == 0
+    )
 
     sent = storescu(outbox, running_node.port)
     assert sent.returncode == 0, sent.stderr
@@ -55,7 +58,8 @@ def test_a_study_comes_back_to_the_pacs_denoised_stacked_and_linked(
 
     source = series[0]
     results = [
-        one for one in orthanc.series()
+        one
+        for one in orthanc.series()
         if one["MainDicomTags"].get("SeriesDescription", "").endswith("denoised drl-ct")
     ]
     assert len(results) == 1
