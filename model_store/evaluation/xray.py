@@ -64,7 +64,7 @@ def xray_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[C
                 )
             for group, noise in kinds.items():
                 generator = np.random.default_rng([_SEED, index, int(level)])
-                noisy = (image + noise.draw(image, generator)).astype(np.float32)
+                noisy = _stored(image + noise.draw(image, generator))
                 middle = (image.shape[0] // 2, image.shape[1] // 2)
                 yield Case(group, name, noisy, image, middle, scores, "PSNR", facts, size=192)
 
@@ -78,7 +78,7 @@ def xray_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, An
         for index, (_, image) in enumerate(images):
             generator = np.random.default_rng([_SEED + 1, index, int(level)])
             noise = RadiographNoise(deviation_of(level)).draw(image, generator)
-            noisy = (image + noise).astype(np.float32)
+            noisy = _stored(image + noise)
             before.append(psnr(noisy, image))
             after.append(psnr(model(noisy), image))
         entry, out = float(np.mean(before)), float(np.mean(after))
@@ -89,6 +89,12 @@ def xray_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, An
         "columns": ["PSNR in", "PSNR out", "gain dB"],
         "rows": rows,
     }
+
+
+def _stored(image: Floats) -> Floats:
+    """Clip to 0..1, as stored values are."""
+    clipped: Floats = np.clip(image, 0, 1).astype(np.float32)
+    return clipped
 
 
 def held_out_images(recipe: Recipe, data: Path) -> list[tuple[str, Floats]]:
