@@ -1,0 +1,204 @@
+"""A parcel on its way: what the destination answers is what the ledger says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from dicom_node.db import recall
+from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
+from dicom_node.node import Node
+from dicom_node.settings import Settings
+from tests.factories import ct_slice, to_bytes
+from tests.ledgers import TWO_ROUTES, Life
+from tests.pacs import FakePacs
+from tests.servers import free_port
+from workers import deliver
+from workers.deliver import Courier
+
+
+def tree(pacs: int, archive: int) -> dict[str, Any]:
+    ports = {"pacs": pacs, "archive": archive}
+    return TWO_ROUTES | {
+        "routes": TWO_ROUTES["routes"][:1],
+        "destinations": [
+            each | {"port": ports[each["name"]], "timeout_seconds": 2}
+            for each in TWO_ROUTES["destinations"]
+        ],
+    }
+
+
+class Post:
+    """A ledger with results that are real files, and a courier."""
+
+    def __init__(self, folder: Path, pacs: int, archive: int) -> None:
+        self.life = Life(folder, tree=tree(pacs, archive))
+        self.life.associate()
+        self.life.receive_series(3)
+        self.life.denoise_all()
+        with self.life.ledger.write() as unit:
+            for (row,) in unit.session.execute(select(ResultRow)):
+                path = self.life.storage.result_path(row.sop_instance_uid)
+                path.write_bytes(
+                    to_bytes(ct_slice(size=(4, 4), SOPInstanceUID=row.sop_instance_uid))
+                )
+                row.path = str(path.relative_to(self.life.storage.root))
+                row.sop_class_uid = "1.2.840.10008.5.1.4.1.1.2"
+        self.courier = self.a_courier(self.life.settings)
+
+    def a_courier(self, settings: Settings) -> Courier:
+        life = self.life
+        return Courier(Node(settings, life.ledger, life.storage, life.models))  # type: ignore[arg-type]
+
+    def parcel(self, destination: str) -> int:
+        (parcel_id,) = self.life.due_parcels(destination)
+        return parcel_id
+
+    def deliveries(self, destination: str) -> list[DeliveryRow]:
+        statement = select(DeliveryRow).where(DeliveryRow.destination == destination)
+        return [row[0] for row in self.life.rows(statement.order_by(DeliveryRow.id))]
+
+    def items(self) -> set[str]:
+        return {row.state for row in self.life.rows(select(WorkItemRow.state))}
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Iterator[Post]:
+    post = Post(tmp_path / "node", free_port(), free_port())
+    yield post
+    post.life.close()
+
+
+def pacs_for(post: Post, name: str, **behaviour: Any) -> FakePacs:
+    settings = post.life.settings.destination(name)
+    assert settings is not None
+    return FakePacs(port=settings.port, aet=settings.ae_title, **behaviour)
+
+
+def test_what_both_destinations_took_is_delivered(post: Post) -> None:
+    with pacs_for(post, "pacs") as pacs, pacs_for(post, "archive") as archive:
+        for name in ("pacs", "archive"):
+            assert post.courier.run(post.parcel(name))
+        assert len(pacs.uids) == len(archive.uids) == 3
+    assert post.items() == {"delivered"}
+    assert {each.status for each in post.deliveries("pacs")} == {0}
+
+
+def test_a_warning_is_delivered_and_kept(post: Post) -> None:
+    with pacs_for(post, "pacs", statuses=[0xB000]):
+        post.courier.run(post.parcel("pacs"))
+    assert [each.status for each in post.deliveries("pacs")] == [0xB000, 0, 0]
+    assert {each.state for each in post.deliveries("pacs")} == {"delivered"}
+
+
+def test_a_refusal_fails_only_its_own(post: Post) -> None:
+    with pacs_for(post, "pacs", statuses=[0, 0xA900, 0]):
+        post.courier.run(post.parcel("pacs"))
+    states = [each.state for each in post.deliveries("pacs")]
+    assert sorted(states) == ["delivered", "delivered", "failed"]
+
+
+def test_out_of_resources_is_tried_again(post: Post) -> None:
+    with pacs_for(post, "pacs", statuses=[0, 0xA700, 0]) as pacs:
+        post.courier.run(post.parcel("pacs"))
+        assert post.life.due_parcels("pacs") == []
+        post.life.clock.advance(600)
+        post.courier.run(post.parcel("pacs"))
+        assert len(pacs.uids) == 3
+        assert not pacs.duplicates
+    assert {each.state for each in post.deliveries("pacs")} == {"delivered"}
+
+
+def test_a_destination_that_is_down_is_waited_for_and_becomes_a_dead_letter(post: Post) -> None:
+    for _ in range(20):
+        for parcel_id in post.life.due_parcels("pacs"):
+            post.courier.run(parcel_id)
+        post.life.clock.advance(4 * 3600)
+    assert {each.state for each in post.deliveries("pacs")} == {"failed"}
+    with pacs_for(post, "archive"):
+        post.courier.run(post.parcel("archive"))
+    assert post.items() == {"failed"}
+    with post.life.ledger.write() as unit:
+        ids = [row.id for row in unit.session.execute(select(WorkItemRow.id))]
+        assert recall.retry(unit, ids).redelivered == 3
+    with pacs_for(post, "pacs"):
+        post.courier.run(post.parcel("pacs"))
+    assert post.items() == {"delivered"}
+
+
+def test_a_destination_that_hangs_does_not_delay_another(post: Post) -> None:
+    with pacs_for(post, "pacs", hang_after=0), pacs_for(post, "archive") as archive:
+        hung = threading.Thread(target=post.courier.run, args=(post.parcel("pacs"),))
+        hung.start()
+        post.courier.run(post.parcel("archive"))
+        assert len(archive.uids) == 3
+        hung.join()
+    assert {each.state for each in post.deliveries("pacs")} == {"waiting"}
+
+
+def test_a_destination_that_is_no_longer_configured_waits_for_a_person(post: Post) -> None:
+    without = post.life.settings.model_copy(
+        update={"destinations": post.life.settings.destinations[:1]}
+    )
+    post.a_courier(without).run(post.parcel("archive"))
+    assert {each.state for each in post.deliveries("archive")} == {"failed"}
+    assert "[[destinations]]" in str(post.deliveries("archive")[0].message)
+
+
+def test_a_result_whose_bytes_are_gone_fails_alone(post: Post) -> None:
+    with post.life.ledger.write() as unit:
+        first = unit.session.execute(select(ResultRow.id).limit(1)).scalar_one()
+        unit.session.execute(update(ResultRow).where(ResultRow.id == first).values(path=None))
+    with pacs_for(post, "pacs"):
+        post.courier.run(post.parcel("pacs"))
+    assert sorted(each.state for each in post.deliveries("pacs")) == [
+        "delivered", "delivered", "failed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [None, b"", b"PHI^MARKER" * 99])
+def test_a_result_that_cannot_be_read_fails_alone(post: Post, data: bytes | None) -> None:
+    (path,) = post.life.rows(select(ResultRow.path).limit(1))[0]
+    if data is None:
+        (post.life.storage.root / path).unlink()
+    else:
+        (post.life.storage.root / path).write_bytes(data)
+    with pacs_for(post, "pacs"):
+        post.courier.run(post.parcel("pacs"))
+        for _ in range(30):
+            post.life.clock.advance(4 * 3600)
+            for parcel_id in post.life.due_parcels("pacs"):
+                post.courier.run(parcel_id)
+    states = [each.state for each in post.deliveries("pacs")]
+    assert sorted(states) == ["delivered", "delivered", "failed"]
+    assert "MARKER" not in "".join(str(each.message) for each in post.deliveries("pacs"))
+
+
+def test_a_fault_of_sending_that_nobody_thought_of_ends_as_a_dead_letter(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("PHI^MARKER")
+
+    monkeypatch.setattr(deliver, "send", send)
+    for _ in range(30):
+        for parcel_id in post.life.due_parcels("pacs"):
+            post.courier.run(parcel_id)
+        post.life.clock.advance(4 * 3600)
+        post.life.upkeep.reconcile()
+    assert {each.state for each in post.deliveries("pacs")} == {"failed"}
+    assert "MARKER" not in "".join(str(each.message) for each in post.deliveries("pacs"))
+
+
+def test_a_parcel_that_is_on_its_way_or_unknown_is_left_alone(post: Post) -> None:
+    assert not post.courier.run(4711)
+    parcel_id = post.parcel("pacs")
+    post.life.take(parcel_id)
+    assert not post.courier.run(parcel_id)
+    (row,) = post.life.rows(select(ParcelRow.state).where(ParcelRow.id == parcel_id))
+    assert row.state == "sending"
