@@ -1,0 +1,163 @@
+"""The supervisor: what dies is started again, alone, and with growing pauses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from dicom_node import supervisor
+from dicom_node.db.tables import BatchRow
+from dicom_node.settings import Settings
+from dicom_node.supervisor import Role, Supervisor, roles
+from tests.ledgers import Life
+
+SLEEPS = ("-c", "import time; time.sleep(600)")
+
+
+class Watched:
+    """A supervisor in a thread, with roles of the test's own."""
+
+    def __init__(self, life: Life, chosen: tuple[Role, ...], patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(supervisor, "roles", lambda settings: chosen)
+        self.supervisor = Supervisor(life.settings, None, life.ledger)
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def pid(self, role: str) -> int | None:
+        child = self.supervisor._children.get(role)
+        return None if child is None else child.process.pid
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(tmp_path / "node")
+    yield life
+    life.close()
+
+
+def until(holds: Callable[[], object], timeout: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def runs(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_what_dies_is_started_again_though_another_crashes_all_the_time(
+    life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    crash = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(3)"
+    watched = Watched(life, (Role("bad", ("-c", crash), 5), Role("good", SLEEPS, 5)), monkeypatch)
+    monkeypatch.setattr(supervisor, "_LONGEST_PAUSE", 300.0)
+    watched.start()
+    try:
+        until(lambda: starts.exists() and len(starts.read_text()) >= 5)
+        first = watched.pid("good")
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: watched.pid("good") != first and runs(watched.pid("good")), 5)
+    finally:
+        watched.end()
+    assert not runs(watched.pid("good"))
+
+
+def test_what_crashes_after_a_long_life_is_not_started_without_pause(
+    life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    crash = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(3)"
+    monkeypatch.setattr(supervisor, "_SETTLED_SECONDS", 0.0)
+    watched = Watched(life, (Role("bad", ("-c", crash), 5),), monkeypatch)
+    watched.start()
+    try:
+        until(lambda: starts.exists() and len(starts.read_text()) >= 2)
+        monkeypatch.setattr(supervisor, "_SETTLED_SECONDS", 1000.0)
+        seen = len(starts.read_text())
+        time.sleep(4)
+        assert len(starts.read_text()) - seen <= 4
+    finally:
+        watched.end()
+
+
+def test_a_dead_workers_batch_is_due_again_at_once(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.associate()
+    life.receive_series(3)
+    life.planner.plan()
+    watched = Watched(life, (Role("infer", SLEEPS, 5),), monkeypatch)
+    watched.start()
+    try:
+        until(lambda: watched.pid("infer"))
+        pid = watched.pid("infer")
+        assert pid is not None
+        batch = life.claim(life.due_batches()[0], f"{socket.gethostname()}:{pid}")
+        assert batch is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: life.rows(select(BatchRow.state).where(BatchRow.state == "running")) == [])
+    finally:
+        watched.end()
+
+
+def test_what_was_held_before_a_restart_of_the_machine_is_taken_back(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.associate()
+    life.receive_series(6)
+    life.planner.plan()
+    here = socket.gethostname()
+    first, second, third, *_ = life.due_batches()
+    for batch_id, holder in (
+        (first, f"{here}:{os.getpid()}"), (second, f"{here}:4194305"), (third, "elsewhere:1"),
+    ):  # fmt: skip
+        assert life.claim(batch_id, holder) is not None
+    Watched(life, (), monkeypatch).supervisor.take_back_dead()
+    running = {row.id for row in life.rows(select(BatchRow.id).where(BatchRow.state == "running"))}
+    assert running == {first, third}
+
+
+def test_a_process_that_does_not_stop_is_killed(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    watched = Watched(life, (Role("deaf", ("-c", deaf), 0.5),), monkeypatch)
+    watched.start()
+    until(lambda: watched.pid("deaf"))
+    pid = watched.pid("deaf")
+    time.sleep(0.5)
+    watched.end()
+    assert not runs(pid)
+
+
+@pytest.mark.parametrize(("processes", "names"), [(1, ["infer"]), (2, ["infer-1", "infer-2"])])
+def test_there_is_a_process_for_each_role(processes: int, names: list[str]) -> None:
+    found = roles(Settings(workers={"processes": processes}))  # type: ignore[arg-type]
+    assert [role.name for role in found] == ["intake", "upkeep", *names, "deliver"]
+    assert sys.executable not in found[0].arguments
