@@ -60,7 +60,13 @@ class Courier:
         if destination is None:
             self._no_destination(parcel)
         else:
-            self._carry(parcel, destination)
+            try:
+                self._carry(parcel, destination)
+            except LedgerError:
+                raise
+            except Exception as error:  # noqa: BLE001 -- or the parcel is sent again without end
+                self._log.exception("parcel.crashed", parcel=parcel_id)
+                self._crashed(parcel, error)
         settings = self._node.settings.delivery
         wait = delay(
             parcel.attempts,
@@ -168,6 +174,14 @@ class Courier:
                 unit, parcel, delivery_id,
                 delivered=delivered, status=status, message=message, lease=self._lease,
             )  # fmt: skip
+
+    def _crashed(self, parcel: ClaimedParcel, error: Exception) -> None:
+        message = f"{type(error).__name__} while sending; the log of delivery has the trace"
+        with self._node.ledger.write() as unit:
+            for each in parcel.deliveries:
+                parcels.postponed(
+                    unit, parcel, each.delivery_id, tried=False, status=None, message=message
+                )
 
     def _no_destination(self, parcel: ClaimedParcel) -> None:
         message = (
