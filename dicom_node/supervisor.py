@@ -28,6 +28,7 @@ from dicom_node.settings import Settings
 _PR_SET_PDEATHSIG: Final = 1
 _LOOK_SECONDS: Final = 0.2
 _SETTLED_SECONDS: Final = 30.0
+_SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _QUIET: Final = "ignore:You're running the worker with superuser privileges"
 
@@ -55,6 +56,7 @@ class _Child:
     role: Role
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
+    again_at: float | None = None
 
 
 def roles(settings: Settings) -> tuple[Role, ...]:
@@ -109,8 +111,12 @@ class Supervisor:
             self._start(role)
         while not stop.wait(_LOOK_SECONDS):
             for child in list(self._children.values()):
-                if child.process.poll() is not None:
-                    self._died(child, stop)
+                if child.process.poll() is None:
+                    continue
+                if child.again_at is None:
+                    self._died(child)
+                elif child.again_at <= time.monotonic():
+                    self._start(child.role)
         self._stop()
 
     def take_back_dead(self) -> None:
@@ -146,14 +152,13 @@ class Supervisor:
         self._children[role.name] = _Child(role, process)
         self._log.info("process.started", role=role.name, pid=process.pid)
 
-    def _died(self, child: _Child, stop: threading.Event) -> None:
+    def _died(self, child: _Child) -> None:
         role = child.role
         lived = time.monotonic() - child.started
-        pause = (
-            0.0
-            if lived > _SETTLED_SECONDS
-            else min(_LONGEST_PAUSE, 2 * self._pause.get(role.name, 0.25))
-        )
+        if lived > _SETTLED_SECONDS:
+            pause = 0.0
+        else:
+            pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, 2 * self._pause.get(role.name, 0.0)))
         self._pause[role.name] = pause
         self._log.error(
             "process.died", role=role.name, code=child.process.returncode,
@@ -164,8 +169,7 @@ class Supervisor:
                 self._take_back(unit, f"{socket.gethostname()}:{child.process.pid}")
         except NodeError as error:
             self._log.error("ledger.unreachable", error=str(error))
-        if not stop.wait(pause):
-            self._start(role)
+        child.again_at = time.monotonic() + pause
 
     def _stop(self) -> None:
         for role in self._roles:
