@@ -347,9 +347,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "rounds": [asdict(one) for one in rounds],
                 }
             )
-    if options.json:
-        busy = (before, busy_cores())
-        write(options.json, report("main_job", vars(options), busy, results))
+            if options.json:  # after each kind, so that an interrupted run keeps what it has
+                busy = (before, busy_cores())
+                write(options.json, report("main_job", vars(options), busy, results))
     return 0
 
 
