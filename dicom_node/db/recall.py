@@ -51,6 +51,8 @@ def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
         .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
         .outerjoin(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
         .where(WorkItemRow.id.in_(list(work_item_ids)))
+        .order_by(InstanceRow.id)
+        .with_for_update(of=InstanceRow)  # no planner is at work on them
     ).all()
     again: list[int] = []
     resend: list[tuple[int, int]] = []
@@ -78,6 +80,14 @@ def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
 
 def _resend(unit: UnitOfWork, result_ids: Sequence[int]) -> None:
     """Deliveries of these results wait again: those that failed, or all where none did."""
+    parcel_ids = select(DeliveryRow.parcel_id).where(DeliveryRow.result_id.in_(list(result_ids)))
+    rows = unit.session.execute(
+        select(ParcelRow)
+        .where(ParcelRow.id.in_(parcel_ids))
+        .order_by(ParcelRow.id)
+        .with_for_update()  # no sender ends one while its deliveries begin to wait again
+    ).scalars()
+    parcel_of = {row.id: row for row in rows}
     deliveries = unit.session.execute(
         select(DeliveryRow).where(DeliveryRow.result_id.in_(list(result_ids)))
     ).scalars()
@@ -90,12 +100,9 @@ def _resend(unit: UnitOfWork, result_ids: Sequence[int]) -> None:
         for delivery in failed or members:
             delivery.state = DeliveryState.WAITING.value
             touched.add(delivery.parcel_id)
-    unit.session.flush()
-    for row in unit.session.execute(
-        select(ParcelRow)
-        .where(ParcelRow.id.in_(touched), ParcelRow.state == ParcelState.DONE.value)
-        .with_for_update()
-    ).scalars():
-        row.attempts = 0
-        row.first_due_at = unit.at
-        parcels.make_due(unit, row)
+    for parcel_id in sorted(touched):
+        row = parcel_of[parcel_id]
+        if row.state == ParcelState.DONE.value:
+            row.attempts = 0
+            row.first_due_at = unit.at
+            parcels.make_due(unit, row)
