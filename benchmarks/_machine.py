@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,11 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 _LOOK_SECONDS = 1.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def end_in_order() -> None:
+    """Have SIGTERM unwind the program, so that it stops what it started."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def describe() -> dict[str, Any]:

@@ -34,7 +34,7 @@ from celery import Celery
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, report, write
+from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, end_in_order, report, write
 from tests.servers import Redis, accepts, find_program, free_port
 
 QUEUE = "infer"
@@ -294,6 +294,7 @@ def medians(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and print a table."""
     options = _parser().parse_args(arguments)
+    end_in_order()
     if options.quick:
         options.rounds, options.single, options.messages, options.idle = 1, 10, 100, 2.0
     kinds = list(KINDS)

@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._images import DX_SIZE, Phantom
-from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, report, write
+from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, end_in_order, report, write
 from model_store.engines.select import choose_engine
 from model_store.ref import ModelName
 from model_store.registry import ModelStore
@@ -306,6 +306,7 @@ def works(options: argparse.Namespace) -> list[Work]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and print tables."""
     options = _parser().parse_args(arguments)
+    end_in_order()
     if options.bare:
         model, images, rows, columns = options.bare
         print(json.dumps(run_bare(model, int(images), (int(rows), int(columns)), options)))
