@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -14,6 +15,10 @@ from dicom_node.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
+
+
+_DEAF_SECONDS: Final = 3.0
+_AT_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 class Queue(StrEnum):
@@ -54,6 +59,7 @@ class CeleryBell:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._deaf_until = 0.0
         self._log = structlog.get_logger("outbox")
 
     @cached_property
@@ -62,10 +68,16 @@ class CeleryBell:
 
         app = Celery("dicom_node", set_as_current=False)
         app.conf.update(broker_configuration(self._settings))
+        app.conf.broker_transport_options = app.conf.broker_transport_options | _AT_ONCE
         return app
 
     def ring(self, ring: Ring) -> None:
-        """Send one message; a broker that is down is logged, upkeep rings again."""
+        """Send one message; a broker that is down is logged, upkeep rings again.
+
+        Whoever rings is not to wait for a broker that is down, so for a while it is not tried.
+        """
+        if time.monotonic() < self._deaf_until:
+            return
         from kombu.exceptions import OperationalError  # noqa: PLC0415
 
         try:
@@ -74,6 +86,7 @@ class CeleryBell:
                 ignore_result=True, retry=False,
             )  # fmt: skip
         except (OperationalError, OSError) as error:
+            self._deaf_until = time.monotonic() + _DEAF_SECONDS
             self._log.warning(
                 "broker.unreachable", queue=ring.queue.value, ledger_id=ring.ledger_id,
                 error=type(error).__name__, next="upkeep rings again",

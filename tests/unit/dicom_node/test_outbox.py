@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+import redis
 from structlog.testing import capture_logs
 
 from dicom_node.db.unit_of_work import Ledger
@@ -26,8 +28,7 @@ def test_a_broker_that_is_away_is_said_and_forgiven(tmp_path: Path, url: str) ->
     with capture_logs() as lines:
         for number in range(50):
             bell.ring(Ring(Queue.INFER, number))
-    assert lines
-    assert {line["event"] for line in lines} == {"broker.unreachable"}
+    assert [line["event"] for line in lines] == ["broker.unreachable"]  # then not tried for a while
 
 
 def test_a_message_is_a_queue_and_a_number_and_nothing_else(tmp_path: Path) -> None:
@@ -51,10 +52,16 @@ def test_a_broker_that_comes_back_is_rung_again(tmp_path: Path) -> None:
             bell.ring(Ring(Queue.DELIVER, 2))
         assert [line["event"] for line in lines] == ["broker.unreachable"]
         server.start()
-        with capture_logs() as lines:
-            for number in range(3, 6):
-                bell.ring(Ring(Queue.DELIVER, number))
-        assert "broker.unreachable" not in [line["event"] for line in lines[-1:]]
+        deadline = time.monotonic() + 30
+        while server_messages(server) == 0 and time.monotonic() < deadline:
+            bell.ring(Ring(Queue.DELIVER, 3))
+            time.sleep(0.5)
+        assert server_messages(server) > 0
+
+
+def server_messages(server: Redis) -> int:
+    with redis.Redis.from_url(server.url) as client:
+        return int(client.llen("deliver"))
 
 
 def test_bells_ring_after_the_commit_and_not_without_one(tmp_path: Path) -> None:
@@ -64,7 +71,7 @@ def test_bells_ring_after_the_commit_and_not_without_one(tmp_path: Path) -> None
         unit.ring(Ring(Queue.INFER, 1))
         assert bell.rings == []
     assert bell.rings == [Ring(Queue.INFER, 1)]
-    with pytest.raises(ZeroDivisionError), ledger.write() as unit:
+    with pytest.raises(ZeroDivisionError), ledger.write() as unit:  # noqa: PT012
         unit.ring(Ring(Queue.INFER, 2))
         raise ZeroDivisionError
     assert bell.rings == [Ring(Queue.INFER, 1)]
