@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
-import bm3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -67,8 +67,9 @@ def best_of_each(
     Returns
     -------
     dict of str to dict of str to float
-        Scores of ``gaussian``, ``median``, ``bilateral``, ``bm3d`` (best factor on the true
-        deviation) and ``bm3d-mad`` (deviation estimated from the image; one setting).
+        Scores of ``gaussian``, ``median``, ``bilateral``, and where the package is installed
+        ``bm3d`` (best factor on the true deviation) and ``bm3d-mad`` (deviation estimated from
+        the image; one setting). Its licence allows no commercial use, so it is no dependency.
     """
     deviation = max(deviation, 1e-6)
     families: dict[str, Iterator[Floats]] = {
@@ -79,9 +80,11 @@ def best_of_each(
             for space in BILATERAL_SPACE[: 3 if quick else None]
             for factor in BILATERAL_RANGE[:: 2 if quick else 1]
         ),
-        "bm3d": (_bm3d(noisy, factor * deviation) for factor in BM3D_FACTORS[:: 2 if quick else 1]),
-        "bm3d-mad": (_bm3d(noisy, max(noise_by_mad(noisy), 1e-6)) for _ in range(1)),
     }
+    if find_spec("bm3d") is not None:
+        factors = BM3D_FACTORS[:: 2 if quick else 1]
+        families["bm3d"] = (_bm3d(noisy, factor * deviation) for factor in factors)
+        families["bm3d-mad"] = (_bm3d(noisy, max(noise_by_mad(noisy), 1e-6)) for _ in range(1))
     return {name: _best(images, score) for name, images in families.items()}
 
 
@@ -94,4 +97,6 @@ def _best(images: Iterator[Floats], score: Score) -> dict[str, float]:
 
 
 def _bm3d(image: Floats, deviation: float) -> Floats:
+    import bm3d  # noqa: PLC0415 -- only where its user installed it
+
     return np.asarray(bm3d.bm3d(image, deviation, profile="np"), dtype=np.float32)

@@ -106,7 +106,7 @@ def _tables(trials: list[Trial]) -> list[dict[str, Any]]:
     for group, members in groups.items():
         metrics = list(members[0].scores["model"])
         rows: list[list[str | float | None]] = []
-        for method in _METHODS:
+        for method in (name for name in _METHODS if name in members[0].scores):
             means = [
                 round(float(np.mean([member.scores[method][metric] for member in members])), 4)
                 if metric in members[0].scores[method]
@@ -133,17 +133,17 @@ def _headline(trials: list[Trial]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for group, members in groups.items():
         metric = members[0].main
-        filters = [name for name in _METHODS if name not in OWN]
+        filters = [name for name in _METHODS if name not in OWN and name in members[0].scores]
         best = [max(member.scores[name][metric] for name in filters) for member in members]
         model = [member.scores["model"][metric] for member in members]
         tuned = [member.scores["model-strength"][metric] for member in members]
-        plain = [member.scores["bm3d-mad"][metric] for member in members]
+        plain = [m.scores["bm3d-mad"][metric] for m in members if "bm3d-mad" in m.scores]
         result[group] = {
             "metric": metric,
             "input": round(float(np.mean([m.scores["input"][metric] for m in members])), 2),
             "model": round(float(np.mean(model)), 2),
             "model_best_strength": round(float(np.mean(tuned)), 2),
-            "bm3d_estimated_noise": round(float(np.mean(plain)), 2),
+            "bm3d_estimated_noise": round(float(np.mean(plain)), 2) if plain else None,
             "best_filter_setting": round(float(np.mean(best)), 2),
             "images": len(members),
             "won_against_best_setting": int(sum(a > b for a, b in zip(tuned, best, strict=True))),

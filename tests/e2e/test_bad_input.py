@@ -222,8 +222,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             extra=f'[models]\npath = "{folder / "models"}"\n',
         )
         text = node.config.read_text(encoding="utf-8")
-        text = text.replace("timeout_seconds = 5", "timeout_seconds = 2")
-        text = text.replace("[delivery]", "[delivery]\ngive_up_hours = 0.003")
+        text = text.replace("[delivery]", "[delivery]\ngive_up_hours = 0.007")
         node.config.write_text(text, encoding="utf-8")
         try:
             node.start()

