@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from dicom_node import upkeep
 from dicom_node.db import proof
 from dicom_node.db.tables import InstanceRow, ResultRow
 from dicom_node.storage import SHARDS, SpoolFile
@@ -123,3 +125,26 @@ def test_each_round_of_retention_looks_at_another_folder(
     for _ in range(SHARDS):
         life.upkeep.forget()
     assert sorted(looked) == list(range(SHARDS))
+
+
+def test_a_day_of_many_studies_is_forgotten_as_fast_as_it_came(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much for one transaction is forgotten in the next, not in ten minutes."""
+    monkeypatch.setattr(upkeep, "_MOST_TO_FORGET", 5)
+    life.receive_series(12)
+    life.denoise_all()
+    while life.due_parcels():
+        life.deliver_all()
+    life.clock.advance(73 * 3600)
+    stop = threading.Event()
+    thread = threading.Thread(target=life.upkeep.run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    kept = 12
+    while kept and time.monotonic() < deadline:
+        time.sleep(0.1)
+        kept = len(life.rows(select(InstanceRow.id).where(InstanceRow.path.is_not(None))))
+    stop.set()
+    thread.join()
+    assert kept == 0

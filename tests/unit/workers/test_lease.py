@@ -1,0 +1,78 @@
+"""A worker that makes progress keeps its batch; one that lost it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from dicom_node.db.batches import ClaimedBatch
+from dicom_node.db.tables import BatchRow
+from dicom_node.errors import LedgerError
+from tests.ledgers import LEASE, Life
+from workers import lease
+from workers.lease import Lease
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(tmp_path / "node")
+    life.associate()
+    life.receive_series(3)
+    life.planner.plan()
+    yield life
+    life.close()
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch, life: Life) -> None:
+    """The clock of the process goes with that of the ledger."""
+    begin = life.clock.at
+
+    def monotonic() -> float:
+        return (life.clock.at - begin).total_seconds()
+
+    monkeypatch.setattr(lease.time, "monotonic", monotonic)
+
+
+def claimed(life: Life) -> ClaimedBatch:
+    batch = life.claim(life.due_batches()[0])
+    assert batch is not None
+    return batch
+
+
+@pytest.mark.usefixtures("passing")
+def test_progress_prolongs_the_lease(life: Life) -> None:
+    batch = claimed(life)
+    held = Lease(life.ledger, batch, LEASE)
+    for _ in range(20):
+        life.clock.advance(LEASE.total_seconds() / 3)
+        held.alive()
+        life.upkeep.reconcile()
+    states = {
+        row.state for row in life.rows(select(BatchRow.state).where(BatchRow.id == batch.batch_id))
+    }
+    assert states == {"running"}
+
+
+@pytest.mark.usefixtures("passing")
+def test_without_progress_the_batch_is_lost_and_the_worker_told(life: Life) -> None:
+    held = Lease(life.ledger, claimed(life), LEASE)
+    life.clock.advance(LEASE.total_seconds() + 1)
+    life.upkeep.reconcile()
+    with pytest.raises(LedgerError, match="taken back"):
+        held.alive()
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_sign_that_comes_soon_after_another_costs_nothing(life: Life) -> None:
+    batch = claimed(life)
+    held = Lease(life.ledger, batch, timedelta(seconds=60))
+    before = life.rows(select(BatchRow.lease_until))
+    life.clock.advance(1)
+    for number in range(100):
+        held.alive(number)
+    assert life.rows(select(BatchRow.lease_until)) == before
