@@ -57,8 +57,8 @@ class Upkeep:
                     self.reconcile()
                     waited = 0.0
                 if since_retention >= _RETENTION_SECONDS:
-                    self.forget()
-                    since_retention = 0.0
+                    if self.forget() < _MOST_TO_FORGET:
+                        since_retention = 0.0
             except RetryLater as error:
                 self._log.error("upkeep.waiting", error=str(error))
                 pause = _PAUSE_AFTER_ERROR
