@@ -17,7 +17,7 @@ from pydicom.uid import UID
 
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.errors import PassThrough
-from dicom_node.reading import READ_ERRORS
+from dicom_node.reading import VALUE_ERRORS
 
 Units = Literal["HU", "stored"]
 
@@ -256,7 +256,7 @@ def _value(dataset: Dataset, keyword: str) -> Any:
     """Return the value, or None where it is absent or cannot be read (a lazy pydicom parse)."""
     try:
         return dataset.get(keyword)
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return None
 
 

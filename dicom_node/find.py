@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from pydicom.dataset import Dataset
 
-from dicom_node.reading import READ_ERRORS
+from dicom_node.reading import VALUE_ERRORS
 from dicom_node.scu import Line, NoAnswer, Trouble, address_of, associated
 from dicom_node.settings import DestinationSettings
 
@@ -202,5 +202,5 @@ def _uid_of(identifier: BytesIO | None, how: tuple[bool, bool, bool]) -> str:
         return ""
     try:
         return str(decode(identifier, *how).get("SOPInstanceUID") or "")
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from dicom_node.reading import READ_ERRORS, read_object
+from dicom_node.reading import VALUE_ERRORS, read_object
 
 
 def read_header(path: Path, sop_instance_uid: str) -> Dataset:
@@ -29,7 +29,7 @@ def value_of(dataset: Dataset, keyword: str) -> object:
     """Value of an attribute, None where it is absent, empty or malformed."""
     try:
         value = dataset.get(keyword)
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return None
     return None if value == "" else value
 

@@ -37,7 +37,10 @@ READ_ERRORS: tuple[type[Exception], ...] = (
     struct.error,
     zlib.error,
 )
-"""What pydicom raises on reading, or on first access of, a malformed object."""
+"""What pydicom raises on reading a malformed object."""
+
+VALUE_ERRORS: tuple[type[Exception], ...] = (*READ_ERRORS, OSError)
+"""What pydicom raises on first access of a malformed value (OSError: a sequence ends early)."""
 
 MOST_INFLATED: Final = 512 * 2**20
 """Most bytes that a deflated data set may have; a small file can inflate to a thousand times."""
@@ -80,7 +83,7 @@ def read_object(path: Path, *, header_only: bool = False, name: str | None = Non
     -------
     FileDataset
         The data set with its file meta information, which names a transfer syntax. Values are
-        parsed on first access and may then still raise one of `READ_ERRORS`.
+        parsed on first access and may then still raise one of `VALUE_ERRORS`.
 
     Raises
     ------

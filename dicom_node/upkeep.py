@@ -56,9 +56,9 @@ class Upkeep:
                 if waited >= _RECONCILE_SECONDS:
                     self.reconcile()
                     waited = 0.0
-                if since_retention >= _RETENTION_SECONDS:
-                    if self.forget() < _MOST_TO_FORGET:
-                        since_retention = 0.0
+                # What is too much for one transaction is forgotten in the next.
+                if since_retention >= _RETENTION_SECONDS and self.forget() < _MOST_TO_FORGET:
+                    since_retention = 0.0
             except RetryLater as error:
                 self._log.error("upkeep.waiting", error=str(error))
                 pause = _PAUSE_AFTER_ERROR

@@ -33,7 +33,7 @@ from pydicom.uid import (
 
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.errors import PixelDataError
-from dicom_node.reading import READ_ERRORS
+from dicom_node.reading import VALUE_ERRORS
 from workers.codestream import Kind, read_codestream
 from workers.layout import Layout
 
@@ -56,7 +56,7 @@ COMPRESSED = frozenset({*_JPEG, *_JPEG_LS, *_JPEG_2000, RLELossless})
 """Compressed transfer syntaxes that can be decoded."""
 
 _ITEM = b"\xfe\xff\x00\xe0"
-_DECODE_ERRORS: tuple[type[Exception], ...] = (*READ_ERRORS, RuntimeError, MemoryError)
+_DECODE_ERRORS: tuple[type[Exception], ...] = (*VALUE_ERRORS, RuntimeError, MemoryError)
 
 
 def decode(

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import PassThrough, PixelDataError
-from dicom_node.reading import READ_ERRORS
+from dicom_node.reading import VALUE_ERRORS
 
 _MOST_PIXELS = 2**31
 _DEPTHS = (8, 16, 32)
@@ -26,7 +26,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     """Return the attribute's value; None if it is absent, empty, or cannot be parsed."""
     try:
         value = dataset.get(keyword)
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return None
     return None if value is None or value == "" else value
 

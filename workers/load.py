@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from dicom_node.eligibility import Units, units
 from dicom_node.errors import EncodeError, FailItem, PassThrough, PixelDataError, UnreadableObject
-from dicom_node.reading import READ_ERRORS, read_object
+from dicom_node.reading import VALUE_ERRORS, read_object
 from workers.decode import decode
 from workers.frame import Frame
 from workers.layout import Layout, number_of, uid_of, value_of
@@ -207,7 +207,7 @@ def load(path: Path, *, name: str | None = None) -> Source:
     dataset = read_object(path, name=name)
     try:
         return _load(dataset)
-    except READ_ERRORS as error:
+    except VALUE_ERRORS as error:
         raise UnreadableObject(f"{name}: a value of the header cannot be parsed") from error
 
 

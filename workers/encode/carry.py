@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from dicom_node.reading import READ_ERRORS
+from dicom_node.reading import VALUE_ERRORS
 from workers.encode.part10 import DataSet, tag_of
 from workers.load import Source
 
@@ -68,7 +68,7 @@ def items_of(source: Source, keyword: str) -> list[bytes]:
     element = source.elements.get(tag_of(keyword))
     try:
         return [] if element is None else _items(element, _How(source.layout.signed))
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return []
 
 
@@ -89,7 +89,7 @@ def _carry_tag(source: Source, result: DataSet, tag: int, how: _How) -> None:
         return
     try:
         encoded = _encode(element, how)
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return  # what cannot be parsed cannot be carried; identification is text, and never parsed
     if encoded is not None:
         result.set_encoded(tag, encoded)
@@ -143,7 +143,7 @@ def _item(item: Dataset, how: _How) -> bytes:
             continue
         try:
             element = _encode(item.get_item(tag), deeper)
-        except READ_ERRORS:
+        except VALUE_ERRORS:
             continue
         if element is not None:
             encoded.set_encoded(int(tag), element)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
-from dicom_node.reading import READ_ERRORS
+from dicom_node.reading import VALUE_ERRORS
 from workers.encode.carry import carry
 from workers.encode.part10 import DataSet, tag_of
 from workers.layout import value_of
@@ -25,7 +25,7 @@ def set_voi_lut(result: DataSet, source: Source) -> None:
         return
     try:
         widened = [_widened(item, source.layout.signed) for item in items]
-    except READ_ERRORS:
+    except VALUE_ERRORS:
         return  # a LUT that cannot be read cannot be applied either
     if all(item is None for item in widened):
         carry(source, result, "VOILUTSequence")
