@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -105,10 +106,17 @@ def _fast(engine: Engine) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
 
+def temporary_folder() -> Path:
+    """A folder that goes away with the process."""
+    folder = Path(mkdtemp(prefix="dnt-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @cache
 def template() -> Path:
     """An empty ledger in SQLite, to be copied."""
-    path = Path(mkdtemp(prefix="dnt-")) / "template.sqlite"
+    path = temporary_folder() / "template.sqlite"
     engine = open_ledger(f"sqlite:///{path}").engine
     with engine.connect() as connection:
         connection.exec_driver_sql("COMMIT")

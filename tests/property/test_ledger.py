@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -30,7 +28,7 @@ from dicom_node.db.tables import (
 from dicom_node.domain.work import BatchState, InstanceState, ParcelState, WorkEvent, WorkState
 from dicom_node.errors import LedgerError
 from dicom_node.storage import Storage
-from tests.ledgers import LEASE, Life, new_result
+from tests.ledgers import LEASE, Life, new_result, temporary_folder
 
 STATE_AFTER = {
     AuditEvent.WORK_PLANNED: WorkState.PLANNED,
@@ -55,7 +53,7 @@ TERMINAL = {WorkState.DELIVERED.value, WorkState.PASSED.value, WorkState.FAILED.
 
 @cache
 def _spool() -> Storage:
-    return Storage(Path(mkdtemp(prefix="dnt-")))
+    return Storage(temporary_folder())
 
 
 class LedgerLife(RuleBasedStateMachine):
@@ -63,7 +61,7 @@ class LedgerLife(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Life(Path(mkdtemp(prefix="dnt-")), spool=_spool())
+        self.life = Life(temporary_folder(), spool=_spool())
         self.numbers = itertools.count()
         self.association = ""
         self.held: list[ClaimedBatch] = []
