@@ -58,8 +58,10 @@ def run(benchmark: Benchmark, quick: bool) -> Mapping[str, Any] | None:
             cwd=REPOSITORY,
             check=False,
         )
-        if done.returncode or not path.exists():
+        if not path.exists():
             return None
+        if done.returncode:
+            print(f"{benchmark.name} ended early; what it has so far is kept")
         document = json.loads(path.read_text(encoding="utf-8"))
     result = document.get("result", document)
     made = report(benchmark.name, {}, (before, busy_cores()), result)
