@@ -39,7 +39,7 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("intake", ("--full", "--rounds", "5"), _tables.intake),
+    Benchmark("intake", ("--full", "--rounds", "3"), _tables.intake),
     Benchmark("main_job", (), _tables.main_job),
     Benchmark("engines", ("--repeats", "3"), _tables.engines),
     Benchmark("broker", (), _tables.broker),
