@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from dicom_node.db.tables import (
     AssociationRow,
     AuditRow,
-    BatchRow,
     DeliveryRow,
     InstanceRow,
     ParcelRow,
@@ -228,12 +227,3 @@ def audit(
         return
     for row in session.execute(statement.execution_options(yield_per=1000)).mappings():
         yield dict(row)
-
-
-def open_batches(session: Session) -> int:
-    """Number of batches that are not done."""
-    return int(
-        session.execute(
-            select(func.count()).select_from(BatchRow).where(BatchRow.state != "done")
-        ).scalar_one()
-    )
