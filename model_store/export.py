@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.errors import ExportError
-from model_store.generators.build import Generator
+from model_store.generators.base import Generator
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -47,7 +47,7 @@ def export_onnx(generator: Generator, path: Path) -> float:
 
     Parameters
     ----------
-    generator : Drl or N2nUnet
+    generator : Generator
         Trained generator.
     path : Path
         File to write; weights are inside, not beside it.

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
+from model_store.generators.base import Generator
 from model_store.generators.drl import Drl, DrlConfig
+from model_store.generators.drunet import Drunet, DrunetConfig
 from model_store.generators.n2n_unet import N2nUnet, N2nUnetConfig
+from model_store.generators.sections import DrlSection, GeneratorSection, N2nUnetSection
 
-Generator = Drl | N2nUnet
 
-
-class Denoiser(Protocol):
-    """What a training loop and an export need of a generator."""
-
-    margin: int
-    stride: int
-
-    def residual(self, x: Tensor) -> Tensor:
-        """G(x) - x, ``[N, 1, H, W]``."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """G(x), ``[N, 1, H, W]``."""
+def build(section: GeneratorSection) -> Generator:
+    """Build the generator that a recipe's section describes, with random weights."""
+    if isinstance(section, DrlSection):
+        return build_drl(section.width)
+    if isinstance(section, N2nUnetSection):
+        return build_n2n_unet(residual=section.residual)
+    return Drunet(DrunetConfig(section.width, section.blocks, section.stages))
 
 
 def build_drl(width: int = 64) -> Drl:
@@ -48,10 +43,12 @@ def macs_per_pixel(generator: nn.Module, size: int = 64) -> int:
     """Multiply-adds of the convolutions per pixel of the input, for a ``size x size`` image."""
     total = 0
 
-    def count(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+    def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         nonlocal total
         if isinstance(layer, nn.Conv2d):
             total += layer.weight.numel() * output.shape[2] * output.shape[3]
+        elif isinstance(layer, nn.ConvTranspose2d):
+            total += layer.weight.numel() * inputs[0].shape[2] * inputs[0].shape[3]
 
     hooks = [layer.register_forward_hook(count) for layer in generator.modules()]
     was_training = generator.training

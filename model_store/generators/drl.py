@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model_store.generators.base import Generator
+
 _KERAS_EPSILON = 1e-3
 _KERAS_MOMENTUM = 0.01
 
@@ -42,7 +44,7 @@ class DilatedConv(nn.Module):
         return functional.relu(self.norm(self.conv(x)))
 
 
-class Drl(nn.Module):
+class Drl(Generator):
     """The DRL generator, ``y = x + residual(x)``.
 
     Seven convolutions (5x5, then 3x3 with dilations 2, 3, 4, 3, 2, 1), batch normalisation on the
@@ -82,10 +84,6 @@ class Drl(nn.Module):
         six = self.block6(torch.cat([five, two], dim=1))
         out: Tensor = self.conv7(torch.cat([six, one], dim=1))
         return out
-
-    def forward(self, x: Tensor) -> Tensor:
-        """G(x): the denoised image, same shape and unit as `x`."""
-        return x + self.residual(x)
 
 
 def _zero_bias(layer: nn.Conv2d) -> None:

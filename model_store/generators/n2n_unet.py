@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model_store.generators.base import Generator
+
 _SLOPE = 0.1
 _CENTRE = 0.5
 
@@ -26,7 +28,7 @@ class N2nUnetConfig:
     residual: bool = False
 
 
-class N2nUnet(nn.Module):
+class N2nUnet(Generator):
     """The U-Net of the Noise2Noise authors' code for one channel, 988,609 parameters.
 
     LeakyReLU 0.1, no normalisation, 2x2 max-pool, nearest-neighbour upsampling; the skips are the
@@ -81,10 +83,6 @@ class N2nUnet(nn.Module):
     def residual(self, x: Tensor) -> Tensor:
         """G(x) - x, for ``[N, 1, H, W]`` with stored values scaled to 0..1."""
         return self.network(x) if self.config.residual else self.network(x) + _CENTRE - x
-
-    def forward(self, x: Tensor) -> Tensor:
-        """G(x): the denoised image, same shape and unit as `x`."""
-        return x + self.residual(x)
 
 
 def _leaky(x: Tensor) -> Tensor:

@@ -9,24 +9,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_store.errors import RecipeError
+from model_store.generators.sections import GeneratorSection
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DrlSection(_Strict):
-    """A DRL generator."""
-
-    system: Literal["drl"]
-    width: int = Field(default=64, ge=1)
-
-
-class N2nUnetSection(_Strict):
-    """A Noise2Noise U-Net; `residual` adds the input to its output."""
-
-    system: Literal["n2n-unet"]
-    residual: bool = False
 
 
 class InputSection(_Strict):
@@ -138,7 +125,7 @@ class Recipe(_Strict):
 
     name: str
     version: str
-    generator: Annotated[DrlSection | N2nUnetSection, Field(discriminator="system")]
+    generator: GeneratorSection
     input: InputSection
     data: Annotated[CtData | XrayData, Field(discriminator="kind")]
     training: TrainingSection

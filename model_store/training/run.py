@@ -10,12 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from model_store.errors import RecipeError
-from model_store.generators.build import Generator, build_drl, build_n2n_unet
+from model_store.generators.base import Generator
+from model_store.generators.build import build
 from model_store.training.checkpoint import AVERAGE, Checkpoint, Progress
 from model_store.training.ct_patches import CtPatches, prepare_ct
 from model_store.training.loop import Report, Trainer
 from model_store.training.patches import PatchSource
-from model_store.training.recipe import CtData, DrlSection, Recipe
+from model_store.training.recipe import CtData, Recipe
 from model_store.training.xray_patches import XrayPatches, prepare_xray
 
 RECIPE = "recipe.toml"
@@ -25,9 +26,7 @@ def build_generator(recipe: Recipe) -> Generator:
     """Build the recipe's generator with its initial weights, drawn from the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        if isinstance(recipe.generator, DrlSection):
-            return build_drl(recipe.generator.width)
-        return build_n2n_unet(residual=recipe.generator.residual)
+        return build(recipe.generator)
 
 
 def load_average(run: Path) -> tuple[Recipe, Generator]:
