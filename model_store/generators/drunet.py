@@ -115,4 +115,4 @@ def _margin(shape: DrunetConfig) -> int:
     bottom = 2 ** (shape.stages - 1)
     reach = 2 + 2 * shape.blocks * (bottom + sum(2 * 2**s for s in range(shape.stages - 1)))
     reach += bottom - 1
-    return -(-reach // bottom) * bottom
+    return int(-(-reach // bottom) * bottom)
