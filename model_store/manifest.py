@@ -59,7 +59,17 @@ class Manifest(_Frozen):
 
     name: str
     version: str
-    system: Literal["dngan", "n2n-unet", "sharpxr", "wgan-vgg", "drl", "cnn10", "drunet", "other"]
+    system: Literal[
+        "dngan",
+        "n2n-unet",
+        "sharpxr",
+        "wgan-vgg",
+        "drl",
+        "drl-cascade",
+        "cnn10",
+        "drunet",
+        "other",
+    ]
     task: Literal["denoise"] = "denoise"
     modality: tuple[str, ...]
     body_parts: tuple[str, ...] = ()
