@@ -55,7 +55,7 @@ def noise_by_mad(image: Floats) -> float:
     return float(np.median(np.abs(diagonal)) / 0.6745)
 
 
-def nps(noise: Floats, pixel_mm: float, size: int = 64) -> NDArray[np.float64]:
+def nps(noise: Floats, pixel_mm: float, size: int = 64, order: int = 0) -> NDArray[np.float64]:
     """Two-dimensional noise power spectrum of non-overlapping regions of an image of noise.
 
     Parameters
@@ -65,7 +65,10 @@ def nps(noise: Floats, pixel_mm: float, size: int = 64) -> NDArray[np.float64]:
     pixel_mm : float
         Pixel spacing.
     size : int
-        Side of the regions; the mean of each is removed.
+        Side of the regions.
+    order : int
+        Degree of the polynomial surface that is removed from each region: 0 is its mean, 2 also
+        cupping and shading (ICRU Report 87, section 4.4).
 
     Returns
     -------
@@ -75,9 +78,23 @@ def nps(noise: Floats, pixel_mm: float, size: int = 64) -> NDArray[np.float64]:
     rows, columns = (length // size for length in noise.shape)
     cut = noise[: rows * size, : columns * size].astype(np.float64)
     regions = cut.reshape(rows, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
-    regions = regions - regions.mean((1, 2), keepdims=True)
+    regions = regions - _surface(regions, order)
     power = np.mean(np.abs(np.fft.fft2(regions)) ** 2, axis=0)
     return np.asarray(power * pixel_mm**2 / size**2)
+
+
+def _surface(regions: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """Least-squares polynomial surface of degree `order` for each of ``[regions, size, size]``."""
+    size = regions.shape[-1]
+    along = np.linspace(-1, 1, size)
+    terms = [
+        np.outer(along**row, along**column).ravel()
+        for row in range(order + 1)
+        for column in range(order + 1 - row)
+    ]
+    basis, _ = np.linalg.qr(np.stack(terms, axis=1))
+    flat = regions.reshape(-1, size * size)
+    return np.asarray((flat @ basis @ basis.T).reshape(regions.shape))
 
 
 def radial(power: NDArray[np.float64], bins: int = 16) -> NDArray[np.float64]:
