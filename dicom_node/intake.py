@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from concurrent.futures import Future
@@ -53,60 +52,91 @@ _Entry = _Opened | _Closed | _Store
 class GroupCommit:
     """Writes what many associations received in one transaction at a time.
 
-    One thread owns the writing; entries that arrive while it commits go into its next
-    transaction, so that the cost of a durable commit is shared. Beginnings and ends of
-    associations that could not be written are written with the next group that can be.
+    Who finds nobody writing writes at once, in its own thread: a lone association waits for no
+    other thread. What arrives meanwhile goes into the next transaction, which a thread of its own
+    writes, so that the cost of a durable commit is shared. Beginnings and ends of associations
+    that could not be written are written with the next group that can be.
     """
 
     def __init__(self, ledger: Ledger, *, name: str, refuse_conflicts: bool) -> None:
         self._ledger = ledger
         self._name = name
         self._refuse_conflicts = refuse_conflicts
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._waiting: list[_Entry] = []
         self._late: list[_Entry] = []
-        self._lock = threading.Lock()
+        self._writing = False
         self._stopped = False
         self._log = structlog.get_logger("intake")
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
-    def put(self, entry: _Entry) -> None:
-        """Queue an entry.
+    def note(self, entry: _Opened | _Closed) -> None:
+        """Have an entry written soon.
 
         Raises
         ------
         LedgerError
             Nothing more is written: the node is stopping.
         """
-        with self._lock:
-            if self._stopped:
-                raise LedgerError("the node is stopping")
-            self._queue.put(entry)
+        with self._changed:
+            self._queue(entry)
+            self._changed.notify()
+
+    def admit(self, instance: NewInstance) -> Admitted:
+        """Write an instance; it is durable when this returns.
+
+        Raises
+        ------
+        LedgerError
+            It was not written.
+        """
+        entry = _Store(instance, Future())
+        with self._changed:
+            self._queue(entry)
+            free = not self._writing
+            self._writing = True
+        if free:
+            self._write_next()
+        return entry.admitted.result()
 
     def stop(self) -> None:
         """Write what is queued and end."""
-        with self._lock:
+        with self._changed:
             self._stopped = True
-            self._queue.put(None)
+            self._changed.notify()
         self._thread.join()
 
+    def _queue(self, entry: _Entry) -> None:
+        if self._stopped:
+            raise LedgerError("the node is stopping")
+        self._waiting.append(entry)
+
     def _run(self) -> None:
+        """Write what arrived while others wrote, and once a second what is late."""
         while True:
-            group: list[_Entry] = []
-            try:
-                entry = self._queue.get(timeout=_LATE_SECONDS if self._late else None)
-                while entry is not None:
-                    group.append(entry)
-                    if len(group) >= _MOST_IN_A_GROUP or self._queue.empty():
+            with self._changed:
+                while self._writing or not (self._waiting or self._stopped):
+                    in_time = self._changed.wait(_LATE_SECONDS if self._late else None)
+                    if self._late and not in_time and not self._writing:
                         break
-                    entry = self._queue.get()
-            except queue.Empty:
-                self._commit([])
-                continue
-            if group:
-                self._commit(group)
-            if entry is None:
-                return
+                if self._stopped and not self._waiting:
+                    return
+                self._writing = True
+            self._write_next()
+
+    def _write_next(self) -> None:
+        """Write one group; only for the thread that has set `_writing`."""
+        with self._changed:
+            group = self._waiting[:_MOST_IN_A_GROUP]
+            del self._waiting[:_MOST_IN_A_GROUP]
+        try:
+            self._commit(group)
+        finally:
+            with self._changed:
+                self._writing = False
+                if self._waiting or self._late or self._stopped:
+                    self._changed.notify()
 
     def _commit(self, group: list[_Entry]) -> None:
         group, self._late = [*self._late, *group], []
@@ -202,7 +232,7 @@ class LedgerIntake:
 
     def opened(self, caller: Caller) -> None:
         """Record the association."""
-        self._commit.put(_Opened(caller))
+        self._commit.note(_Opened(caller))
         self._log.info(
             "association.opened", association=caller.association_id,
             calling=caller.calling_ae_title, address=caller.address,
@@ -210,7 +240,7 @@ class LedgerIntake:
 
     def closed(self, caller: Caller, outcome: str) -> None:
         """Record the association's end; its open batches can go out."""
-        self._commit.put(_Closed(caller, outcome))
+        self._commit.note(_Closed(caller, outcome))
         self._log.info("association.closed", association=caller.association_id, outcome=outcome)
 
     def store(self, received: Received) -> int:
@@ -242,22 +272,18 @@ class LedgerIntake:
         known = final.exists()
         file = self._storage.as_found(received.path, final)
         self._storage.commit(received.path, final, synced=True)
-        entry = _Store(
-            NewInstance(
-                sop_instance_uid=received.sop_instance_uid,
-                sop_class_uid=received.sop_class_uid,
-                transfer_syntax_uid=received.transfer_syntax_uid,
-                sha256=received.sha256,
-                size=received.size,
-                path=str(final.relative_to(self._storage.root)),
-                association_id=received.caller.association_id,
-            ),
-            Future(),
+        instance = NewInstance(
+            sop_instance_uid=received.sop_instance_uid,
+            sop_class_uid=received.sop_class_uid,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            sha256=received.sha256,
+            size=received.size,
+            path=str(final.relative_to(self._storage.root)),
+            association_id=received.caller.association_id,
         )
         admitted: Admitted | None = None
         try:
-            self._commit.put(entry)
-            admitted = entry.admitted.result()
+            admitted = self._commit.admit(instance)
         finally:
             # A resend must not take away what an earlier row refers to.
             if admitted is Admitted.REFUSED or (admitted is None and not known):

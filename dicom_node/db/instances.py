@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Final, cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db.tables import AssociationRow, InstanceRow
@@ -34,6 +35,34 @@ class Admitted(Enum):
     RESENT = "resent"
     QUARANTINED = "quarantined"
     REFUSED = "refused"
+
+
+_STATES: Final = {
+    Admitted.STORED: InstanceState.RECEIVED,
+    Admitted.QUARANTINED: InstanceState.CONFLICT,
+}
+"""State of the row that is new."""
+
+_EVENTS: Final = {
+    Admitted.STORED: AuditEvent.INSTANCE_STORED,
+    Admitted.RESENT: AuditEvent.INSTANCE_RESENT,
+    Admitted.QUARANTINED: AuditEvent.INSTANCE_CONFLICT,
+    Admitted.REFUSED: AuditEvent.INSTANCE_CONFLICT,
+}
+
+# Made once: to build a statement costs as much as to execute it, and this is done per image.
+_INSTANCE: Final = cast(Table, InstanceRow.__table__)
+_SAME_UID: Final = select(_INSTANCE.c.id, _INSTANCE.c.sop_instance_uid, _INSTANCE.c.sha256).where(
+    _INSTANCE.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
+)
+_INSERT: Final = insert(_INSTANCE).returning(
+    _INSTANCE.c.id, _INSTANCE.c.sop_instance_uid, _INSTANCE.c.sha256
+)
+_PUT_BACK: Final = (
+    update(_INSTANCE)
+    .where(_INSTANCE.c.id == bindparam("row_id"))
+    .values(path=bindparam("new_path"))
+)
 
 
 def open_association(
@@ -88,61 +117,55 @@ def admit(
     The same SOP Instance UID with the same bytes is a resend and changes nothing. With other
     bytes it is a conflict: recorded in any case, and kept aside or refused.
     """
+    if not instances:
+        return []
+    known = _known(unit, instances)
+    answers: list[Admitted] = []
+    new: list[dict[str, Any]] = []
+    for instance in instances:
+        versions = known.setdefault(instance.sop_instance_uid, {})
+        answers.append(_judge(instance, versions, refuse_conflicts))
+        if answers[-1] in _STATES:
+            versions[instance.sha256] = None
+            state = _STATES[answers[-1]].value
+            row = {name: getattr(instance, name) for name in NewInstance.__slots__}
+            new.append({**row, "received_at": unit.at, "state": state})
+    if new:
+        for row_id, uid, sha256 in unit.connection.execute(_INSERT, new):
+            known[uid][sha256] = row_id
+    there: list[dict[str, Any]] = []
+    for instance, answer in zip(instances, answers, strict=True):
+        row_id = known[instance.sop_instance_uid].get(instance.sha256)
+        if answer is Admitted.RESENT:
+            there.append({"row_id": row_id, "new_path": instance.path})
+        _record(unit, instance, answer, row_id)
+    if there:
+        unit.connection.execute(_PUT_BACK, there)
+    return answers
+
+
+def _known(unit: UnitOfWork, instances: Sequence[NewInstance]) -> dict[str, dict[str, int | None]]:
+    """Ids of the rows with the same UIDs, by UID and SHA-256."""
     uids = {instance.sop_instance_uid for instance in instances}
-    known: dict[str, dict[str, int]] = {}
-    for row_id, uid, sha256 in unit.session.execute(
-        select(InstanceRow.id, InstanceRow.sop_instance_uid, InstanceRow.sha256).where(
-            InstanceRow.sop_instance_uid.in_(uids)
-        )
-    ):
+    known: dict[str, dict[str, int | None]] = {}
+    for row_id, uid, sha256 in unit.connection.execute(_SAME_UID, {"uids": list(uids)}):
         known.setdefault(uid, {})[sha256] = row_id
-    return [_admit_one(unit, instance, known, refuse_conflicts) for instance in instances]
+    return known
 
 
-def _admit_one(
-    unit: UnitOfWork,
-    instance: NewInstance,
-    known: dict[str, dict[str, int]],
-    refuse_conflicts: bool,
+def _judge(
+    instance: NewInstance, versions: Mapping[str, int | None], refuse_conflicts: bool
 ) -> Admitted:
-    versions = known.setdefault(instance.sop_instance_uid, {})
-    detail = {"sop_instance_uid": instance.sop_instance_uid, "sha256": instance.sha256}
-    ids = {"association_id": instance.association_id}
     if instance.sha256 in versions:
-        row_id = versions[instance.sha256]
-        unit.session.execute(
-            update(InstanceRow).where(InstanceRow.id == row_id).values(path=instance.path)
-        )
-        unit.record(AuditEvent.INSTANCE_RESENT, detail, instance_id=row_id, **ids)
         return Admitted.RESENT
-    conflict = bool(versions)
-    if conflict and refuse_conflicts:
-        unit.record(AuditEvent.INSTANCE_CONFLICT, {**detail, "answer": "refused"}, **ids)
-        return Admitted.REFUSED
-    state = InstanceState.CONFLICT if conflict else InstanceState.RECEIVED
-    row_id = int(
-        unit.session.execute(
-            insert(InstanceRow)
-            .values(
-                sop_instance_uid=instance.sop_instance_uid,
-                sop_class_uid=instance.sop_class_uid,
-                transfer_syntax_uid=instance.transfer_syntax_uid,
-                sha256=instance.sha256,
-                size=instance.size,
-                path=instance.path,
-                association_id=instance.association_id,
-                received_at=unit.at,
-                state=state.value,
-            )
-            .returning(InstanceRow.id)
-        ).scalar_one()
-    )
-    versions[instance.sha256] = row_id
-    if conflict:
-        unit.record(
-            AuditEvent.INSTANCE_CONFLICT, {**detail, "answer": "quarantined"},
-            instance_id=row_id, **ids,
-        )  # fmt: skip
-        return Admitted.QUARANTINED
-    unit.record(AuditEvent.INSTANCE_STORED, detail, instance_id=row_id, **ids)
-    return Admitted.STORED
+    if not versions:
+        return Admitted.STORED
+    return Admitted.REFUSED if refuse_conflicts else Admitted.QUARANTINED
+
+
+def _record(unit: UnitOfWork, instance: NewInstance, answer: Admitted, row_id: int | None) -> None:
+    detail = {"sop_instance_uid": instance.sop_instance_uid, "sha256": instance.sha256}
+    event = _EVENTS[answer]
+    if event is AuditEvent.INSTANCE_CONFLICT:
+        detail["answer"] = answer.value
+    unit.record(event, detail, association_id=instance.association_id, instance_id=row_id)

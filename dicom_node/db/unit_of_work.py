@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, cast
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,11 @@ from dicom_node.audit.events import AuditEvent
 from dicom_node.db.tables import AuditRow
 from dicom_node.errors import LedgerError
 from dicom_node.outbox import Bell, Ring
+
+_AUDIT: Final = insert(cast(Table, AuditRow.__table__))
+_NO_IDS: Final = dict.fromkeys(
+    ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
+)
 
 
 def now() -> datetime:
@@ -27,16 +32,25 @@ class UnitOfWork:
 
     Attributes
     ----------
-    session : sqlalchemy.orm.Session
+    connection : sqlalchemy.Connection
+        For statements on tables; without the session's bookkeeping they cost half as much.
     at : datetime
         Time of the transaction, UTC; used for every row that it writes.
     """
 
-    def __init__(self, session: Session, at: datetime) -> None:
-        self.session = session
+    def __init__(self, connection: Connection, at: datetime) -> None:
+        self.connection = connection
         self.at = at
+        self._session: Session | None = None
         self._audit: list[dict[str, Any]] = []
         self._rings: list[Ring] = []
+
+    @property
+    def session(self) -> Session:
+        """Session on the connection, made when it is first asked for."""
+        if self._session is None:
+            self._session = Session(self.connection, expire_on_commit=False)
+        return self._session
 
     def record(self, event: AuditEvent, detail: dict[str, Any] | None = None, **ids: Any) -> None:
         """Add an audit event; it is written with the transaction or not at all.
@@ -44,18 +58,23 @@ class UnitOfWork:
         `ids` are ``association_id``, ``instance_id``, ``work_item_id``, ``delivery_id`` and
         ``batch_id``; `detail` holds UIDs, statuses and settings, never patient data.
         """
-        columns = ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
-        row = {"at": self.at, "event": event.value, "detail": detail}
-        self._audit.append(row | {name: ids.get(name) for name in columns})
+        row = {"at": self.at, "event": event.value, "detail": detail, **_NO_IDS, **ids}
+        self._audit.append(row)
 
     def ring(self, ring: Ring) -> None:
         """Ring a bell once the transaction is committed."""
         self._rings.append(ring)
 
     def _finish(self) -> list[Ring]:
+        if self._session is not None:
+            self._session.flush()
         if self._audit:
-            self.session.execute(insert(AuditRow), self._audit)
+            self.connection.execute(_AUDIT, self._audit)
         return self._rings
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
 
 
 class Ledger:
@@ -85,10 +104,13 @@ class Ledger:
             If the database cannot be reached or answers with an operational error.
         """
         try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                unit = UnitOfWork(session, self.clock())
-                yield unit
-                rings = unit._finish()
+            with self.engine.begin() as connection:
+                unit = UnitOfWork(connection, self.clock())
+                try:
+                    yield unit
+                    rings = unit._finish()
+                finally:
+                    unit._close()
         except (OperationalError, DBAPIError) as error:
             raise ledger_error(error) from error
         for ring in rings:
