@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model_store.errors import ModelStoreError
+from model_store.evaluation.physics.command import add_physics
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -107,6 +108,9 @@ def evaluate(  # noqa: PLR0917
     if out is not None:
         out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print_summary(results, console)
+
+
+add_physics(app, _ZOO)
 
 
 def _failed(console: Console, error: ModelStoreError) -> typer.Exit:

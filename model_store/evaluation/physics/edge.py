@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _BIN = 0.1
@@ -49,7 +48,7 @@ class Transfer:
 
 
 def edge_spread(
-    image: Floats, centre: tuple[float, float], inner: float, outer: float
+    image: NDArray[np.floating], centre: tuple[float, float], inner: float, outer: float
 ) -> tuple[Doubles, Doubles]:
     """Mean over rings of a tenth of a pixel around `centre`.
 
@@ -86,7 +85,7 @@ def edge_spread(
 
 
 def transfer(
-    image: Floats,
+    image: NDArray[np.floating],
     centre: tuple[float, float],
     radius: float,
     pixel_mm: float,

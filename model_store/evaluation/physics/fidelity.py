@@ -1,4 +1,4 @@
-"""Is the simulated noise that of repeated acquisitions?
+"""The simulated noise beside that of repeated acquisitions.
 
 The repeats were made by others in fan-beam geometry (uniform water; the MITA low-contrast phantom
 at three doses). A kernel and one dose are fitted to them; everything else is then predicted by the
@@ -137,12 +137,12 @@ def fidelity_table(agreements: list[Agreement]) -> dict[str, Any]:
             "SD HU",
             "simulated",
             "f mean /mm",
-            "simulated ",
+            "simulated",
             "f peak /mm",
-            "simulated  ",
+            "simulated",
             "profile differs",
             "edge",
-            "simulated   ",
+            "simulated",
             "fitted",
         ],
         "rows": [

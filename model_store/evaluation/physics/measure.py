@@ -7,10 +7,9 @@ many strengths are looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store.evaluation.physics.acceptance import (
     Gate,
@@ -25,7 +24,7 @@ from model_store.evaluation.physics.observer import Comparison, compare, interva
 from model_store.evaluation.physics.phantom import Rod, contrast_phantom
 from model_store.evaluation.physics.repeats import ctp404_rods
 from model_store.evaluation.physics.spectrum import NoiseSpectrum, noise_spectrum
-from model_store.evaluation.physics.study import Floats, Model, Pairs, Study, Task
+from model_store.evaluation.physics.study import Pairs, Study, Task
 
 STRENGTHS = tuple(round(0.1 * step, 1) for step in range(3, 11))
 _ROI_MM = 8.0
@@ -196,37 +195,6 @@ class Measurement:
         return all(gate.passed for gate in self.gates(condition))
 
 
-def measure_physics(
-    model: Model, data: Path | None, *, strength: float = 1.0, quick: bool = False
-) -> dict[str, Any]:
-    """Measure a denoiser on phantoms, before and after.
-
-    Parameters
-    ----------
-    model : callable
-        Image in HU, float32 of shape (rows, columns), to the denoised image of the same shape.
-    data : Path or None
-        Folder above ``ct_physics``; None for the simulated phantoms alone.
-    strength : float
-        Of the denoising, 0 to 1.
-    quick : bool
-        Few images.
-
-    Returns
-    -------
-    dict
-        As `model_store.evaluation.physics.report.summary` describes it.
-
-    Raises
-    ------
-    DataError
-        If `data` lacks the phantoms.
-    """
-    from model_store.evaluation.physics.report import summary  # noqa: PLC0415
-
-    return summary(Measurement.of(Study.run(model, data, quick=quick), strength))
-
-
 def strength_sweep(study: Study, strengths: tuple[float, ...] = STRENGTHS) -> list[Measurement]:
     """Evaluate a study at many strengths."""
     return [Measurement.of(study, strength, gates_only=True) for strength in strengths]
@@ -270,7 +238,10 @@ def _rods(condition: str, images: Pairs, strength: float) -> list[RodResult]:
     results = []
     for rod in phantom.rods:
         place, radius = phantom.place(rod), rod.diameter_mm / 2 / phantom.pixel_mm
-        edges = [transfer(mean, place, radius, phantom.pixel_mm) for mean in means]
+        edges = (
+            transfer(means[0], place, radius, phantom.pixel_mm),
+            transfer(means[1], place, radius, phantom.pixel_mm),
+        )
         values = [disc_mean(mean, place, 0.6 * radius) for mean in means]
         ratios = [abs(values[side] - water[side]) / max(noise[side], 1e-9) for side in (0, 1)]
         results.append(
@@ -302,8 +273,8 @@ def _task(task: Task, strength: float) -> TaskResult:
     return TaskResult(task.diameter_mm, task.contrast, comparison)
 
 
-def disc_mean(images: Floats, place: tuple[float, float], radius: float) -> float:
-    """Mean within `radius` pixels of `place` (row, column), over all of ``[..., rows, columns]``."""
+def disc_mean(images: NDArray[np.floating], place: tuple[float, float], radius: float) -> float:
+    """Mean within `radius` pixels of `place` (row, column) over ``[..., rows, columns]``."""
     rows, columns = images.shape[-2:]
     row = np.arange(rows)[:, None] - place[0]
     column = np.arange(columns)[None, :] - place[1]

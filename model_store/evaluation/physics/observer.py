@@ -7,15 +7,13 @@ and Barrett 2003 (J. Opt. Soc. Am. A 20, 1725).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+Doubles = NDArray[np.floating]
 
 CHANNELS = 5
 SPLITS = 10
@@ -87,7 +85,7 @@ def laguerre_gauss(size: int, width: float, count: int = CHANNELS) -> Doubles:
     return np.stack([special.eval_laguerre(order, square) * bell for order in range(count)])
 
 
-def channel_outputs(regions: Sequence[Floats] | Floats, channels: Doubles) -> Doubles:
+def channel_outputs(regions: NDArray[np.floating], channels: Doubles) -> Doubles:
     """Inner products of regions with channels, ``[regions, channels]``."""
     flat = np.asarray(regions, np.float64).reshape(len(regions), -1)
     return np.asarray(flat @ channels.reshape(len(channels), -1).T)
@@ -110,7 +108,7 @@ def hotelling(
     train_absent, train_present, test_absent, test_present : ndarray of shape (n, channels)
         Channel outputs.
     """
-    covariance = (np.cov(train_absent, rowvar=False) + np.cov(train_present, rowvar=False)) / 2
+    covariance = (_covariance(train_absent) + _covariance(train_present)) / 2
     template = np.linalg.pinv(covariance) @ (train_present.mean(0) - train_absent.mean(0))
     absent, present = test_absent @ template, test_present @ template
     spread = np.sqrt((absent.var(ddof=1) + present.var(ddof=1)) / 2)
@@ -181,10 +179,17 @@ def interval(samples: Doubles) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def region(image: Floats, place: tuple[float, float], size: int) -> Floats:
+def region(
+    image: NDArray[np.floating], place: tuple[float, float], size: int
+) -> NDArray[np.floating]:
     """Cut ``size x size`` pixels whose middle is as near to `place` as pixels allow."""
     row, column = (round(middle - (size - 1) / 2) for middle in place)
     return image[..., row : row + size, column : column + size]
+
+
+def _covariance(outputs: Doubles) -> Doubles:
+    centred = outputs - outputs.mean(0)
+    return np.asarray(centred.T @ centred / (len(outputs) - 1))
 
 
 def _halves(count: int, generator: np.random.Generator) -> tuple[NDArray[np.intp], ...]:

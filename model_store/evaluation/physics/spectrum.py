@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from model_store.evaluation.metrics import mean_frequency, nps, radial
 
-Floats = NDArray[np.float32]
-
 _BINS = 24
 
 
@@ -57,7 +55,9 @@ class NoiseSpectrum:
         return frequency, radial(self.power, bins)
 
 
-def noise_spectrum(images: Iterable[Floats], pixel_mm: float, size: int = 64) -> NoiseSpectrum:
+def noise_spectrum(
+    images: Iterable[NDArray[np.floating]], pixel_mm: float, size: int = 64
+) -> NoiseSpectrum:
     """Spectrum of all regions of ``size x size`` pixels that fit into uniform images.
 
     A polynomial surface of second degree is removed from each region, so the images may be
@@ -73,5 +73,5 @@ def noise_spectrum(images: Iterable[Floats], pixel_mm: float, size: int = 64) ->
     size : int
         Side of the regions in pixels.
     """
-    power = np.mean([nps(image, pixel_mm, size, order=2) for image in images], axis=0)
-    return NoiseSpectrum(power, pixel_mm)
+    whole = [image[: len(image) // size * size] for image in images]
+    return NoiseSpectrum(nps(np.concatenate(whole), pixel_mm, size, order=2), pixel_mm)

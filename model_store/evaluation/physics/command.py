@@ -1,0 +1,66 @@
+"""The command ``model-store physics``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from model_store.errors import DataError, ModelStoreError
+
+
+def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
+    """Add the command to `app`; model versions are looked for in `zoo_folder` by default."""
+
+    @app.command()
+    def physics(  # noqa: PLR0917
+        model: Annotated[str, typer.Argument(help="NAME@VERSION")],
+        data: Annotated[
+            Path | None,
+            typer.Option(help="folder above ct_physics; without it, simulated phantoms alone"),
+        ] = None,
+        zoo: Annotated[Path, typer.Option(help="folder of model versions")] = zoo_folder,
+        strength: Annotated[float, typer.Option(min=0, max=1, help="of the denoising")] = 1.0,
+        out: Annotated[
+            Path | None, typer.Option(help="also write all results to this JSON")
+        ] = None,
+        quick: Annotated[bool, typer.Option(help="few images")] = False,
+        sweep: Annotated[bool, typer.Option(help="also look for the largest strength")] = True,
+        threads: Annotated[int, typer.Option(help="processor threads; 0: all")] = 0,
+    ) -> None:
+        """Measure noise texture, resolution, CT numbers and detection of a CT model on phantoms."""
+        from model_store.evaluation.physics.measure import (  # noqa: PLC0415
+            Measurement,
+            strength_sweep,
+        )
+        from model_store.evaluation.physics.report import summary, sweep_summary  # noqa: PLC0415
+        from model_store.evaluation.physics.study import Study  # noqa: PLC0415
+        from model_store.evaluation.report import print_summary  # noqa: PLC0415
+        from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
+
+        console = Console()
+        name, _, version = model.partition("@")
+        try:
+            released = ReleasedModel(zoo / name / version, threads)
+            if released.manifest.input.units != "HU":
+                raise DataError(f"{model} is no CT model: its input is not in HU")  # noqa: TRY301
+            study = Study.run(released, data, quick=quick)
+        except ModelStoreError as error:
+            console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
+            raise typer.Exit(1) from error
+        results = summary(Measurement.of(study, strength))
+        tables = list(results["tables"])
+        if sweep:
+            results["sweep"] = sweep_summary(strength_sweep(study))
+            tables.append(results["sweep"]["table"])
+        if out is not None:
+            out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        print_summary({"summary": {"tables": tables}}, console)
+        if sweep:
+            found = results["sweep"]
+            console.print(f"largest strength that keeps every limit: {found['strength']}")
+            for condition, best in found["by_condition"].items():
+                console.print(f"  {condition}: {best}", highlight=False)
