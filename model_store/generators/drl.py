@@ -26,9 +26,13 @@ class DrlConfig:
     ----------
     width : int
         Feature maps of the hidden layers.
+    inputs : int
+        Channels of the input. With more than one only `Drl.residual` is meant to be used, as the
+        difference network of a cascade.
     """
 
     width: int = 64
+    inputs: int = 1
 
 
 class DilatedConv(nn.Module):
@@ -62,8 +66,9 @@ class Drl(Generator):
 
     def __init__(self, config: DrlConfig | None = None) -> None:
         super().__init__()
-        width = (config or DrlConfig()).width
-        self.conv1 = nn.Conv2d(1, width, 5, padding=2)
+        shape = config or DrlConfig()
+        width = shape.width
+        self.conv1 = nn.Conv2d(shape.inputs, width, 5, padding=2)
         self.block2 = DilatedConv(width, width, 2)
         self.block3 = DilatedConv(width, width, 3)
         self.block4 = DilatedConv(width, width, 4)
@@ -77,7 +82,7 @@ class Drl(Generator):
         nn.init.zeros_(self.conv7.weight)
 
     def residual(self, x: Tensor) -> Tensor:
-        """G(x) - x for ``[N, 1, H, W]`` in the unit that the manifest states."""
+        """G(x) - x for ``[N, inputs, H, W]`` in the unit that the manifest states: one channel."""
         one = functional.relu(self.conv1(x))
         two = self.block2(one)
         five = self.block5(self.block4(self.block3(two)))

@@ -1,14 +1,55 @@
-"""A recipe's ``[generator]``: the system and its shape, one strict section a system."""
+"""A recipe's ``[generator]`` and its critic: system and shape, one strict section a system."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DnganSection(_Strict):
+    """A DNGAN generator: feature maps between and inside its blocks (`inner` 64 or 32)."""
+
+    system: Literal["dngan"]
+    width: int = Field(default=64, ge=1)
+    inner: int = Field(default=64, ge=1)
+
+
+class N2nUnetSection(_Strict):
+    """A Noise2Noise U-Net; `residual` adds the input to its output."""
+
+    system: Literal["n2n-unet"]
+    residual: bool = False
+
+
+class SharpXrSection(_Strict):
+    """A SharpXR U-Net: widths of the encoder's stages, one decoder or two, global residual."""
+
+    system: Literal["sharpxr"]
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(32, 64, 128, 256), min_length=1
+    )
+    dual: bool = False
+    residual: bool = True
+
+
+class WganVggSection(_Strict):
+    """A WGAN-VGG generator: width, global residual, the published ReLU of the last layer."""
+
+    system: Literal["wgan-vgg"]
+    width: int = Field(default=32, ge=2)
+    residual: bool = False
+    last_relu: bool = False
+
+    @model_validator(mode="after")
+    def _signed(self) -> WganVggSection:
+        if self.residual and self.last_relu:
+            raise ValueError("last_relu with residual could only brighten; set one of them")
+        return self
 
 
 class DrlSection(_Strict):
@@ -18,11 +59,21 @@ class DrlSection(_Strict):
     width: int = Field(default=64, ge=1)
 
 
-class N2nUnetSection(_Strict):
-    """A Noise2Noise U-Net; `residual` adds the input to its output."""
+class DrlCascadeSection(_Strict):
+    """A cascade of DRL: width and number of levels, share of the change applied, stacked input."""
 
-    system: Literal["n2n-unet"]
-    residual: bool = False
+    system: Literal["drl-cascade"]
+    width: int = Field(default=64, ge=1)
+    levels: int = Field(default=2, ge=2, le=3)
+    blend: float = Field(default=1.0, gt=0, le=1)
+    stack_input: bool = False
+
+
+class Cnn10Section(_Strict):
+    """A CNN10 generator."""
+
+    system: Literal["cnn10"]
+    width: int = Field(default=64, ge=1)
 
 
 class DrunetSection(_Strict):
@@ -35,5 +86,43 @@ class DrunetSection(_Strict):
 
 
 GeneratorSection = Annotated[
-    DrlSection | N2nUnetSection | DrunetSection, Field(discriminator="system")
+    DnganSection
+    | N2nUnetSection
+    | SharpXrSection
+    | WganVggSection
+    | DrlSection
+    | DrlCascadeSection
+    | Cnn10Section
+    | DrunetSection,
+    Field(discriminator="system"),
+]
+
+
+class DnganCriticSection(_Strict):
+    """A DNGAN critic: first width, connected neurons; `compact` halves in all four blocks."""
+
+    system: Literal["dngan"]
+    width: int = Field(default=64, ge=1)
+    hidden: int = Field(default=1024, ge=1)
+    compact: bool = False
+
+
+class PatchCriticSection(_Strict):
+    """A 70 x 70 PatchGAN critic; `condition` lets it see the noisy input as second channel."""
+
+    system: Literal["patchgan"]
+    width: int = Field(default=64, ge=1)
+    condition: bool = False
+
+
+class WganCriticSection(_Strict):
+    """A Wasserstein critic: first width, connected neurons."""
+
+    system: Literal["wgan-vgg"]
+    width: int = Field(default=64, ge=1)
+    hidden: int = Field(default=1024, ge=1)
+
+
+CriticSection = Annotated[
+    DnganCriticSection | PatchCriticSection | WganCriticSection, Field(discriminator="system")
 ]
