@@ -46,7 +46,7 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
         try:
             released = ReleasedModel(zoo / name / version, threads)
             if released.manifest.input.units != "HU":
-                raise DataError(f"{model} is no CT model: its input is not in HU")  # noqa: TRY301
+                raise DataError(f"{model} is no CT model: its input is not in HU")
             study = Study.run(released, data, quick=quick)
         except ModelStoreError as error:
             console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)

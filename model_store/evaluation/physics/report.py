@@ -346,5 +346,5 @@ def _curves(measurement: Measurement) -> dict[str, list[dict[str, Any]]]:
     return {"nps": spectra, "ttf": transfers}
 
 
-def _numbers(values: Any) -> list[float]:  # noqa: ANN401
+def _numbers(values: Any) -> list[float]:
     return [float(f"{value:.4g}") for value in values]

@@ -35,7 +35,6 @@ from model_store.evaluation.physics.repeats import (
 from model_store.training.simulation.ct import ParallelBeam, noise_image
 
 Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Model = Callable[[Floats], Floats]
 
 CONDITIONS = (SHARP_QUARTER, SHARP_FULL, SOFT_QUARTER)
@@ -69,7 +68,9 @@ class Pairs:
         before = np.stack([np.asarray(image, np.float32) for image in images])
         return cls(before, np.stack([model(image) - image for image in before]))
 
-    def channels(self, places: Iterable[tuple[float, float]], size: int, bank: Doubles) -> Pairs:
+    def channels(
+        self, places: Iterable[tuple[float, float]], size: int, bank: NDArray[np.floating]
+    ) -> Pairs:
         """Channel outputs of the regions at `places`, place by place."""
         before, change = [], []
         for place in places:
@@ -153,7 +154,14 @@ class Study:
     quick: bool = False
 
     @classmethod
-    def run(cls, model: Model, data: Path | None, *, quick: bool = False) -> Study:
+    def run(
+        cls,
+        model: Model,
+        data: Path | None,
+        *,
+        quick: bool = False,
+        conditions: tuple[Condition, ...] = CONDITIONS,
+    ) -> Study:
         """Simulate and read the phantoms and put all through `model`.
 
         Parameters
@@ -164,6 +172,8 @@ class Study:
             Folder above ``ct_physics``; None for simulated phantoms alone.
         quick : bool
             A few images of each; no repeats of the low-contrast phantom, no scanner.
+        conditions : tuple of Condition
+            Of the simulated phantoms.
 
         Raises
         ------
@@ -172,7 +182,7 @@ class Study:
         """
         uniform: list[Uniform] = []
         contrast, simulated = {}, {}
-        for condition in CONDITIONS:
+        for condition in conditions:
             if condition.exposure == QUARTER_DOSE:
                 tasks, water = _low_contrast(model, condition, 6 if quick else 12)
                 simulated[condition.name] = tasks
