@@ -114,9 +114,11 @@ class Phantom:
         down, right = along[:, None], along[None, : self.size + 1]
         radius = np.hypot(down, right)
         spectrum = 1000 * _disc(self.diameter_mm, radius).astype(complex)
+        discs = {rod.diameter_mm: _disc(rod.diameter_mm, radius) for rod in self.rods}
         for rod in self.rods:
-            turn = np.exp(-2j * np.pi * (down * rod.down_mm + right * rod.right_mm))
-            spectrum += rod.contrast * _disc(rod.diameter_mm, radius) * turn
+            rows = np.exp(-2j * np.pi * down * rod.down_mm)
+            columns = np.exp(-2j * np.pi * right * rod.right_mm)
+            spectrum += rod.contrast * discs[rod.diameter_mm] * (rows * columns)
         image = np.fft.irfft2(spectrum * system.transfer(radius), (2 * self.size, 2 * self.size))
         centred = np.fft.fftshift(image)[::2, ::2] / step**2
         return (centred - 1000).astype(np.float32)

@@ -35,8 +35,8 @@ class NoiseSpectrum:
 
     @property
     def mean_frequency(self) -> float:
-        """Mean frequency, weighted by power, per millimetre."""
-        return mean_frequency(self.power, self.pixel_mm)
+        """Mean frequency, weighted by power, per millimetre; zero without any power."""
+        return 0.0 if not self.power.any() else mean_frequency(self.power, self.pixel_mm)
 
     @property
     def peak_frequency(self) -> float:

@@ -142,3 +142,15 @@ def test_detection_needs_an_interval_that_could_have_shown_a_loss() -> None:
     assert detection_gate({"a": (-0.001, -0.004, 0.002)}).passed
     assert not detection_gate({"a": (-0.01, -0.02, -0.001)}).passed
     assert not detection_gate({"a": (0.0, -0.2, 0.2)}).passed
+
+
+def test_a_model_that_wipes_faint_rods_out_loses_detection() -> None:
+    def wipe(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        smooth = ndimage.gaussian_filter(image, 2)
+        return np.where(np.abs(smooth) < 12, 0, smooth).astype(np.float32)
+
+    study = Study.run(wipe, None, quick=True, conditions=(SHARP_QUARTER,))
+    sweep = strength_sweep(study, (1.0,))
+    gates = {gate.name: gate for gate in sweep[0].gates()}
+    assert not gates["CHO AUC, denoised less input"].passed
+    assert gates["CHO AUC, denoised less input"].value < -0.01
