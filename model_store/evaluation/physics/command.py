@@ -31,7 +31,14 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
         sweep: Annotated[bool, typer.Option(help="also look for the largest strength")] = True,
         threads: Annotated[int, typer.Option(help="processor threads; 0: all")] = 0,
     ) -> None:
-        """Measure noise texture, resolution, CT numbers and detection of a CT model on phantoms."""
+        """Measure noise texture, resolution, CT numbers and detection of a CT model on phantoms.
+
+        With --data, and not --quick, the simulated noise is also held against repeats.
+        """
+        from model_store.evaluation.physics.fidelity import (  # noqa: PLC0415
+            compare_with_repeats,
+            fidelity_table,
+        )
         from model_store.evaluation.physics.measure import (  # noqa: PLC0415
             Measurement,
             strength_sweep,
@@ -48,11 +55,15 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             if released.manifest.input.units != "HU":
                 raise DataError(f"{model} is no CT model: its input is not in HU")
             study = Study.run(released, data, quick=quick)
+            agreements = [] if data is None or quick else compare_with_repeats(data)
         except ModelStoreError as error:
             console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
             raise typer.Exit(1) from error
         results = summary(Measurement.of(study, strength))
         tables = list(results["tables"])
+        if agreements:
+            results["simulation"] = fidelity_table(agreements)
+            tables.append(results["simulation"])
         if sweep:
             results["sweep"] = sweep_summary(strength_sweep(study))
             tables.append(results["sweep"]["table"])
