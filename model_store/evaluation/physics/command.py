@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from model_store.errors import DataError, ModelStoreError
 
@@ -45,7 +46,6 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
         )
         from model_store.evaluation.physics.report import summary, sweep_summary  # noqa: PLC0415
         from model_store.evaluation.physics.study import Study  # noqa: PLC0415
-        from model_store.evaluation.report import print_summary  # noqa: PLC0415
         from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
 
         console = Console()
@@ -69,9 +69,17 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             tables.append(results["sweep"]["table"])
         if out is not None:
             out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        print_summary({"summary": {"tables": tables}}, console)
+        for table in tables:
+            _print(table, console)
         if sweep:
             found = results["sweep"]
             console.print(f"largest strength that keeps every limit: {found['strength']}")
             for condition, best in found["by_condition"].items():
                 console.print(f"  {condition}: {best}", highlight=False)
+
+
+def _print(table: dict[str, Any], console: Console) -> None:
+    shown = Table(*table["columns"], title=table["title"])
+    for row in table["rows"]:
+        shown.add_row(*("" if cell is None else str(cell) for cell in row))
+    console.print(shown)
