@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import importlib
-import json
-import struct
 from typing import Any
 
 import numpy as np
 
 from model_store.engines.base import Engine, Images, engine_error
-from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
+from model_store.errors import (
+    EngineError,
+    EngineUnavailableError,
+    ModelIntegrityError,
+    RecipeError,
+)
+from model_store.generators.sections import GeneratorSection, read_generator
 from model_store.manifest import Manifest
 from model_store.registry import ModelVersion
 
 _SUFFIX = ".safetensors"
-_HEADER = struct.Struct("<Q")
+_RECIPE = "recipe.toml"
 
 
 class TorchEngine(Engine):
-    """A model version's safetensors in the generator of its system, in f32 on the processor.
+    """A model version's safetensors in the generator of its recipe, in f32 on the processor.
 
     Parameters
     ----------
     version : ModelVersion
-        Its safetensors bytes are read and verified here.
+        Its recipe and safetensors bytes are read and verified here.
     threads : int
         Threads of torch, for the whole process; 0 leaves them as they are.
     compiled : bool
@@ -33,11 +37,13 @@ class TorchEngine(Engine):
     Raises
     ------
     EngineUnavailableError
-        If torch or safetensors is not installed, or the version has no safetensors file.
+        If torch or safetensors is not installed, or the version has no safetensors file or no
+        recipe.
     ModelIntegrityError
-        If that file is not the released one, or its tensors do not fit the generator.
+        If a file is not the released one, the recipe is of another system than the manifest, or
+        the tensors do not fit the generator.
     EngineError
-        If the version's system has no generator here.
+        If the recipe's generator cannot be built here.
     """
 
     def __init__(self, version: ModelVersion, threads: int = 0, *, compiled: bool = False) -> None:
@@ -53,13 +59,15 @@ class TorchEngine(Engine):
         if threads:
             torch.set_num_threads(threads)
         data = version.read(_weights_name(version.manifest))
+        section = _section(version)
         self._torch = torch
-        generator: Any = _generator(version.manifest, _metadata(data)).eval()
+        build = importlib.import_module("model_store.generators.build").build
+        generator: Any = build(section).eval()
         try:
             generator.load_state_dict(load(data))
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelIntegrityError(
-                f"{version.ref}: the weights do not fit the generator of {version.manifest.system}"
+                f"{version.ref}: the weights do not fit the recipe's {section.system} generator"
             ) from error
         network = generator.residual if version.manifest.output == "residual" else generator
         self._network: Any = torch.compile(network) if compiled else network
@@ -96,18 +104,18 @@ def _weights_name(manifest: Manifest) -> str:
     return names[0]
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    (length,) = _HEADER.unpack_from(data)
-    header = json.loads(data[_HEADER.size : _HEADER.size + length])
-    found: dict[str, str] = header.get("__metadata__") or {}
-    return found
-
-
-def _generator(manifest: Manifest, metadata: dict[str, str]) -> Any:
-    build = importlib.import_module("model_store.generators.build")
-    if manifest.system == "drl":
-        return build.build_drl(int(metadata.get("width", "64")))
-    if manifest.system == "n2n-unet":
-        default = "true" if manifest.output == "residual" else "false"
-        return build.build_n2n_unet(residual=metadata.get("residual", default).lower() == "true")
-    raise EngineError(f"{manifest.ref}: no generator for system {manifest.system} here")
+def _section(version: ModelVersion) -> GeneratorSection:
+    if _RECIPE not in version.manifest.files:
+        raise EngineUnavailableError(
+            f"{version.ref} has no {_RECIPE}; the torch engine builds the generator from it"
+        )
+    try:
+        section = read_generator(version.read(_RECIPE).decode())
+    except (RecipeError, UnicodeDecodeError) as error:
+        raise EngineError(f"{version.ref}: {_RECIPE} names no generator here: {error}") from error
+    if section.system != version.manifest.system:
+        raise ModelIntegrityError(
+            f"{version.ref}: {_RECIPE} is of system {section.system}, "
+            f"the manifest of {version.manifest.system}"
+        )
+    return section

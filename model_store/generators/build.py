@@ -109,16 +109,6 @@ def build_critic(section: CriticSection, patch: int) -> Critic:
             assert_never(section)
 
 
-def build_drl(width: int = 64) -> Drl:
-    """Build a DRL generator of that width."""
-    return Drl(DrlConfig(width))
-
-
-def build_n2n_unet(*, residual: bool = False) -> N2nUnet:
-    """Build a Noise2Noise U-Net."""
-    return N2nUnet(N2nUnetConfig(residual))
-
-
 def count_parameters(generator: nn.Module) -> int:
     """Parameters, batch normalisation's moving statistics included (as Keras counts them)."""
     statistics = sum(

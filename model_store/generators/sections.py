@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from model_store.errors import RecipeError
 
 
 class _Strict(BaseModel):
@@ -126,3 +129,24 @@ class WganCriticSection(_Strict):
 CriticSection = Annotated[
     DnganCriticSection | PatchCriticSection | WganCriticSection, Field(discriminator="system")
 ]
+
+
+def read_generator(text: str) -> GeneratorSection:
+    """The ``[generator]`` section of a recipe in TOML, whatever else the recipe says.
+
+    Raises
+    ------
+    RecipeError
+        If the text is not TOML, or has no such section or a malformed one.
+    """
+    try:
+        section = tomllib.loads(text).get("generator")
+        return TypeAdapter[GeneratorSection](GeneratorSection).validate_python(section)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"not TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in ('generator', *item['loc']))}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise RecipeError(problems) from error

@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,31 +12,36 @@ from tests.factories.models import convolutions, model_version
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
-build = pytest.importorskip("model_store.generators.build")
+drl = pytest.importorskip("model_store.generators.drl")
+
+_RECIPE = '[generator]\nsystem = "drl"\nwidth = 4\n'
 
 
-def _with_weights(root: Path, data: bytes, **changes: object) -> ModelVersion:
+def _with_weights(
+    root: Path, data: bytes, recipe: str | None = _RECIPE, **changes: Any
+) -> ModelVersion:
+    """A version with `data` as its weights and `recipe` beside them."""
     network = convolutions().SerializeToString()
-    version = model_version(
-        root, network=network,
-        files={"model.onnx": hashlib.sha256(network).hexdigest(),
-               "weights.safetensors": hashlib.sha256(data).hexdigest()},
-        **changes,
-    )  # fmt: skip
-    (version.folder / "weights.safetensors").write_bytes(data)
+    beside = {"weights.safetensors": data}
+    if recipe is not None:
+        beside["recipe.toml"] = recipe.encode()
+    everything = {"model.onnx": network, **beside}
+    files = {name: hashlib.sha256(held).hexdigest() for name, held in everything.items()}
+    values: dict[str, Any] = {"system": "drl", "files": files, **changes}
+    version = model_version(root, network=network, **values)
+    for name, held in beside.items():
+        (version.folder / name).write_bytes(held)
     return version
 
 
 @pytest.mark.parametrize("output", ["image", "residual"])
 def test_it_runs_the_generator_with_the_released_weights(tmp_path: Path, output: str) -> None:
     torch.manual_seed(0)
-    generator = build.build_drl(width=4).eval()
+    generator = drl.Drl(drl.DrlConfig(width=4)).eval()
     torch.nn.init.normal_(generator.conv7.weight)
-    data = safetensors.save(generator.state_dict(), metadata={"width": "4"})
+    data = safetensors.save(generator.state_dict())
     images = np.random.default_rng(0).random((2, 1, 9, 11), dtype=np.float32)
-    with build_engine(
-        _with_weights(tmp_path, data, system="drl", output=output), "torch"
-    ) as engine:
+    with build_engine(_with_weights(tmp_path, data, output=output), "torch") as engine:
         got = engine.infer(images)
         assert engine.describe()["engine"] == "torch"
     x = torch.from_numpy(images)
@@ -47,7 +53,7 @@ def test_it_runs_the_generator_with_the_released_weights(tmp_path: Path, output:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     data = safetensors.save({"a": torch.zeros(1)})
     with pytest.raises(ModelIntegrityError, match="do not fit"):
-        build_engine(_with_weights(tmp_path, data, system="drl"), "torch")
+        build_engine(_with_weights(tmp_path, data), "torch")
 
 
 def test_a_version_without_weights_says_so(tmp_path: Path) -> None:
@@ -55,7 +61,28 @@ def test_a_version_without_weights_says_so(tmp_path: Path) -> None:
         build_engine(model_version(tmp_path, system="drl"), "torch")
 
 
-def test_a_system_without_generator_says_so(tmp_path: Path) -> None:
+def test_a_version_without_recipe_says_so(tmp_path: Path) -> None:
     data = safetensors.save({"a": torch.zeros(1)})
-    with pytest.raises(EngineError, match="no generator"):
-        build_engine(_with_weights(tmp_path, data), "torch")
+    with pytest.raises(EngineUnavailableError, match=r"no recipe\.toml"):
+        build_engine(_with_weights(tmp_path, data, recipe=None), "torch")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "found"),
+    [
+        ('[generator]\nsystem = "abacus"\n', "abacus"),
+        ('[generator]\nsystem = "drl"\ndepth = 4\n', r"generator\.drl\.depth"),
+        ("[training]\n", "generator"),
+        ("[generator", "not TOML"),
+    ],
+)
+def test_a_recipe_without_a_generator_says_so(tmp_path: Path, recipe: str, found: str) -> None:
+    data = safetensors.save({"a": torch.zeros(1)})
+    with pytest.raises(EngineError, match=f"no generator.*{found}"):
+        build_engine(_with_weights(tmp_path, data, recipe), "torch")
+
+
+def test_a_recipe_of_another_system_than_the_manifest_is_refused(tmp_path: Path) -> None:
+    data = safetensors.save({"a": torch.zeros(1)})
+    with pytest.raises(ModelIntegrityError, match="system drl, the manifest of cnn10"):
+        build_engine(_with_weights(tmp_path, data, system="cnn10"), "torch")

@@ -11,7 +11,7 @@ from model_store.evaluation.metrics import psnr
 from model_store.evaluation.session import ReleasedModel
 from model_store.evaluation.trial import Case, run_trial
 from model_store.export import export_onnx, sha256
-from model_store.generators.build import build_n2n_unet
+from model_store.generators.n2n_unet import N2nUnet, N2nUnetConfig
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
 
 Floats = NDArray[np.float32]
@@ -49,7 +49,7 @@ def test_known_filter_scores_are_taken_over() -> None:
 
 
 def test_a_released_model_pads_to_its_stride_and_copies_values_out_of_range(tmp_path: Path) -> None:
-    generator = build_n2n_unet(residual=True)
+    generator = N2nUnet(N2nUnetConfig(residual=True))
     torch.nn.init.constant_(generator.last.bias, 0.25)  # type: ignore[arg-type]
     export_onnx(generator, tmp_path / "model.onnx")
     Manifest(

@@ -1,82 +1,153 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
-from model_store.generators.build import (
-    Generator,
-    build_drl,
-    build_n2n_unet,
-    count_parameters,
-    macs_per_pixel,
-)
+from model_store.errors import RecipeError
+from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.generators.drl import Drl, DrlConfig
+from model_store.generators.sharpxr import Laplacian
+from model_store.generators.wgan_vgg import WganVggConfig, WganVggGenerator
 
+from .networks import SMALL, generator, randomised
 
-def _randomised(generator: Generator) -> Generator:
-    torch.manual_seed(3)
-    for parameter in generator.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return generator.eval().double()
+WIDE = (64, 128, 256, 512)
 
 
 @pytest.mark.parametrize(
-    ("generator", "parameters", "macs"),
+    ("shape", "parameters", "macs"),
     [
-        (build_drl(), 225_601, 223_936),
-        (build_n2n_unet(), 988_609, 171_353),
-        (build_n2n_unet(residual=True), 988_609, 171_353),
+        ({"system": "dngan"}, 370_497, 369_792),
+        ({"system": "dngan", "inner": 32}, 222_913, 222_336),
+        ({"system": "n2n-unet"}, 988_609, 171_353),
+        ({"system": "n2n-unet", "residual": True}, 988_609, 171_353),
+        ({"system": "sharpxr"}, 7_759_521, 184_156),
+        ({"system": "sharpxr", "residual": False}, 7_759_521, 184_156),
+        ({"system": "sharpxr", "widths": WIDE}, 31_030_593, 734_904),
+        ({"system": "sharpxr", "dual": True}, 10_835_139, 330_652),
+        ({"system": "sharpxr", "widths": WIDE, "dual": True}, 43_329_923, 1_320_760),
+        ({"system": "wgan-vgg"}, 56_097, 55_872),
+        ({"system": "drl"}, 225_601, 223_936),
+        ({"system": "drl-cascade"}, 451_202, 447_872),
+        ({"system": "drl-cascade", "levels": 3}, 676_803, 671_808),
+        ({"system": "drl-cascade", "stack_input": True}, 225_601 + 227_201, 449_472),
+        ({"system": "cnn10"}, 335_873, 332_928),
+        ({"system": "drunet"}, 574_752, 35_616),
     ],
 )
-def test_counts_are_the_published_ones(generator: Generator, parameters: int, macs: int) -> None:
-    assert count_parameters(generator) == parameters
-    assert macs_per_pixel(generator) == pytest.approx(macs, abs=1)
-
-
-def test_drl_has_640_moving_statistics() -> None:
-    drl = Drl()
-    assert sum(p.numel() for p in drl.parameters()) == 224_961
-
-
-@pytest.mark.parametrize("generator", [build_drl(), build_n2n_unet(residual=True)])
-def test_untrained_generator_with_a_global_residual_is_the_identity(generator: Generator) -> None:
-    x = torch.rand(1, 1, 64, 64)
-    generator.eval()
-    with torch.no_grad():
-        assert torch.equal(generator(x), x)
+def test_counts_are_the_published_ones(shape: dict[str, Any], parameters: int, macs: int) -> None:
+    with torch.device("meta"):
+        network = generator(**shape)
+        assert count_parameters(network) == parameters
+        assert macs_per_pixel(network) == pytest.approx(macs, abs=1)
 
 
 @pytest.mark.parametrize(
-    "generator", [build_drl(), build_n2n_unet(), build_n2n_unet(residual=True)]
+    ("shape", "parameters"),
+    [
+        ({"system": "drl"}, 224_961),
+        ({"system": "drl-cascade"}, 449_922),
+        ({"system": "drl-cascade", "levels": 3}, 674_883),
+        ({"system": "cnn10"}, 334_721),
+    ],
 )
-def test_residual_is_output_minus_input(generator: Generator) -> None:
-    generator = _randomised(generator)
-    x = torch.rand(1, 1, 64, 64, dtype=torch.float64)
+def test_moving_statistics_are_not_parameters(shape: dict[str, Any], parameters: int) -> None:
+    with torch.device("meta"):
+        assert sum(value.numel() for value in generator(**shape).parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", set(SMALL) - {"n2n-unet", "sharpxr-plain-output", "wgan-vgg"})
+def test_an_untrained_generator_with_a_global_residual_is_the_identity(name: str) -> None:
+    x = torch.rand(1, 1, 32, 64)
     with torch.no_grad():
-        assert torch.allclose(generator.residual(x), generator(x) - x, atol=1e-9)
+        assert torch.equal(generator(**SMALL[name]).eval()(x), x)
 
 
-def test_drl_reaches_exactly_17_pixels() -> None:
-    drl = _randomised(Drl(DrlConfig(width=4)))
-    x = torch.rand(1, 1, 65, 65, dtype=torch.float64, requires_grad=True)
-    drl(x)[0, 0, 32, 32].backward()
-    assert x.grad is not None
-    touched = x.grad[0, 0].abs().sum(0).nonzero().ravel()
-    assert (touched.min().item(), touched.max().item()) == (32 - 17, 32 + 17)
-
-
-@pytest.mark.parametrize(
-    ("generator", "size", "start", "stop"),
-    [(build_drl(8), 96, 40, 60), (build_n2n_unet(residual=True), 480, 192, 288)],
-)
-def test_a_tile_with_the_margin_equals_the_whole(
-    generator: Generator, size: int, start: int, stop: int
-) -> None:
-    generator = _randomised(generator)
-    x = torch.rand(1, 1, 64, size, dtype=torch.float64)
-    margin = generator.margin
-    first, last = max(start - margin, 0), min(stop + margin, size)
+def test_an_untrained_wgan_vgg_is_the_identity_without_a_global_residual() -> None:
+    x = torch.randn(2, 1, 24, 24)
+    network = WganVggGenerator()
     with torch.no_grad():
-        whole = generator(x)[..., start:stop]
-        tile = generator(x[..., first:last])[..., start - first : stop - first]
-    assert torch.allclose(tile, whole, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(network(x), x)
+        kept = WganVggGenerator(WganVggConfig(last_relu=True))(x)
+    torch.testing.assert_close(kept, x.relu())
+
+
+@pytest.mark.parametrize("last_relu", [False, True])
+def test_a_wgan_vgg_learns_from_its_first_step(last_relu: bool) -> None:
+    torch.manual_seed(0)
+    network = WganVggGenerator(WganVggConfig(last_relu=last_relu))
+    clean = torch.rand(4, 1, 16, 16).mean((2, 3), keepdim=True).expand(4, 1, 16, 16)
+    noisy = clean + 0.1 * torch.randn(4, 1, 16, 16)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        loss = functional.mse_loss(network(noisy), clean)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_residual_is_output_minus_input(name: str) -> None:
+    network = randomised(generator(**SMALL[name]))
+    x = torch.rand(2, 1, 32, 64, dtype=torch.float64)
+    with torch.no_grad():
+        change = network.residual(x)
+        assert change.shape == x.shape
+        torch.testing.assert_close(change, network(x) - x, rtol=0, atol=1e-9)
+        assert change.abs().max() > 0
+
+
+def test_a_drl_whose_last_convolution_is_zero_is_the_identity() -> None:
+    drl = Drl(DrlConfig(4))
+    randomised(drl)
+    x = torch.rand(1, 1, 20, 20, dtype=torch.float64)
+    with torch.no_grad():
+        assert not torch.equal(drl(x), x)
+        for layer in drl.conv7.parameters():
+            nn.init.zeros_(layer)
+        assert torch.equal(drl(x), x)
+
+
+def test_the_laplacian_is_the_published_kernel() -> None:
+    x = torch.randn(2, 3, 9, 11, dtype=torch.float64)
+    kernel = torch.full((3, 1, 3, 3), -1.0, dtype=torch.float64)
+    kernel[:, :, 1, 1] = 8
+    expected = functional.conv2d(x, kernel, padding=1, groups=3)
+    torch.testing.assert_close(Laplacian()(x), expected)
+
+
+@pytest.mark.parametrize("name", sorted(set(SMALL) - {"drl-cascade", "drl-cascade-3-stacked"}))
+def test_all_parameters_are_trained_but_for_cascades(name: str) -> None:
+    network = generator(**SMALL[name])
+    assert dict(network.trained_parameters()).keys() == network.state_dict().keys() - {
+        key for key, _ in network.named_buffers()
+    }
+
+
+def test_a_generator_adopts_the_weights_of_its_like() -> None:
+    one, other = randomised(generator("cnn10", width=4)).float(), generator("cnn10", width=4)
+    other.adopt(one.state_dict())
+    x = torch.rand(1, 1, 12, 12)
+    with torch.no_grad():
+        assert torch.equal(one(x), other.eval()(x))
+
+
+def test_a_generator_refuses_weights_that_do_not_fit_and_keeps_its_own() -> None:
+    network = generator("dngan", width=4)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    state = generator("dngan", width=4, inner=3).state_dict()
+    state["more"] = state.pop("last.bias")
+    with pytest.raises(RecipeError) as caught:
+        network.adopt(state)
+    assert "last.bias is missing" in str(caught.value)
+    assert "more is not of this network" in str(caught.value)
+    assert "blocks.0.first.weight is [3, 4, 3, 3], not [64, 4, 3, 3]" in str(caught.value)
+    assert str(caught.value).endswith("and 8 more")
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
