@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from pynetdicom.dul import DULServiceProvider
@@ -94,8 +94,14 @@ class NodeDul(DULServiceProvider):
             self.to_provider_queue.get()
             if state == _AWAITING_REQUEST:  # an abort, before there is an association
                 cast(BufferedSocket, self.socket).close()
+                self._nobody_asks()
             return True
         return super()._process_recv_primitive()
+
+    def _nobody_asks(self) -> None:
+        """Spare the association's thread its wait for a request; a port check sends none."""
+        if self.state_machine.current_state == _AWAITING_REQUEST:
+            self.to_user_queue.put(cast(Any, None))  # what `receive_pdu` returns at its timeout
 
     def _is_transport_event(self) -> bool:
         connection = cast(BufferedSocket, self.socket)
@@ -124,6 +130,7 @@ class NodeDul(DULServiceProvider):
         try:
             header = connection.fill(HEADER)
         except OSError:
+            self._nobody_asks()
             self.report(CONNECTION_CLOSED)
             return
         limit = self._limits.max_pdu if header[0] == P_DATA_TF else MAX_CONTROL_PDU

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -694,6 +695,23 @@ def test_stop_aborts_what_takes_longer_than_the_grace(
         assert time.monotonic() - begun < 5
         assert peer.closed()
     nothing_stays(intake, "shutdown")
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_stop_does_not_wait_for_who_connects_and_asks_for_nothing(
+    start: Start, intake: RecordingIntake, stays: bool
+) -> None:
+    server = start(acse_timeout=30.0)
+    with ExitStack() as connected:
+        connected.enter_context(RawPeer(server.port))
+        eventually(lambda: len(server._registry.connections) == 1)
+        if not stays:
+            connected.close()
+            eventually(lambda: not server._registry.connections)
+        begun = time.monotonic()
+        server.stop(grace_seconds=20)
+        assert time.monotonic() - begun < 5
+    assert intake.calls == []
 
 
 def test_a_stopped_server_listens_no_more_and_stops_again(
