@@ -278,7 +278,7 @@ class LedgerIntake:
             transfer_syntax_uid=received.transfer_syntax_uid,
             sha256=received.sha256,
             size=received.size,
-            path=str(final.relative_to(self._storage.root)),
+            path=file.path,
             association_id=received.caller.association_id,
         )
         admitted: Admitted | None = None

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -46,6 +47,12 @@ class AwareDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _where_known(name: str, column: str) -> Index:
+    """Index without the rows whose `column` is empty, as it is in whatever is just received."""
+    known = text(f"{column} IS NOT NULL")
+    return Index(name, column, sqlite_where=known, postgresql_where=known)
 
 
 class Base(DeclarativeBase):
@@ -83,6 +90,8 @@ class InstanceRow(Base):
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "sha256"),
         Index("ix_instance_state_id", "state", "id"),
+        _where_known("ix_instance_study_uid", "study_uid"),
+        _where_known("ix_instance_series_uid", "series_uid"),
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -95,8 +104,8 @@ class InstanceRow(Base):
     association_id: Mapped[str] = mapped_column(ForeignKey("association.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
     state: Mapped[str] = mapped_column(String(16))
-    study_uid: Mapped[str | None] = mapped_column(UID, index=True)
-    series_uid: Mapped[str | None] = mapped_column(UID, index=True)
+    study_uid: Mapped[str | None] = mapped_column(UID)
+    series_uid: Mapped[str | None] = mapped_column(UID)
     modality: Mapped[str | None] = mapped_column(String(16))
 
 
@@ -216,13 +225,14 @@ class AuditRow(Base):
     """One thing that happened; rows are only ever added."""
 
     __tablename__ = "audit"
+    __table_args__ = (_where_known("ix_audit_work_item_id", "work_item_id"),)
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
-    event: Mapped[str] = mapped_column(String(64), index=True)
-    association_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    event: Mapped[str] = mapped_column(String(64))
+    association_id: Mapped[str | None] = mapped_column(String(32))
     instance_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    work_item_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    delivery_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    work_item_id: Mapped[int | None] = mapped_column(BigInteger)
+    delivery_id: Mapped[int | None] = mapped_column(BigInteger)
     batch_id: Mapped[int | None] = mapped_column(BigInteger)
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
