@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, exists, insert, select, update
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import parcels, work_items
+from dicom_node.db.ringing import make_due
 from dicom_node.db.tables import (
     AssociationRow,
     BatchRow,
@@ -22,7 +23,6 @@ from dicom_node.db.tables import (
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import BatchState, DeliveryState, InstanceState, WorkEvent, WorkState
 from dicom_node.errors import LedgerError
-from dicom_node.outbox import Queue, Ring
 from model_store.ref import ModelRef
 
 
@@ -120,19 +120,6 @@ def join(
         make_due(unit, row)
         unit.session.flush()
     return row.id
-
-
-def make_due(unit: UnitOfWork, row: BatchRow, *, at: datetime | None = None) -> None:
-    """Make a batch due, now or at `at`, and ring for it if that is now."""
-    row.state = BatchState.DUE.value
-    row.due_at = at or unit.at
-    row.lease_until = None
-    row.worker = None
-    row.rings = 0
-    row.ring_at = None
-    if at is None:
-        row.ring_at = unit.at
-        unit.ring(Ring(Queue.INFER, row.id))
 
 
 def close_ready(unit: UnitOfWork, quiet: timedelta) -> int:

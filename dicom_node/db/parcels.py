@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, select, text, update
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import work_items
+from dicom_node.db.ringing import make_due
 from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
@@ -70,19 +71,6 @@ def close(unit: UnitOfWork, batch_id: int) -> None:
     for row in rows:
         row.first_due_at = unit.at
         make_due(unit, row)
-
-
-def make_due(unit: UnitOfWork, row: ParcelRow, *, at: datetime | None = None) -> None:
-    """Make a parcel due, now or at `at`, and ring for it if that is now."""
-    row.state = ParcelState.DUE.value
-    row.due_at = at or unit.at
-    row.lease_until = None
-    row.worker = None
-    row.rings = 0
-    row.ring_at = None
-    if at is None:
-        row.ring_at = unit.at
-        unit.ring(Ring(Queue.DELIVER, row.id))
 
 
 def claim(

@@ -9,7 +9,8 @@ from typing import Final
 from sqlalchemy import select, update
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import parcels, work_items
+from dicom_node.db import work_items
+from dicom_node.db.ringing import make_due
 from dicom_node.db.tables import DeliveryRow, InstanceRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, InstanceState, ParcelState, WorkEvent
@@ -105,4 +106,4 @@ def _resend(unit: UnitOfWork, result_ids: Sequence[int]) -> None:
         if row.state == ParcelState.DONE.value:
             row.attempts = 0
             row.first_due_at = unit.at
-            parcels.make_due(unit, row)
+            make_due(unit, row)

@@ -1,8 +1,9 @@
-"""Due work that nobody took is announced again."""
+"""Batches and parcels become due and are rung for; what nobody took is rung for again."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import and_, or_, select, update
@@ -12,9 +13,26 @@ from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import BatchState
 from dicom_node.outbox import Queue, Ring
 
+_QUEUES: Final[Mapping[type[BatchRow | ParcelRow], Queue]] = {
+    BatchRow: Queue.INFER,
+    ParcelRow: Queue.DELIVER,
+}
 _MOST_AT_ONCE: Final = 200
 _DOUBLINGS: Final = 2
 """A bell is lost with the broker, so the waits stop growing before they are felt."""
+
+
+def make_due(unit: UnitOfWork, row: BatchRow | ParcelRow, *, at: datetime | None = None) -> None:
+    """Make a batch or a parcel due, now or at `at`, and ring for it if that is now."""
+    row.state = BatchState.DUE.value
+    row.due_at = at or unit.at
+    row.lease_until = None
+    row.worker = None
+    row.rings = 0
+    row.ring_at = None
+    if at is None:
+        row.ring_at = unit.at
+        unit.ring(Ring(_QUEUES[type(row)], row.id))
 
 
 def ring_again(unit: UnitOfWork, first: timedelta) -> int:
@@ -28,12 +46,10 @@ def ring_again(unit: UnitOfWork, first: timedelta) -> int:
     int
         Number of rings.
     """
-    return _ring(unit, BatchRow, Queue.INFER, first) + _ring(unit, ParcelRow, Queue.DELIVER, first)
+    return _ring(unit, BatchRow, first) + _ring(unit, ParcelRow, first)
 
 
-def _ring(
-    unit: UnitOfWork, table: type[BatchRow] | type[ParcelRow], queue: Queue, first: timedelta
-) -> int:
+def _ring(unit: UnitOfWork, table: type[BatchRow | ParcelRow], first: timedelta) -> int:
     waited = [
         and_(table.rings <= rings, table.ring_at <= unit.at - first * 2**rings)
         for rings in range(_DOUBLINGS)
@@ -57,5 +73,5 @@ def _ring(
             .execution_options(synchronize_session=False)
         )
     for ledger_id in ids:
-        unit.ring(Ring(queue, ledger_id))
+        unit.ring(Ring(_QUEUES[table], ledger_id))
     return len(ids)
