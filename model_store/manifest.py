@@ -48,6 +48,60 @@ class TrainedNoise(_Frozen):
     description: str
 
 
+class Validity(_Frozen):
+    """Where a model version helps and where it harms, from a sweep over levels of fresh noise.
+
+    The points of `gain_curve` and `noise_sd` belong together, from the most noise to the least.
+    Standard deviations are in the units of `TrainedNoise`: HU in soft tissue, or fractions of the
+    full range.
+
+    Attributes
+    ----------
+    measure : str
+        What the PSNR is of, such as ``PSNR 400 HU``.
+    noise : str
+        The noise that was added, and to what references.
+    images : int
+        Images at every level.
+    strength : float
+        Strength of the denoising in the sweep.
+    gain_curve : tuple of pairs
+        PSNR of the input and what the model gains on it, in dB.
+    noise_sd : tuple of float
+        Standard deviation of the added noise at each point.
+    trained_sd, trained_psnr : pair of float
+        Least and greatest of the training; the PSNR in the sweep's measure, clipped to the sweep.
+    zero_crossing_psnr, zero_crossing_sd : float, optional
+        PSNR of the input above which the gain is negative, and that level's standard deviation;
+        None if the gain is negative nowhere in the sweep.
+    statement : str
+        In plain words, and what to do beyond the crossing.
+    """
+
+    measure: str
+    noise: str
+    images: int = Field(ge=1)
+    strength: float = Field(default=1.0, gt=0, le=1)
+    gain_curve: tuple[tuple[float, float], ...] = Field(min_length=2)
+    noise_sd: tuple[float, ...]
+    trained_sd: tuple[float, float]
+    trained_psnr: tuple[float, float]
+    zero_crossing_psnr: float | None = None
+    zero_crossing_sd: float | None = None
+    statement: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Validity:
+        if len(self.noise_sd) != len(self.gain_curve):
+            raise ValueError("noise_sd and gain_curve must have the same number of points")
+        levels = [level for level, _ in self.gain_curve]
+        if levels != sorted(levels):
+            raise ValueError("gain_curve must go from the most noise to the least")
+        if (self.zero_crossing_psnr is None) != (self.zero_crossing_sd is None):
+            raise ValueError("give both of the zero crossing, or none")
+        return self
+
+
 class Manifest(_Frozen):
     """Everything about a model version that is not its weights.
 
@@ -86,6 +140,7 @@ class Manifest(_Frozen):
     training_data: str
     licence: str
     metrics: dict[str, Any] = Field(default_factory=dict)
+    validity: Validity | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

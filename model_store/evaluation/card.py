@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_store.manifest import Manifest
+from model_store.manifest import Manifest, Validity
 from model_store.training.recipe import Recipe
 
 
@@ -42,26 +42,39 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
             "The whole recipe is `recipe.toml` beside this card."
         )
     parts += ["## Measured", _measured(manifest.metrics)]
+    if manifest.validity is not None:
+        parts += ["## Where it helps and where it harms", _validity(manifest.validity)]
     parts += ["## Limits", recipe.release.limits.strip()]
     parts += ["## What differs from the publication", recipe.release.differences.strip()]
     return "\n\n".join(parts) + "\n"
 
 
 def _measured(metrics: dict[str, Any]) -> str:
-    tables = metrics.get("tables", [])
+    tables = [table_of(table) for table in metrics.get("tables", [])]
     if not tables:
         return "Not measured yet."
-    return "\n\n".join(_table(table) for table in tables)
+    statement = metrics.get("margin")
+    return "\n\n".join([statement, *tables] if statement else tables)
 
 
-def _table(table: dict[str, Any]) -> str:
-    columns = table["columns"]
-    lines = [f"**{table['title']}**", ""] if table.get("title") else []
+def _validity(validity: Validity) -> str:
+    low, high = validity.trained_psnr
+    return (
+        f"{validity.statement} In the sweep's measure ({validity.measure}) the training covers "
+        f"inputs of {low:g} to {high:g} dB; the sweep is the table above, {validity.images} images "
+        f"a level, strength {validity.strength:g}."
+    )
+
+
+def table_of(table: dict[str, Any]) -> str:
+    """A table of an evaluation in Markdown: title, note, rows."""
+    parts = [f"**{table['title']}**"] if table.get("title") else []
     if table.get("note"):
-        lines = [*lines[:1], "", table["note"], ""]
-    lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+        parts.append(table["note"])
+    columns = table["columns"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in table["rows"]]
-    return "\n".join(lines)
+    return "\n\n".join([*parts, "\n".join(lines)])
 
 
 def _cell(value: str | float | None) -> str:

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from model_store.errors import DataError
+from model_store.evaluation.lpips import Lpips
 from model_store.evaluation.metrics import mean_frequency, nps, psnr, psnr_window, ssim
-from model_store.evaluation.session import ReleasedModel
-from model_store.evaluation.trial import Case
+from model_store.evaluation.trial import Case, Scorer
 from model_store.training.ct_patches import random_kernel, simulate, soft_tissue
-from model_store.training.recipe import Recipe
+from model_store.training.noise import AwgnNoise, deviation_of
+from model_store.training.recipe import CtData, Recipe
 from model_store.training.references import (
     LOWEST_HU,
     CtSlice,
@@ -28,25 +30,45 @@ from model_store.training.references import (
     read_ct_slice,
 )
 from model_store.training.simulation.ct import Exposure, ParallelBeam, noise_image
+from model_store.training.simulation.xray import awgn
 
 Floats = NDArray[np.float32]
 
 PAIRS = "ct_paired_quarter_dose"
 LEVELS_HU = (10.0, 25.0, 50.0)
-SWEEP_HU = (0.0, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
+PAPER_LEVELS_DB = (24.44, 18.66)
+"""White noise of the Noise2Noise publication's CT networks, PSNR on values of 0..1."""
+
+MAIN = "PSNR 400 HU"
 _Item = TypeVar("_Item")
-_MAIN = "PSNR 400 HU"
 _SEED = 7
+
+
+def in_window(image: Floats) -> Floats:
+    """-160..240 HU as 0..1, clipped."""
+    result: Floats = np.clip((image + 160) / 400, 0, 1).astype(np.float32)
+    return result
 
 
 def scores(image: Floats, reference: Floats) -> dict[str, float]:
     """PSNR on (HU + 1024) / 4096 and in the soft-tissue window, SSIM in that window."""
-    window = [np.clip((part + 160) / 400, 0, 1).astype(np.float32) for part in (image, reference)]
     return {
-        _MAIN: psnr_window(image, reference),
-        "SSIM 400 HU": ssim(window[0], window[1]),
+        MAIN: psnr_window(image, reference),
+        "SSIM 400 HU": ssim(in_window(image), in_window(reference)),
         "PSNR 4096 HU": psnr(image, reference, 4096.0),
     }
+
+
+def scorer(perceptual: Lpips | None) -> Scorer:
+    """`scores`, and with LPIPS at hand the perceptual distance in the soft-tissue window."""
+    if perceptual is None:
+        return scores
+
+    def all_scores(image: Floats, reference: Floats) -> dict[str, float]:
+        distance = perceptual(in_window(image), in_window(reference))
+        return {**scores(image, reference), "PDR 400 HU": distance}
+
+    return all_scores
 
 
 def facts(image: Floats, noisy: Floats, reference: Floats) -> dict[str, float]:
@@ -58,32 +80,67 @@ def facts(image: Floats, noisy: Floats, reference: Floats) -> dict[str, float]:
     }
 
 
-def ct_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[Case]:
-    """Simulated low dose on held-out folders, then the real pairs.
+def ct_cases(
+    recipe: Recipe, data: Path, perceptual: Lpips | None = None, *, quick: bool = False
+) -> Iterator[Case]:
+    """Cases of what a CT model is for, all of patients and scanners not trained on.
+
+    A model of projection noise: simulated low dose at three levels, then the real pairs. A model
+    of white noise: that noise on (HU + 1024) / 4096, at those of the Noise2Noise publication's
+    two levels that its training covers.
 
     Raises
     ------
     DataError
-        If a folder is missing or unreadable.
+        If a folder is missing or unreadable, or the recipe is not of CT.
     """
-    for name, item in _held_out(recipe, data, 2 if quick else 3):
-        for level in LEVELS_HU[1:2] if quick else LEVELS_HU:
-            noisy = _noisy(item, level, _seed(name))
+    if not isinstance(recipe.data, CtData):
+        raise DataError(f"{recipe.name} was not trained on CT")
+    score = scorer(perceptual)
+    slices = held_out_slices(recipe, data, 2 if quick else 3)
+    if isinstance(recipe.data.noise, AwgnNoise):
+        yield from _white(recipe.data.noise, slices, score)
+        return
+    for level in LEVELS_HU[1:2] if quick else LEVELS_HU:
+        for name, item in slices:
             yield Case(
                 f"simulated noise of {level:g} HU, patient not trained on",
                 name,
-                noisy,
+                coloured(item, level, seed_of(name)),
                 item.hounsfield,
-                _middle(item.hounsfield),
-                scores,
-                _MAIN,
+                middle_of(item.hounsfield),
+                score,
+                MAIN,
                 facts,
             )
-    yield from _pairs(data, 1 if quick else 3)
+    yield from _pairs(data, 1 if quick else 2, score)
 
 
-def _pairs(data: Path, each: int) -> Iterator[Case]:
-    for folder in sorted(path for path in (data / PAIRS).iterdir() if path.is_dir()):
+def _white(
+    noise: AwgnNoise, slices: Sequence[tuple[str, CtSlice]], score: Scorer
+) -> Iterator[Case]:
+    low, high = noise.range_sd
+    covered = [
+        level for level in PAPER_LEVELS_DB if 0.9 * low <= deviation_of(level) <= 1.1 * high
+    ] or PAPER_LEVELS_DB[:1]
+    for level in covered:
+        for name, item in slices:
+            generator = np.random.default_rng([seed_of(name), int(100 * level)])
+            yield Case(
+                f"white noise, {level:g} dB on (HU + 1024) / 4096",
+                name,
+                awgn(item.hounsfield, 4096 * deviation_of(level), generator),
+                item.hounsfield,
+                middle_of(item.hounsfield),
+                score,
+                "PSNR 4096 HU",
+                facts,
+                beyond=True,
+            )
+
+
+def _pairs(data: Path, each: int, score: Scorer) -> Iterator[Case]:
+    for folder in _folders(data / PAIRS):
         for full_path in _spread(list_files(folder, "*_full*"), each):
             quarter_path = full_path.with_name(full_path.name.replace("_full", "_quarter"))
             full, quarter = read_ct_slice(full_path), read_ct_slice(quarter_path)
@@ -92,57 +149,24 @@ def _pairs(data: Path, each: int) -> Iterator[Case]:
                 full_path.name.partition("_")[0],
                 quarter.hounsfield,
                 full.hounsfield,
-                _middle(full.hounsfield),
-                scores,
-                _MAIN,
+                middle_of(full.hounsfield),
+                score,
+                MAIN,
                 facts,
             )
-
-
-def ct_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, Any]:
-    """Gain of the model at noise levels from none to the strongest of the training."""
-    slices = _held_out(recipe, data, 3)
-    rows: list[list[float | None]] = []
-    for level in SWEEP_HU:
-        before, after, moved = [], [], []
-        for name, item in slices:
-            noisy = _noisy(item, level, _seed(name) + 1) if level else item.hounsfield
-            denoised = model(noisy)
-            before.append(psnr_window(noisy, item.hounsfield))
-            after.append(psnr_window(denoised, item.hounsfield))
-            tissue = soft_tissue(item.hounsfield)
-            moved.append(float((denoised - noisy)[tissue].std()))
-        entry = float(np.mean(before))
-        finite = np.isfinite(entry)
-        out = float(np.mean(after))
-        rows.append(
-            [
-                level,
-                round(entry, 2) if finite else None,
-                round(out, 2),
-                round(out - entry, 2) if finite else None,
-                round(float(np.mean(moved)), 2),
-            ]
-        )
-    return {
-        "note": "Level 0 is the reference itself, whose own noise is 9 to 10 HU: what changes "
-        "there is mostly that noise, which counts against the model here.",
-        "columns": ["noise HU", "PSNR in", "PSNR out", "gain dB", "change HU (SD, soft tissue)"],
-        "rows": rows,
-    }
 
 
 def ct_spectra(data: Path) -> dict[str, Any]:
     """Noise of the real pairs beside what the training's simulation draws for the same slices."""
     generator = np.random.default_rng(_SEED)
     rows: list[list[str | float]] = []
-    for folder in sorted(path for path in (data / PAIRS).iterdir() if path.is_dir()):
+    for folder in _folders(data / PAIRS):
         real, simulated, deviation, white = [], [], [], []
         for full_path in _spread(list_files(folder, "*_full*"), 2):
             quarter_path = full_path.with_name(full_path.name.replace("_full", "_quarter"))
             full, quarter = read_ct_slice(full_path), read_ct_slice(quarter_path)
-            image, middle = full.hounsfield, _middle(full.hounsfield)
-            part = Case("", "", image, image, middle, scores, _MAIN, size=192).crop
+            image, middle = full.hounsfield, middle_of(full.hounsfield)
+            part = Case("", "", image, image, middle, scores, MAIN, size=192).crop
             noise = part(quarter.hounsfield - image)
             real.append(mean_frequency(nps(noise, full.pixel_mm), full.pixel_mm))
             deviation.append(float(noise[soft_tissue(part(image))].std()))
@@ -172,29 +196,46 @@ def ct_spectra(data: Path) -> dict[str, Any]:
     }
 
 
-def _held_out(recipe: Recipe, data: Path, each: int) -> list[tuple[str, CtSlice]]:
+def held_out_slices(recipe: Recipe, data: Path, count: int) -> list[tuple[str, CtSlice]]:
+    """That many slices, with a name each, of every folder that the recipe held out.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one is missing or unreadable.
+    """
     result = []
     for folder in recipe.data.held_out:
         if folder != PAIRS:
-            slices = _spread(read_ct_folder(data / folder), each)
+            slices = _spread(read_ct_folder(data / folder), count)
             result += [(f"{Path(folder).name}/{index}", item) for index, item in enumerate(slices)]
+    if not result:
+        raise DataError(f"{recipe.name} held no CT folder out: there is nothing to measure it on")
     return result
 
 
-def _noisy(item: CtSlice, level: float, seed: int) -> Floats:
+def coloured(item: CtSlice, level: float, seed: int) -> Floats:
+    """The slice with simulated noise of `level` HU in soft tissue; dose and kernel by seed."""
     noise = simulate(item, 1, np.random.default_rng([seed, int(level)])).noise[0]
     noisy: Floats = np.maximum(item.hounsfield + level * noise.astype(np.float32), LOWEST_HU)
     return noisy
 
 
-def _seed(name: str) -> int:
+def seed_of(name: str) -> int:
     """A seed, and so a dose and a kernel, of its own for every image."""
     return _SEED + zlib.crc32(name.encode())
 
 
-def _middle(image: Floats) -> tuple[int, int]:
+def middle_of(image: Floats) -> tuple[int, int]:
+    """Centre of the body: row and column."""
     row, column = ndimage.center_of_mass(image > -500)  # noqa: PLR2004
     return int(row), int(column)
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: the pairs of quarter and full dose are not there")
+    return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
 def _spread(items: Sequence[_Item], count: int) -> list[_Item]:

@@ -1,24 +1,29 @@
-"""Classical filters to compare with, each at the setting that is best for the image at hand."""
+"""Classical filters to compare with, over a grid of settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from model_store.evaluation.metrics import noise_by_mad
+from model_store.evaluation.metrics import lower_is_better, noise_by_mad
 
 Floats = NDArray[np.float32]
 Score = Callable[[Floats], dict[str, float]]
+Settings = dict[str, dict[str, dict[str, float]]]
+"""Scores by filter, setting and metric."""
 
-GAUSSIAN = tuple(round(0.3 + 0.1 * step, 1) for step in range(48))
+FAMILIES = ("gaussian", "median", "bilateral", "bm3d-mad", "bm3d")
+"""Names of the filters."""
+
+GAUSSIAN = tuple(round(0.3 + 0.1 * step, 1) for step in (*range(18), *range(18, 48, 4)))
 MEDIAN = (3, 5, 7, 9, 11)
 BILATERAL_SPACE = (1.0, 2.0, 3.0, 5.0, 8.0)
 BILATERAL_RANGE = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-BM3D_FACTORS = (0.75, 1.0, 1.5, 2.5)
+BM3D_FACTORS = (1.0, 1.5, 2.5)
 
 
 def bilateral(image: Floats, space: float, spread: float) -> Floats:
@@ -48,10 +53,18 @@ def bilateral(image: Floats, space: float, spread: float) -> Floats:
     return total / weights
 
 
-def best_of_each(
+def available() -> tuple[str, ...]:
+    """Filters that can run here: ``bm3d`` and ``bm3d-mad`` only where the package is installed.
+
+    Its licence allows no commercial use, so it is no dependency.
+    """
+    return FAMILIES if find_spec("bm3d") is not None else FAMILIES[:3]
+
+
+def score_settings(
     noisy: Floats, deviation: float, score: Score, *, quick: bool = False
-) -> dict[str, dict[str, float]]:
-    """Each filter's best score over its grid, metric by metric: an upper bound for the filters.
+) -> Settings:
+    """Run every filter at every setting of its grid.
 
     Parameters
     ----------
@@ -60,40 +73,81 @@ def best_of_each(
     deviation : float
         True standard deviation of its noise, for the ranges of bilateral and BM3D.
     score : callable
-        Metrics of an image against the reference; larger is better for every one.
+        Metrics of an image against the reference.
     quick : bool
-        Every third setting of the grids, and no space above 3 pixels.
+        Every third setting of the grids, and no space above 2 pixels.
 
     Returns
     -------
-    dict of str to dict of str to float
-        Scores of ``gaussian``, ``median``, ``bilateral``, and where the package is installed
-        ``bm3d`` (best factor on the true deviation) and ``bm3d-mad`` (deviation estimated from
-        the image; one setting). Its licence allows no commercial use, so it is no dependency.
+    dict
+        Scores by filter and setting: ``gaussian`` (pixels), ``median`` (side in pixels),
+        ``bilateral`` (pixels, multiple of the deviation), ``bm3d`` (multiple of the deviation) and
+        ``bm3d-mad`` (deviation estimated from the image; one setting).
     """
     deviation = max(deviation, 1e-6)
-    families: dict[str, Iterator[Floats]] = {
-        "gaussian": (ndimage.gaussian_filter(noisy, s) for s in GAUSSIAN[:: 3 if quick else 1]),
-        "median": (ndimage.median_filter(noisy, k) for k in MEDIAN[: 2 if quick else None]),
-        "bilateral": (
-            bilateral(noisy, space, factor * deviation)
-            for space in BILATERAL_SPACE[: 3 if quick else None]
-            for factor in BILATERAL_RANGE[:: 2 if quick else 1]
-        ),
+    step = 3 if quick else 1
+    result: Settings = {
+        "gaussian": {f"{s:g}": score(ndimage.gaussian_filter(noisy, s)) for s in GAUSSIAN[::step]},
+        "median": {f"{k}": score(ndimage.median_filter(noisy, k)) for k in MEDIAN[::step]},
+        "bilateral": {
+            f"{space:g}, {factor:g}": score(bilateral(noisy, space, factor * deviation))
+            for space in BILATERAL_SPACE[: 2 if quick else None]
+            for factor in BILATERAL_RANGE[::step]
+        },
     }
-    if find_spec("bm3d") is not None:
-        factors = BM3D_FACTORS[:: 2 if quick else 1]
-        families["bm3d"] = (_bm3d(noisy, factor * deviation) for factor in factors)
-        families["bm3d-mad"] = (_bm3d(noisy, max(noise_by_mad(noisy), 1e-6)) for _ in range(1))
-    return {name: _best(images, score) for name, images in families.items()}
+    if "bm3d" in available():
+        factors = BM3D_FACTORS[::step]
+        result["bm3d"] = {f"{k:g}": score(_bm3d(noisy, k * deviation)) for k in factors}
+        estimate = max(noise_by_mad(noisy), 1e-6)
+        result["bm3d-mad"] = {"estimated": score(_bm3d(noisy, estimate))}
+    return result
 
 
-def _best(images: Iterator[Floats], score: Score) -> dict[str, float]:
-    best: dict[str, float] = {}
-    for image in images:
-        for metric, value in score(image).items():
-            best[metric] = max(value, best.get(metric, -np.inf))
-    return best
+def best_of_each(settings: Settings) -> dict[str, dict[str, float]]:
+    """Each filter's best score over its grid, metric by metric: an upper bound for the filters."""
+    return {
+        name: {metric: _best(metric, grid.values()) for metric in _metrics(grid)}
+        for name, grid in settings.items()
+    }
+
+
+def best_single(settings: Settings, others: Sequence[Settings]) -> dict[str, dict[str, float]]:
+    """Each filter's score at the one setting that is best on average over other images.
+
+    Parameters
+    ----------
+    settings : Settings
+        Scores on the image at hand.
+    others : sequence of Settings
+        Scores on the validation images; at least one.
+
+    Returns
+    -------
+    dict
+        By filter and metric, the setting chosen metric by metric.
+    """
+    result: dict[str, dict[str, float]] = {}
+    for name, grid in settings.items():
+        result[name] = {}
+        for metric in _metrics(grid):
+            sign = -1 if lower_is_better(metric) else 1
+            means = {
+                key: sign * float(np.mean([other[name][key][metric] for other in others]))
+                for key in grid
+                if all(key in other.get(name, {}) for other in others)
+            }
+            if means:
+                result[name][metric] = grid[max(means, key=means.__getitem__)][metric]
+    return result
+
+
+def _metrics(grid: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return list(next(iter(grid.values()), {}))
+
+
+def _best(metric: str, scores: Iterable[Mapping[str, float]]) -> float:
+    values = [score[metric] for score in scores]
+    return min(values) if lower_is_better(metric) else max(values)
 
 
 def _bm3d(image: Floats, deviation: float) -> Floats:

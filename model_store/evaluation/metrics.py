@@ -14,6 +14,11 @@ CT_WINDOW = (-160.0, 240.0)
 """The soft-tissue window in HU to which the Mayo literature clips before PSNR."""
 
 
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of a metric is the better one: true of the perceptual distance."""
+    return metric.startswith("PDR")
+
+
 def psnr(image: Floats, reference: Floats, peak: float = 1.0) -> float:
     """Peak signal-to-noise ratio in dB, ``10 log10(peak^2 / MSE)``; infinite if equal."""
     difference = image.astype(np.float64) - reference

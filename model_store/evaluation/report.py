@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +11,27 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from model_store.evaluation.ct import ct_cases, ct_spectra, ct_sweep
-from model_store.evaluation.session import ReleasedModel
-from model_store.evaluation.trial import OWN, Trial, run_trial
-from model_store.evaluation.xray import xray_cases, xray_sweep
+from model_store.evaluation.ct import ct_cases, ct_spectra
+from model_store.evaluation.filter_file import FilterFile
+from model_store.evaluation.groups import Group, tables
+from model_store.evaluation.lpips import DESCRIPTION, Lpips
+from model_store.evaluation.margins import margins
+from model_store.evaluation.session import Denoiser, ReleasedModel
+from model_store.evaluation.trial import Case, Trial, run_trial
+from model_store.evaluation.validity import measure_validity
+from model_store.evaluation.xray import xray_cases
+from model_store.training.noise import AwgnNoise, ProjectionNoise
 from model_store.training.recipe import CtData, Recipe
-
-_METHODS = (
-    "input",
-    "gaussian",
-    "median",
-    "bilateral",
-    "bm3d-mad",
-    "bm3d",
-    "model",
-    "model-strength",
-)
-_FILTER_NOTE = (
-    "Mean over images. Every filter is at its best setting for each image and metric (chosen "
-    "against the reference, which no user has); `bm3d` at the best multiple of the true standard "
-    "deviation, `bm3d-mad` with the standard deviation estimated from the image. `model` is the "
-    "version as released, without any setting; `model-strength` the best of the strengths 0.5 to 1 "
-    "(the filters' counterpart). Central crops."
-)
 
 
 def evaluate_version(
-    folder: Path, data: Path, *, quick: bool = False, earlier: dict[str, Any] | None = None
+    folder: Path,
+    data: Path,
+    *,
+    weights: Path | None = None,
+    filters: FilterFile | None = None,
+    quick: bool = False,
+    threads: int = 0,
 ) -> dict[str, Any]:
     """Measure the version in `folder` on the data that its recipe held out.
 
@@ -46,47 +41,73 @@ def evaluate_version(
         ``<zoo>/<name>/<version>``.
     data : Path
         Folder that the recipe's held-out folders and files are below.
+    weights : Path, optional
+        Folder with the weights of LPIPS; without it the perceptual distance is left out.
+    filters : FilterFile, optional
+        Where the filters' scores come from; without it there are no filters.
     quick : bool
-        Fewer images and coarser grids.
-    earlier : dict, optional
-        Results of this function for another version on the same data; filters, which do not
-        depend on the model, are taken from there.
+        Fewer images and levels.
+    threads : int
+        Processor threads; 0 leaves the choice to ONNX Runtime.
 
     Returns
     -------
     dict
-        ``summary`` (``tables`` and ``headline``, for manifest and card) and ``trials`` (all
-        numbers).
+        ``summary`` (``tables``, ``headline`` and ``margin``, for manifest and card), ``validity``
+        (of the manifest) and ``trials`` (all numbers).
 
     Raises
     ------
     DataError
-        If held-out data are missing or unreadable.
+        If held-out data are missing or unreadable, or the weights are not those of LPIPS.
     ManifestError, RecipeError
         If the folder holds no version.
     """
-    model = ReleasedModel(folder)
+    model = ReleasedModel(folder, threads)
     recipe = Recipe.read(folder / "recipe.toml")
-    if isinstance(recipe.data, CtData):
-        cases, sweep = ct_cases(recipe, data, quick=quick), ct_sweep(model, recipe, data)
-        extra = [ct_spectra(data)]
-        sweep_title = "Validity: windowed PSNR (400 HU) against the noise in soft tissue, held-out"
-    else:
-        cases, sweep = xray_cases(recipe, data, quick=quick), xray_sweep(model, recipe, data)
-        extra = []
-        sweep_title = "Validity: PSNR against the noise of the input, held-out files"
-    known = {
-        (item["group"], item["name"]): item["scores"] for item in (earlier or {}).get("trials", [])
-    }
+    perceptual = None if weights is None else Lpips(weights)
     trials = [
-        run_trial(case, model, quick=quick, known=known.get((case.group, case.name)))
-        for case in cases
+        trial_of(case, model, filters) for case in cases_of(recipe, data, perceptual, quick=quick)
     ]
-    tables = [*_tables(trials), {"title": sweep_title, **sweep}, *extra]
+    groups = Group.of(trials)
+    white = isinstance(recipe.data.noise, AwgnNoise)
+    validity, sweep = measure_validity(partial(model, beyond=white), recipe, data, quick=quick)
+    margin = margins(groups, recipe, model.manifest.metrics.get("training", {}))
+    shown = tables(groups)
+    if perceptual is None:
+        missing = " The perceptual distance (PDR) is left out: its weights were not given."
+    else:
+        missing = f" PDR is {DESCRIPTION}; for CT in the 400 HU window."
+    shown[0]["note"] += missing
+    if filters is not None:
+        shown.append(margin["table"])
+    shown.append(sweep)
+    if isinstance(recipe.data, CtData) and isinstance(recipe.data.noise, ProjectionNoise):
+        shown.append(ct_spectra(data))
+    summary = {
+        "headline": _headline(groups),
+        "margin": margin["statement"] if filters is not None else "",
+        "tables": shown,
+    }
     return {
-        "summary": {"headline": _headline(trials), "tables": tables},
+        "summary": summary,
+        "validity": validity.model_dump(mode="json"),
         "trials": [trial.as_dict() for trial in trials],
     }
+
+
+def cases_of(
+    recipe: Recipe, data: Path, perceptual: Lpips | None, *, quick: bool = False
+) -> Iterator[Case]:
+    """Cases that a recipe's model is measured on; see `ct_cases` and `xray_cases`."""
+    cases = ct_cases if isinstance(recipe.data, CtData) else xray_cases
+    return cases(recipe, data, perceptual, quick=quick)
+
+
+def trial_of(case: Case, model: Denoiser, filters: FilterFile | None) -> Trial:
+    """Run one case, on as much around the crop as the network looks at."""
+    settings = None if filters is None else filters.of(case)
+    return run_trial(case, partial(model, beyond=case.beyond), settings, margin=model.margin)
 
 
 def print_summary(results: dict[str, Any], console: Console) -> None:
@@ -96,56 +117,37 @@ def print_summary(results: dict[str, Any], console: Console) -> None:
         for row in item["rows"]:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
         console.print(table)
+        if item.get("note"):
+            console.print(item["note"], highlight=False)
+    if results["summary"].get("margin"):
+        console.print(results["summary"]["margin"], highlight=False)
 
 
-def _tables(trials: list[Trial]) -> list[dict[str, Any]]:
-    groups: dict[str, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        groups[trial.group].append(trial)
-    tables: list[dict[str, Any]] = []
-    for group, members in groups.items():
-        metrics = list(members[0].scores["model"])
-        rows: list[list[str | float | None]] = []
-        for method in (name for name in _METHODS if name in members[0].scores):
-            means = [
-                round(float(np.mean([member.scores[method][metric] for member in members])), 4)
-                if metric in members[0].scores[method]
-                else None
-                for metric in metrics
-            ]
-            rows.append([method, *means])
-        tables.append(
-            {
-                "title": f"{group} ({len(members)} images)",
-                "note": _FILTER_NOTE if not tables else "",
-                "columns": ["method", *metrics],
-                "rows": rows,
-            }
-        )
-    return tables
-
-
-def _headline(trials: list[Trial]) -> dict[str, Any]:
-    """Per group: PSNR in and out, the best filter's, and on how many images the model wins."""
-    groups: dict[str, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        groups[trial.group].append(trial)
+def _headline(groups: list[Group]) -> dict[str, Any]:
+    """Per condition: PSNR in and out, the best filter's, and on how many images the model wins."""
     result: dict[str, Any] = {}
-    for group, members in groups.items():
-        metric = members[0].main
-        filters = [name for name in _METHODS if name not in OWN and name in members[0].scores]
-        best = [max(member.scores[name][metric] for name in filters) for member in members]
-        model = [member.scores["model"][metric] for member in members]
-        tuned = [member.scores["model-strength"][metric] for member in members]
-        plain = [m.scores["bm3d-mad"][metric] for m in members if "bm3d-mad" in m.scores]
-        result[group] = {
-            "metric": metric,
-            "input": round(float(np.mean([m.scores["input"][metric] for m in members])), 2),
-            "model": round(float(np.mean(model)), 2),
-            "model_best_strength": round(float(np.mean(tuned)), 2),
-            "bm3d_estimated_noise": round(float(np.mean(plain)), 2) if plain else None,
-            "best_filter_setting": round(float(np.mean(best)), 2),
-            "images": len(members),
-            "won_against_best_setting": int(sum(a > b for a, b in zip(tuned, best, strict=True))),
-        }
+    for group in groups:
+        metric = group.main
+        entry: dict[str, Any] = {"metric": metric, "images": len(group.trials)}
+        for key, method in (
+            ("input", "input"),
+            ("model", "model"),
+            ("model_best_strength", "model-strength"),
+            ("bm3d_estimated_noise", "bm3d-mad"),
+        ):
+            value = group.mean(method, metric)
+            entry[key] = None if value is None else round(value, 2)
+        if group.trials[0].settings:
+            best = [_best_filter(trial) for trial in group.trials]
+            tuned = [trial.scores["model-strength"][metric] for trial in group.trials]
+            entry["best_filter_setting"] = round(float(np.mean(best)), 2)
+            entry["won_against_best_setting"] = sum(
+                ours > theirs for ours, theirs in zip(tuned, best, strict=True)
+            )
+        result[group.name] = entry
     return result
+
+
+def _best_filter(trial: Trial) -> float:
+    """The best filter's score of a trial, in its main metric."""
+    return max(trial.scores[name][trial.main] for name in trial.settings)

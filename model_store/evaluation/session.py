@@ -1,16 +1,29 @@
-"""A released model version on ONNX Runtime, for measuring what is released."""
+"""A model version on ONNX Runtime, or a run on torch, as a function of whole images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from model_store.manifest import Manifest
+from model_store.manifest import InputSpec, Manifest
 
 Floats = NDArray[np.float32]
+
+
+class Denoiser(Protocol):
+    """What evaluation measures: images in, images out, both in the model's units."""
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a crop that the network looks at."""
+
+    def __call__(self, image: Floats, *, beyond: bool = False) -> Floats:
+        """Denoise one image; values outside the model's range too if `beyond`."""
 
 
 class ReleasedModel:
@@ -32,19 +45,55 @@ class ReleasedModel:
             folder / self.manifest.onnx, options, providers=["CPUExecutionProvider"]
         )
 
-    def __call__(self, image: Floats) -> Floats:
+    @property
+    def margin(self) -> int:
+        """Pixels around a crop that the network looks at."""
+        return self.manifest.tiling.margin
+
+    def __call__(self, image: Floats, *, beyond: bool = False) -> Floats:
         """Denoise one image ``[rows, columns]`` in the manifest's units.
 
-        Values outside the manifest's range are copied through.
+        Values outside the manifest's range are copied through, unless `beyond`.
         """
-        spec, stride = self.manifest.input, self.manifest.tiling.stride
-        rows, columns = image.shape
-        more = ((0, -rows % stride), (0, -columns % stride))
-        x = np.pad((image + np.float32(spec.offset)) / np.float32(spec.scale), more, mode="reflect")
-        (y,) = self._session.run(None, {"image": x[None, None].astype(np.float32)})
-        change = y[0, 0, :rows, :columns] * np.float32(spec.scale)
-        if self.manifest.output == "image":
-            change = change - np.float32(spec.offset) - image
-        inside = (image >= spec.minimum) & (image <= spec.maximum)
-        result: Floats = np.where(inside, image + change, image)
-        return result
+        spec = self.manifest.input
+
+        def change(x: Floats) -> Floats:
+            (y,) = self._session.run(None, {"image": x[None, None]})
+            result: Floats = y[0, 0] if self.manifest.output == "residual" else y[0, 0] - x
+            return result
+
+        return denoise(image, change, spec, self.manifest.tiling.stride, beyond=beyond)
+
+
+def denoise(
+    image: Floats,
+    change: Callable[[Floats], Floats],
+    spec: InputSpec,
+    stride: int,
+    *,
+    beyond: bool = False,
+) -> Floats:
+    """Apply a network to an image in physical units.
+
+    Parameters
+    ----------
+    image : ndarray of shape (rows, columns)
+        Image in the unit of `spec`.
+    change : callable
+        The network's ``G(x) - x`` on normalised values, rows and columns multiples of `stride`.
+    spec : InputSpec
+        Normalisation, and the range outside which values are copied through.
+    stride : int
+        The image is continued by reflection, below and to the right, to a multiple of it.
+    beyond : bool
+        Whether values outside the range are changed as well.
+    """
+    rows, columns = image.shape
+    more = ((0, -rows % stride), (0, -columns % stride))
+    x = np.pad((image + np.float32(spec.offset)) / np.float32(spec.scale), more, mode="reflect")
+    changed = change(x.astype(np.float32))[:rows, :columns] * np.float32(spec.scale)
+    if beyond:
+        return image + changed
+    inside = (image >= spec.minimum) & (image <= spec.maximum)
+    result: Floats = np.where(inside, image + changed, image)
+    return result

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.evaluation.filters import best_of_each
+from model_store.evaluation.filters import Settings, best_of_each, score_settings
+from model_store.evaluation.metrics import lower_is_better
 
 Floats = NDArray[np.float32]
 Scores = dict[str, dict[str, float]]
@@ -35,13 +36,16 @@ class Case:
     centre : tuple of int
         Centre of the crop that is scored.
     score : callable
-        Metrics of an image against the reference, larger is better.
+        Metrics of an image against the reference.
     facts : callable
         Metrics of the model's output alone that are no contest, such as bias.
     main : str
         The metric that the headline quotes.
     size : int
         Side of the crop.
+    beyond : bool
+        Whether the network is to change values outside the manifest's range too, as the white
+        noise of some publications puts there; a scanner stores no such values.
     """
 
     group: str
@@ -53,43 +57,71 @@ class Case:
     main: str
     facts: Callable[[Floats, Floats, Floats], dict[str, float]] | None = None
     size: int = 224
+    beyond: bool = False
 
     def crop(self, image: Floats, margin: int = 0) -> Floats:
-        """Cut the scored part, with a margin, out of an image."""
-        half = min(self.size, *image.shape) // 2
-        slices = []
-        for middle, length in zip(self.centre, image.shape, strict=True):
-            start = min(max(middle - half, margin), length - 2 * half - margin)
-            slices.append(slice(max(start - margin, 0), start + 2 * half + margin))
-        return image[slices[0], slices[1]]
+        """Cut the scored part out of an image, and `margin` pixels around it where it has them."""
+        rows, columns = (
+            slice(max(start - margin, 0), start + side + margin) for start, side in self._spans()
+        )
+        return image[rows, columns]
+
+    def inner(self, wide: Floats, margin: int) -> Floats:
+        """Cut the scored part out of what `crop` gave with that margin."""
+        rows, columns = (
+            slice(min(start, margin), min(start, margin) + side) for start, side in self._spans()
+        )
+        return wide[rows, columns]
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """First index and length of the scored part, for rows and columns."""
+        side = min(self.size, *self.reference.shape)
+        return [
+            (min(max(middle - side // 2, 0), length - side), side)
+            for middle, length in zip(self.centre, self.reference.shape, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Scores of every method on one case."""
+    """Scores of every method on one case; `settings` has all settings of the filters."""
 
     group: str
     name: str
     main: str
     scores: Scores = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"group": self.group, "name": self.name, "main": self.main, "scores": self.scores}
 
 
+def run_filters(case: Case, *, quick: bool = False) -> Settings:
+    """Score every filter at every setting on the crop of a case.
+
+    Filters see 16 pixels more than is scored on each side where the image has them.
+    """
+    reference = case.crop(case.reference)
+
+    def score(image: Floats) -> dict[str, float]:
+        return case.score(case.inner(image, _MARGIN), reference)
+
+    deviation = float((case.crop(case.noisy) - reference).std())
+    return score_settings(case.crop(case.noisy, _MARGIN), deviation, score, quick=quick)
+
+
 def run_trial(
     case: Case,
     model: Callable[[Floats], Floats],
+    settings: Settings | None = None,
     *,
-    quick: bool = False,
-    known: Scores | None = None,
+    margin: int | None = None,
 ) -> Trial:
-    """Score the input, the model on the whole image, and every filter on the crop.
+    """Score the input, the model and the filters on the crop of a case.
 
     ``model`` is the version as released, ``model-strength`` the best of six strengths per metric,
     the counterpart of the filters' best settings.
-    Filters see 16 pixels more than is scored on each side where the image has them.
 
     Parameters
     ----------
@@ -97,34 +129,26 @@ def run_trial(
         Images and metrics.
     model : callable
         The model version.
-    quick : bool
-        Coarse grids of the filters.
-    known : dict, optional
-        Scores of an earlier trial of the same case, whose filters are not run again.
+    settings : Settings, optional
+        Scores of the filters on this case; without them there are no filters.
+    margin : int, optional
+        The model sees the crop and that much around it; without it, the whole image.
     """
-    denoised = model(case.noisy)
-    reference = case.crop(case.reference)
-    wide = case.crop(case.noisy, _MARGIN)
-    top, left = ((a - b) // 2 for a, b in zip(wide.shape, reference.shape, strict=True))
-
-    def score(image: Floats) -> dict[str, float]:
-        inner = image[top : top + reference.shape[0], left : left + reference.shape[1]]
-        return case.score(inner, reference)
-
-    deviation = float((case.crop(case.noisy) - reference).std())
-    scores = {"input": case.score(case.crop(case.noisy), reference)}
-    if known is None:
-        scores |= best_of_each(wide, deviation, score, quick=quick)
+    settings = settings or {}
+    reference, noisy = case.crop(case.reference), case.crop(case.noisy)
+    if margin is None:
+        denoised = case.crop(model(case.noisy))
     else:
-        scores |= {name: item for name, item in known.items() if name not in OWN}
-    scores["model"] = case.score(case.crop(denoised), reference)
+        denoised = case.inner(model(np.ascontiguousarray(case.crop(case.noisy, margin))), margin)
+    scores = {"input": case.score(noisy, reference), **best_of_each(settings)}
+    scores["model"] = case.score(denoised, reference)
     scores["model-strength"] = dict(scores["model"])
     for strength in _STRENGTHS[:-1]:
-        mixed = case.crop(case.noisy + np.float32(strength) * (denoised - case.noisy))
+        mixed = noisy + np.float32(strength) * (denoised - noisy)
         for metric, value in case.score(mixed, reference).items():
-            scores["model-strength"][metric] = max(value, scores["model-strength"][metric])
+            better = min if lower_is_better(metric) else max
+            scores["model-strength"][metric] = better(value, scores["model-strength"][metric])
     if case.facts is not None:
-        noisy = case.crop(case.noisy)
-        scores["model"] |= case.facts(case.crop(denoised), noisy, reference)
+        scores["model"] |= case.facts(denoised, noisy, reference)
         scores["input"] |= case.facts(noisy, noisy, reference)
-    return Trial(case.group, case.name, case.main, scores)
+    return Trial(case.group, case.name, case.main, scores, settings)

@@ -2,96 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.errors import DataError
+from model_store.evaluation.lpips import Lpips
 from model_store.evaluation.metrics import psnr, ssim
-from model_store.evaluation.session import ReleasedModel
-from model_store.evaluation.trial import Case
+from model_store.evaluation.trial import Case, Scorer
+from model_store.training.noise import (
+    AwgnNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    WhiteNoise,
+    deviation_of,
+    white_noise,
+)
 from model_store.training.recipe import Recipe, XrayData
 from model_store.training.references import block_mean, list_files, read_radiograph
 from model_store.training.simulation.xray import RadiographNoise
 
 Floats = NDArray[np.float32]
+_Noise = Callable[[Floats, np.random.Generator], Floats]
 
-LEVELS_DB = (24.0, 29.91, 36.0)
-SWEEP_DB = (20.0, 24.0, 28.0, 32.0, 36.0, 40.0, 45.0, 50.0)
+LEVELS_DB = (24.15, 29.91, 36.0)
+"""Poisson noise: DNGAN's input, that of the Noise2Noise publication, and less."""
+
+SHARPXR = PoissonGaussianNoise(kind="poisson-gaussian", counts=(175, 175), sd=(15 / 255, 15 / 255))
+"""The middle of the noise that SharpXR draws."""
+
+WHITE_SD = 0.08
+MAIN = "PSNR"
 _SEED = 11
 _LONGEST = 1024
+_SAME_LEVEL_DB = 0.5
+_IMAGES = 4
 
 
 def scores(image: Floats, reference: Floats) -> dict[str, float]:
     """PSNR and SSIM with a peak of 1."""
-    return {"PSNR": psnr(image, reference), "SSIM": ssim(image, reference)}
+    return {MAIN: psnr(image, reference), "SSIM": ssim(image, reference)}
 
 
-def facts(image: Floats, noisy: Floats, reference: Floats) -> dict[str, float]:
-    """Bias against the input, and root mean square error, in thousandths of the range."""
-    return {
-        "bias 1e-3": 1e3 * float((image - noisy).mean()),
-        "RMSE 1e-3": 1e3 * float(np.sqrt(np.mean((image - reference) ** 2))),
+def scorer(perceptual: Lpips | None) -> Scorer:
+    """`scores`, and with LPIPS at hand the perceptual distance."""
+    if perceptual is None:
+        return scores
+    return lambda image, reference: {
+        **scores(image, reference),
+        "PDR": perceptual(image, reference),
     }
 
 
-def deviation_of(decibel: float) -> float:
-    """Root mean square of noise that gives this PSNR with a peak of 1."""
-    return float(10 ** (-decibel / 20))
+def facts(image: Floats, noisy: Floats, reference: Floats) -> dict[str, float]:
+    """Noise (deviation from the reference), bias against the input, in thousandths of the range."""
+    return {
+        "noise 1e-3": 1e3 * float((image - reference).std()),
+        "bias 1e-3": 1e3 * float((image - noisy).mean()),
+    }
 
 
-def xray_cases(recipe: Recipe, data: Path, *, quick: bool = False) -> Iterator[Case]:
-    """Held-out radiographs with Poisson noise at several levels, and with mixed noise.
+def xray_cases(
+    recipe: Recipe, data: Path, perceptual: Lpips | None = None, *, quick: bool = False
+) -> Iterator[Case]:
+    """Cases of what a radiograph model is for, on held-out files.
+
+    A model of mixed noise: Poisson noise at three levels, noise half electronic, and blurred
+    noise. A model of another noise: that noise, at the level of its publication.
 
     Raises
     ------
     DataError
-        If there are none.
+        If there are none, or the recipe is not of radiographs.
     """
     images = held_out_images(recipe, data)
-    for index, (name, image) in enumerate(images[: 2 if quick else 6]):
-        for level in LEVELS_DB[1:2] if quick else LEVELS_DB:
-            kinds = {f"Poisson noise, {level:g} dB": RadiographNoise(deviation_of(level))}
-            if level == LEVELS_DB[1]:
-                kinds[f"half Poisson half electronic, bright is few quanta, {level:g} dB"] = (
-                    RadiographNoise(deviation_of(level), quantum_share=0.5, inverted=True)
-                )
-                kinds[f"Poisson noise blurred by 0.6 pixels, {level:g} dB"] = RadiographNoise(
-                    deviation_of(level), blur=0.6
-                )
-            for group, noise in kinds.items():
-                generator = np.random.default_rng([_SEED, index, int(level)])
-                noisy = _stored(image + noise.draw(image, generator))
-                middle = (image.shape[0] // 2, image.shape[1] // 2)
-                yield Case(group, name, noisy, image, middle, scores, "PSNR", facts, size=192)
+    score = scorer(perceptual)
+    kinds = _kinds(recipe)
+    for group, draw in list(kinds.items())[:1] if quick else kinds.items():
+        for index, (name, image) in enumerate(images[: 2 if quick else _IMAGES]):
+            generator = np.random.default_rng([_SEED, index, zlib.crc32(group.encode())])
+            noisy = stored(draw(image, generator))
+            middle = (image.shape[0] // 2, image.shape[1] // 2)
+            yield Case(group, name, noisy, image, middle, score, MAIN, facts, size=192)
 
 
-def xray_sweep(model: ReleasedModel, recipe: Recipe, data: Path) -> dict[str, Any]:
-    """Gain of the model from strong noise to hardly any, Poisson noise, whole images."""
-    images = held_out_images(recipe, data)[:4]
-    rows: list[list[float]] = []
-    for level in SWEEP_DB:
-        before, after = [], []
-        for index, (_, image) in enumerate(images):
-            generator = np.random.default_rng([_SEED + 1, index, int(level)])
-            noise = RadiographNoise(deviation_of(level)).draw(image, generator)
-            noisy = _stored(image + noise)
-            before.append(psnr(noisy, image))
-            after.append(psnr(model(noisy), image))
-        entry, out = float(np.mean(before)), float(np.mean(after))
-        rows.append([round(entry, 2), round(out, 2), round(out - entry, 2)])
-    return {
-        "note": "The references have noise of their own (0.2 to 0.5 % of the range, 46 to 54 dB), "
-        "whose removal counts against the model at the quiet end.",
-        "columns": ["PSNR in", "PSNR out", "gain dB"],
-        "rows": rows,
+def _kinds(recipe: Recipe) -> dict[str, _Noise]:
+    """What is added to the cases of a recipe, by the name of its group."""
+    noise = recipe.data.noise
+    if isinstance(noise, PoissonGaussianNoise):
+        return {"Poisson noise of 175 quanta and normal noise of 15/255": _section(SHARPXR)}
+    if isinstance(noise, AwgnNoise):
+        low, high = noise.range_sd
+        level = noise.psnr if noise.psnr is not None else _level_of(min(max(WHITE_SD, low), high))
+        section = AwgnNoise(kind="awgn", psnr=level)
+        return {f"white noise, {level:.4g} dB": _section(section)}
+    if isinstance(noise, PoissonNoise):
+        near = [level for level in LEVELS_DB[:2] if abs(level - noise.psnr) < _SAME_LEVEL_DB]
+        return {poisson_group(level): _mixed(level) for level in near or [noise.psnr]}
+    middle = LEVELS_DB[1]
+    return {poisson_group(level): _mixed(level) for level in LEVELS_DB} | {
+        f"half Poisson half electronic, bright is few quanta, {middle:g} dB": _mixed(
+            middle, quantum_share=0.5, inverted=True
+        ),
+        f"Poisson noise blurred by 0.6 pixels, {middle:g} dB": _mixed(middle, blur=0.6),
     }
 
 
-def _stored(image: Floats) -> Floats:
+def poisson_group(level: float) -> str:
+    """Name of the group with Poisson noise of that PSNR."""
+    return f"Poisson noise, {level:g} dB"
+
+
+def _mixed(
+    level: float, quantum_share: float = 1.0, blur: float = 0.0, *, inverted: bool = False
+) -> _Noise:
+    noise = RadiographNoise(deviation_of(level), quantum_share, inverted=inverted, blur=blur)
+    return lambda image, generator: image + noise.draw(image, generator)
+
+
+def _section(section: WhiteNoise) -> _Noise:
+    return lambda image, generator: white_noise(section, float(image.mean()), generator)(image)
+
+
+def _level_of(deviation: float) -> float:
+    return float(-20 * np.log10(deviation))
+
+
+def stored(image: Floats) -> Floats:
     """Clip to 0..1, as stored values are."""
     clipped: Floats = np.clip(image, 0, 1).astype(np.float32)
     return clipped

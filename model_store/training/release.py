@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from model_store.evaluation.card import render_card
 from model_store.export import export_onnx, sha256
 from model_store.generators.build import count_parameters, macs_per_pixel
-from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
+from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
 from model_store.training.checkpoint import STATE
 from model_store.training.recipe import CtData, Recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
@@ -108,7 +108,9 @@ def write_metrics(folder: Path, results: dict[str, Any]) -> None:
     manifest = Manifest.read(folder / MANIFEST)
     recipe = Recipe.read(folder / RECIPE)
     metrics = {**manifest.metrics, **results["summary"]}
-    _write(folder, manifest.model_copy(update={"metrics": metrics}), recipe)
+    validity = Validity.model_validate(results["validity"])
+    changes = {"metrics": metrics, "validity": validity}
+    _write(folder, manifest.model_copy(update=changes), recipe)
 
 
 def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_store.evaluation.metrics import psnr
 from model_store.evaluation.session import ReleasedModel
-from model_store.evaluation.trial import Case, run_trial
+from model_store.evaluation.trial import Case, run_filters, run_trial
 from model_store.export import export_onnx, sha256
 from model_store.generators.n2n_unet import N2nUnet, N2nUnetConfig
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
@@ -33,18 +33,36 @@ def test_crops_stay_inside_the_image(centre: tuple[int, int]) -> None:
     assert case.crop(case.reference).shape == (40, 40)
 
 
+@pytest.mark.parametrize("centre", [(50, 40), (0, 0), (99, 79), (10, 79)])
+def test_a_crop_with_a_margin_holds_the_crop(centre: tuple[int, int]) -> None:
+    case = _case(centre)
+    wide = case.crop(case.reference, 16)
+    np.testing.assert_array_equal(case.inner(wide, 16), case.crop(case.reference))
+
+
 def test_scores_of_the_filters_refer_to_the_same_pixels_as_the_model() -> None:
     case = _case((50, 40))
-    trial = run_trial(case, lambda _image: case.reference, quick=True)
+    trial = run_trial(case, lambda _image: case.reference, run_filters(case, quick=True))
     assert trial.scores["model"]["PSNR"] == np.inf
     assert trial.scores["gaussian"]["PSNR"] > trial.scores["input"]["PSNR"] + 3
 
 
-def test_known_filter_scores_are_taken_over() -> None:
-    known = {"gaussian": {"PSNR": 12.5}, "model": {"PSNR": 99.0}}
-    trial = run_trial(_case((50, 40)), lambda image: image, known=known)
-    assert trial.scores["gaussian"] == {"PSNR": 12.5}
+def test_the_model_sees_no_more_than_the_margin_around_the_crop() -> None:
+    case, seen = _case((50, 40)), []
+
+    def model(image: Floats) -> Floats:
+        seen.append(image.shape)
+        return image
+
+    trial = run_trial(case, model, margin=10)
+    assert seen == [(60, 60)]
     assert trial.scores["model"] == trial.scores["input"]
+
+
+def test_filter_scores_are_taken_over() -> None:
+    settings = {"gaussian": {"1": {"PSNR": 12.5}}}
+    trial = run_trial(_case((50, 40)), lambda image: image, settings)
+    assert trial.scores["gaussian"] == {"PSNR": 12.5}
     assert set(trial.scores) == {"input", "gaussian", "model", "model-strength"}
 
 
