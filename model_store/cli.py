@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model_store.errors import ModelStoreError
+from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -77,39 +78,7 @@ def export(
     console.print(str(folder))
 
 
-@app.command()
-def evaluate(  # noqa: PLR0917
-    model: Annotated[str, typer.Argument(help="NAME@VERSION")],
-    data: Annotated[Path, typer.Option(help="folder that the recipe's held-out data are below")],
-    zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
-    out: Annotated[Path | None, typer.Option(help="also write all results to this JSON")] = None,
-    write: Annotated[bool, typer.Option(help="put the summary into manifest and card")] = False,
-    filters_from: Annotated[
-        Path | None, typer.Option(help="take the filters' scores from this earlier --out")
-    ] = None,
-    quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
-) -> None:
-    """Measure a model version on data it was not trained on, against classical filters."""
-    import json  # noqa: PLC0415
-
-    from model_store.evaluation.report import evaluate_version, print_summary  # noqa: PLC0415
-    from model_store.training.release import write_metrics  # noqa: PLC0415
-
-    console = Console()
-    name, _, version = model.partition("@")
-    folder = zoo / name / version
-    try:
-        earlier = None if filters_from is None else json.loads(filters_from.read_text())
-        results = evaluate_version(folder, data, quick=quick, earlier=earlier)
-        if write:
-            write_metrics(folder, results)
-    except ModelStoreError as error:
-        raise _failed(console, error) from error
-    if out is not None:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print_summary(results, console)
-
-
+add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)
 
 
