@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model_store.errors import ModelStoreError
 from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
+from model_store.reports.command import add_report
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -80,6 +81,7 @@ def export(
 
 add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)
+add_report(app, _ZOO)
 
 
 def _failed(console: Console, error: ModelStoreError) -> typer.Exit:
