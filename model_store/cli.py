@@ -28,6 +28,10 @@ def train(  # noqa: PLR0917
     cache: Annotated[Path | None, typer.Option(help="folder for simulated noise")] = None,
     resume: Annotated[bool, typer.Option(help="go on from the checkpoint in --out")] = False,
     threads: Annotated[int | None, typer.Option(help="processor threads")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="folder of ImageNet weights, for perceptual losses")
+    ] = None,
+    arm: Annotated[str | None, typer.Option(help="arm of a recipe that is a study")] = None,
 ) -> None:
     """Train a recipe; stops when its iterations, or the budget, are done."""
     import torch  # noqa: PLC0415
@@ -56,7 +60,17 @@ def train(  # noqa: PLR0917
                 console.print(f"{done.step}/{done.iterations} {text} {done.seconds:.0f} s")
 
         try:
-            done = run(path, data, out, budget=budget, resume=resume, cache=cache, report=report)
+            done = run(
+                path,
+                data,
+                out,
+                arm=arm,
+                weights=weights,
+                budget=budget,
+                resume=resume,
+                cache=cache,
+                report=report,
+            )
         except ModelStoreError as error:
             raise _failed(console, error) from error
     console.print(f"{done.step} iterations in {done.seconds / 60:.1f} minutes: {out}")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +15,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from model_store.errors import DataError
+from model_store.training.noise import ProjectionNoise, ordered_pairs, white_noise
 from model_store.training.patches import (
+    VALIDATION,
     Batch,
     Window,
     random_deviation,
     random_turn,
     random_window,
 )
-from model_store.training.recipe import CtData, InputSection
+from model_store.training.recipe import CtData, CtSource, InputSection
 from model_store.training.references import (
     LOWEST_HU,
     CtSlice,
@@ -27,8 +32,10 @@ from model_store.training.references import (
     read_ct_folder,
 )
 from model_store.training.simulation.ct import Exposure, Kernel, ParallelBeam, noise_image
+from model_store.training.simulation.phantom import random_phantom
 
 _WEIGHT_KNEE_HU = 10.0
+_PHANTOM_SIZE = 384
 _SIMULATION = 2  # counts changes of the simulation, so that no cache outlives one
 
 
@@ -104,7 +111,7 @@ class CtPatches:
     slices : list of NoisySlice
         Reference slices with their noise.
     data : CtData
-        Range of the noise.
+        Noise and target.
     input_ : InputSection
         Normalisation of HU.
     batch, patch, seed : int
@@ -136,26 +143,69 @@ class CtPatches:
     def batch(self, step: int) -> Batch:
         """Batch number `step`."""
         generator = np.random.default_rng([self._seed, step])
-        return Batch.stack([self._one(generator) for _ in range(self._size)])
+        noisy_target = self._data.target == "noisy"
+        return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
 
-    def _one(self, generator: np.random.Generator) -> tuple[Floats, Floats, float]:
+    def validation(self, index: int) -> Batch:
+        """Batch `index` of other windows and noise levels, its targets clean."""
+        generator = np.random.default_rng([self._seed, VALIDATION, index])
+        return Batch.stack([self._one(generator, False) for _ in range(self._size)])
+
+    def _one(
+        self, generator: np.random.Generator, noisy_target: bool
+    ) -> tuple[Floats, Floats, float]:
         item = self._slices[generator.choice(len(self._slices), p=self._share)]
         window = _window(item.clean, self._patch, generator)
-        clean = item.clean[window]
-        noise = item.noise[generator.integers(len(item.noise))][window].astype(np.float32)
+        clean = np.asarray(item.clean[window])
+        if isinstance(self._data.noise, ProjectionNoise):
+            noisy, target, weight = self._projected(item, window, generator, noisy_target)
+        else:
+            draw = white_noise(self._data.noise, 0.0, generator)
+            white, weight = [draw(_fraction(clean)) for _ in range(1 + noisy_target)], 1.0
+            noisy = _hounsfield(white[0])
+            target = _hounsfield(white[1]) if noisy_target else clean
+        turn = random_turn(generator)
+        return self._scaled(turn(noisy)), self._scaled(turn(target)), weight
+
+    def _projected(
+        self, item: NoisySlice, window: Window, generator: np.random.Generator, noisy_target: bool
+    ) -> tuple[Floats, Floats, float]:
+        """Noisy patch, target and weight, with one or two of the slice's realisations."""
+        clean = np.asarray(item.clean[window])
+        if noisy_target:
+            pairs = ordered_pairs(len(item.noise))
+            first, second = pairs[generator.integers(len(pairs))]
+        else:
+            first = second = int(generator.integers(len(item.noise)))
         deviation = random_deviation(
             self._data.minimum_sd, self._data.maximum_sd, self._data.quiet_share, generator
         )
-        noisy = clean + np.float32(deviation) * noise
-        if generator.random() < 0.5:  # noqa: PLR2004
-            noisy = np.maximum(noisy, LOWEST_HU)
-        turn = random_turn(generator)
-        weight = _WEIGHT_KNEE_HU**2 / (_WEIGHT_KNEE_HU**2 + deviation**2)
-        return self._scaled(turn(noisy)), self._scaled(turn(clean)), weight
+
+        def with_noise(index: int) -> Floats:
+            noise = item.noise[index][window].astype(np.float32)
+            noisy: Floats = clean + np.float32(deviation) * noise
+            if generator.random() < 0.5:  # noqa: PLR2004
+                noisy = np.maximum(noisy, LOWEST_HU)
+            return noisy
+
+        noisy = with_noise(first)
+        target = with_noise(second) if noisy_target else clean
+        return noisy, target, _WEIGHT_KNEE_HU**2 / (_WEIGHT_KNEE_HU**2 + deviation**2)
 
     def _scaled(self, hounsfield: Floats) -> Floats:
         scaled = (hounsfield + self._input.offset) / self._input.scale
         return np.ascontiguousarray(scaled, dtype=np.float32)
+
+
+def _fraction(hounsfield: Floats) -> Floats:
+    """HU as the 0..1 in which noise levels in dB are stated: (HU + 1024) / 4096."""
+    result: Floats = (hounsfield - np.float32(LOWEST_HU)) / np.float32(4096)
+    return result
+
+
+def _hounsfield(fraction: Floats) -> Floats:
+    result: Floats = fraction * np.float32(4096) + np.float32(LOWEST_HU)
+    return result
 
 
 def _window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
@@ -189,22 +239,58 @@ def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[Noisy
     DataError
         If a source is missing or unreadable.
     """
+    series: list[tuple[object, Callable[[np.random.Generator], Iterable[CtSlice]]]] = [
+        (
+            [source.model_dump(exclude_defaults=True), scale],
+            partial(_clinical, folder, source, scale),
+        )
+        for source in data.sources
+        for scale in source.scales
+    ]
+    if data.phantoms:
+        series.append((["phantoms", data.phantoms], partial(_phantoms, data.phantoms)))
     result: list[NoisySlice] = []
-    for source in data.sources:
-        for scale in source.scales:
-            key = json.dumps([source.model_dump(), scale, data.realisations, seed, _SIMULATION])
-            stem = hashlib.sha256(key.encode()).hexdigest()[:16]
-            clean_path, noise_path = cache / f"{stem}-clean.npy", cache / f"{stem}-noise.npy"
-            if not noise_path.exists():
-                generator = np.random.default_rng([seed, int(stem[:8], 16)])
-                slices = [
-                    simulate(item.smaller(scale, source.smooth), data.realisations, generator)
-                    for item in read_ct_folder(folder / source.folder)[:: source.every]
-                ]
-                cache.mkdir(parents=True, exist_ok=True)
-                np.save(clean_path, np.stack([item.clean for item in slices]), allow_pickle=False)
-                np.save(noise_path, np.stack([item.noise for item in slices]), allow_pickle=False)
-            clean = np.load(clean_path, allow_pickle=False)
-            noise = np.load(noise_path, allow_pickle=False)
-            result += [NoisySlice(*pair) for pair in zip(clean, noise, strict=True)]
+    for what, draw in series:
+        key = json.dumps([what, data.realisations, seed, _SIMULATION])
+        stem = hashlib.sha256(key.encode()).hexdigest()[:16]
+        clean_path, noise_path = cache / f"{stem}-clean.npy", cache / f"{stem}-noise.npy"
+        if not noise_path.exists():
+            generator = np.random.default_rng([seed, int(stem[:8], 16)])
+            slices = [simulate(item, data.realisations, generator) for item in draw(generator)]
+            cache.mkdir(parents=True, exist_ok=True)
+            _save(clean_path, np.stack([item.clean for item in slices]))
+            _save(noise_path, np.stack([item.noise for item in slices]))
+        clean, noise = _open(clean_path), _open(noise_path)
+        result += [NoisySlice(one, many) for one, many in zip(clean, noise, strict=True)]
     return result
+
+
+def _clinical(
+    folder: Path, source: CtSource, scale: int, _generator: np.random.Generator
+) -> Iterator[CtSlice]:
+    for item in read_ct_folder(folder / source.folder)[:: source.every]:
+        yield item.smaller(scale, source.smooth, source.total_variation)
+
+
+def _phantoms(count: int, generator: np.random.Generator) -> Iterator[CtSlice]:
+    for _ in range(count):
+        pixel_mm = float(generator.uniform(0.5, 1.1))
+        image = random_phantom(_PHANTOM_SIZE, pixel_mm, generator)
+        yield CtSlice(image, np.ones(image.shape, bool), pixel_mm)
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    """Write an array so that a run beside this one never sees half of it."""
+    half = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with half.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    half.replace(path)
+
+
+def _open(path: Path) -> NDArray[np.generic]:
+    """Map an array of the cache into memory, shared by all runs that use it."""
+    try:
+        mapped: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not readable ({error}); delete it to simulate anew") from error
+    return mapped

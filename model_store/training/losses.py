@@ -1,48 +1,90 @@
-"""Losses: weighted sums of named terms, each a mean over weighted patches."""
+"""Losses: weighted sums of named terms, evaluated in the unit in which papers state them.
+
+CT is compared as (HU + 1024) / 4096 and radiographs as fractions of the full range, whatever the
+network's own input is, so that weights between terms mean what they mean in the publications.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from model_store.training.recipe import LossTerm
+from model_store.training.backbones import Backbone
+from model_store.training.recipe import InputSection, LossTerm, PerceptualTerm
 
-Term = Callable[[Tensor], Tensor]
+Term = Callable[[Tensor, Tensor], Tensor]
+"""Prediction and target ``[N, 1, H, W]`` of 0..1 to one value for each patch, ``[N]``."""
 
 _CHARBONNIER_EPSILON = 1e-3
+_SSIM_SIZE = 11
+_SSIM_DEVIATION = 1.5
+_SSIM_C1 = 0.01**2
+_SSIM_C2 = 0.03**2
+_USUAL_SCALE = 100.0
+_SQUARES = frozenset({"mse", "tv", "perceptual"})
 
 
-def _square(difference: Tensor) -> Tensor:
-    return difference * difference
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """From network input to 0..1: ``u = gain * x + shift``."""
 
+    gain: float = 1.0
+    shift: float = 0.0
 
-def _charbonnier(difference: Tensor) -> Tensor:
-    return torch.sqrt(difference * difference + _CHARBONNIER_EPSILON**2)
+    @classmethod
+    def of(cls, section: InputSection) -> Unit:
+        """The unit of a recipe's input."""
+        return cls(section.unit_gain, section.unit_shift)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """`image` in that unit, float32."""
+        return image.float() * self.gain + self.shift
 
 
 class Loss:
-    """A weighted sum of terms of the difference between prediction and target.
+    """A weighted sum of terms.
 
     Parameters
     ----------
-    terms : sequence of LossTerm
+    terms : sequence of LossTerm or PerceptualTerm
         Names and weights.
-    scale : float
-        Factor on the difference, so that the loss is near 1 rather than near 1e-5.
+    unit : Unit, optional
+        Unit of the terms.
+    scale : float, optional
+        Factor on the whole. By default a difference of 1 % of the network's input range counts as
+        1 (squared, where every term is a square), so that losses are near 1 rather than 1e-5.
+    backbones : sequence of Backbone
+        One for each perceptual term, in their order.
     """
 
-    def __init__(self, terms: Sequence[LossTerm], scale: float = 100.0) -> None:
-        known: dict[str, Term] = {
-            "mse": _square,
-            "mae": torch.abs,
-            "charbonnier": _charbonnier,
-        }
-        self._terms = [(known[term.name], term.weight) for term in terms]
-        self._scale = scale
+    def __init__(
+        self,
+        terms: Sequence[LossTerm | PerceptualTerm],
+        unit: Unit | None = None,
+        scale: float | None = None,
+        backbones: Sequence[Backbone] = (),
+    ) -> None:
+        self.unit = unit or Unit()
+        squares = all(term.name in _SQUARES for term in terms)
+        usual = _USUAL_SCALE / self.unit.gain
+        self.scale = scale if scale is not None else usual ** (2 if squares else 1)
+        networks = iter(backbones)
+        self._terms: list[tuple[str, float, Term]] = []
+        for term in terms:
+            function = (
+                Perceptual(next(networks), term.distance)
+                if isinstance(term, PerceptualTerm)
+                else _TERMS[term.name]
+            )
+            self._terms.append((term.name, term.weight, function))
 
-    def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def __call__(
+        self, prediction: Tensor, target: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Loss of a batch.
 
         Parameters
@@ -50,10 +92,101 @@ class Loss:
         prediction, target : Tensor of shape (N, 1, H, W)
             Images in network input units.
         weight : Tensor of shape (N, 1, 1, 1)
-            Weight of each patch.
+            Weight of each patch in every term.
+
+        Returns
+        -------
+        Tensor
+            The sum, times the scale.
+        mapping of str to Tensor
+            Mean of every term without its weight and the scale, detached.
         """
-        difference = (prediction.float() - target) * self._scale
-        total = torch.zeros(())
-        for term, factor in self._terms:
-            total = total + factor * (weight * term(difference)).mean()
-        return total
+        ours, theirs = self.unit(prediction), self.unit(target)
+        total = torch.zeros((), device=ours.device)
+        parts: dict[str, Tensor] = {}
+        for name, factor, term in self._terms:
+            each = term(ours, theirs)
+            total = total + factor * (weight.flatten() * each).mean()
+            parts[name] = each.detach().mean()
+        return total * self.scale, parts
+
+
+def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of each patch."""
+    return ((prediction - target) ** 2).mean((1, 2, 3))
+
+
+def mean_absolute(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error of each patch."""
+    return (prediction - target).abs().mean((1, 2, 3))
+
+
+def charbonnier(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean of ``sqrt(d^2 + epsilon^2)`` of each patch, epsilon 1e-3."""
+    return torch.sqrt((prediction - target) ** 2 + _CHARBONNIER_EPSILON**2).mean((1, 2, 3))
+
+
+def dissimilarity(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - SSIM of each patch (Wang et al. 2004): 11 x 11 Gaussian of 1.5 pixels, peak 1.
+
+    Windows lie wholly inside the patch, which has at least 11 rows and columns.
+    """
+    offset = torch.arange(_SSIM_SIZE, dtype=torch.float32, device=prediction.device)
+    line = torch.exp(-((offset - _SSIM_SIZE // 2) ** 2) / (2 * _SSIM_DEVIATION**2))
+    line = line / line.sum()
+
+    def smooth(image: Tensor) -> Tensor:
+        rows = functional.conv2d(image, line.reshape(1, 1, -1, 1))
+        return functional.conv2d(rows, line.reshape(1, 1, 1, -1))
+
+    mean_p, mean_t = smooth(prediction), smooth(target)
+    variance_p = smooth(prediction**2) - mean_p**2
+    variance_t = smooth(target**2) - mean_t**2
+    covariance = smooth(prediction * target) - mean_p * mean_t
+    luminance = (2 * mean_p * mean_t + _SSIM_C1) / (mean_p**2 + mean_t**2 + _SSIM_C1)
+    structure = (2 * covariance + _SSIM_C2) / (variance_p + variance_t + _SSIM_C2)
+    return 1 - (luminance * structure).mean((1, 2, 3))
+
+
+def total_variation(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of neighbours, along rows plus along columns, of each prediction.
+
+    As DPED's code has it; DNGAN's equation 5 would cancel diagonal gradients.
+    """
+    del target
+    down = prediction[:, :, 1:] - prediction[:, :, :-1]
+    across = prediction[:, :, :, 1:] - prediction[:, :, :, :-1]
+    return (down**2).mean((1, 2, 3)) + (across**2).mean((1, 2, 3))
+
+
+class Perceptual:
+    """Distance of feature maps: the mean over each layer, summed over layers.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Frozen network whose layers are compared.
+    distance : {"mse", "mae"}
+        Mean squared or mean absolute difference.
+    """
+
+    def __init__(self, backbone: Backbone, distance: str = "mse") -> None:
+        self._backbone = backbone
+        self._distance = mean_square if distance == "mse" else mean_absolute
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Distance of each patch."""
+        with torch.no_grad():
+            wanted = self._backbone(target)
+        found = self._backbone(prediction)
+        distances = [self._distance(*pair) for pair in zip(found, wanted, strict=True)]
+        return torch.stack(distances).sum(0)
+
+
+_TERMS: Mapping[str, Term] = {
+    "mse": mean_square,
+    "mae": mean_absolute,
+    "charbonnier": charbonnier,
+    "ssim": dissimilarity,
+    "tv": total_variation,
+}

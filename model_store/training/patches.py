@@ -12,21 +12,27 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Window = tuple[slice, slice]
 
+VALIDATION = 0x56414C
+"""Part of the seed of every validation batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Patches ``[N, 1, P, P]`` in network input units, and a weight for each (``[N, 1, 1, 1]``)."""
+    """Patches ``[N, 1, P, P]`` in network input units, and a weight for each (``[N, 1, 1, 1]``).
+
+    `target` is the clean patch, or a second noisy one (Noise2Noise).
+    """
 
     noisy: Floats
-    clean: Floats
+    target: Floats
     weight: Floats
 
     @classmethod
     def stack(cls, drawn: list[tuple[Floats, Floats, float]]) -> Batch:
-        """Stack (noisy, clean, weight) of single patches ``[P, P]``."""
-        noisy, clean, weight = zip(*drawn, strict=True)
+        """Stack (noisy, target, weight) of single patches ``[P, P]``."""
+        noisy, target, weight = zip(*drawn, strict=True)
         weights = np.array(weight, np.float32)[:, None, None, None]
-        return cls(np.stack(noisy)[:, None], np.stack(clean)[:, None], weights)
+        return cls(np.stack(noisy)[:, None], np.stack(target)[:, None], weights)
 
 
 class PatchSource(Protocol):
@@ -34,6 +40,9 @@ class PatchSource(Protocol):
 
     def batch(self, step: int) -> Batch:
         """Batch number `step`: the same step always gives the same batch."""
+
+    def validation(self, index: int) -> Batch:
+        """Batch `index` of a series apart from those of `batch`, its targets always clean."""
 
 
 def random_window(image: Floats, patch: int, generator: np.random.Generator) -> Window:

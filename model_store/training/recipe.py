@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_store.errors import RecipeError
-from model_store.generators.sections import GeneratorSection
+from model_store.generators.sections import CriticSection, GeneratorSection
+from model_store.training.noise import CtNoise, MixedNoise, ProjectionNoise, XrayNoise
+from model_store.training.recipe_file import parse_toml, read_toml
+
+_UNIT_HU = 4096.0
+_UNIT_OFFSET_HU = 1024.0
+
+
+_PAIR = 2
+
+Betas = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+Target = Literal["clean", "noisy"]
 
 
 class _Strict(BaseModel):
@@ -23,34 +33,67 @@ class InputSection(_Strict):
     offset: float = 0.0
     scale: float = Field(default=1.0, gt=0)
 
+    @property
+    def unit_gain(self) -> float:
+        """Factor of ``u = gain * x + shift``, the 0..1 in which papers state losses.
+
+        CT: ``u = (HU + 1024) / 4096``. Radiographs: the fraction of the full range.
+        """
+        return self.scale / _UNIT_HU if self.units == "HU" else self.scale
+
+    @property
+    def unit_shift(self) -> float:
+        """Shift of ``u = gain * x + shift``, see `unit_gain`."""
+        return (_UNIT_OFFSET_HU - self.offset) / _UNIT_HU if self.units == "HU" else -self.offset
+
 
 class CtSource(_Strict):
     """One folder of CT slices of one patient.
 
     `scales` are the block sizes by which a slice is averaged down (1 keeps it); `smooth` is the
     standard deviation in pixels of a Gaussian that is applied first, for series too noisy to be a
-    reference as they are. Of the slices, sorted by name, every `every`-th is used.
+    reference as they are. `total_variation` is the weight in HU of a total variation denoising of
+    what comes out, so that the network does not learn to keep the reference's own noise. Of the
+    slices, sorted by name, every `every`-th is used.
     """
 
     folder: str
     every: int = Field(default=1, ge=1)
     scales: tuple[int, ...] = (1,)
     smooth: float = Field(default=0.0, ge=0)
+    total_variation: float = Field(default=0.0, ge=0)
 
 
 class CtData(_Strict):
-    """Clean CT slices, and low-dose noise simulated in projections."""
+    """Clean CT slices and their noise: low dose simulated in projections, or white.
+
+    `target` "noisy" trains on a second, independent realisation of the noise (Noise2Noise).
+    `phantoms` digital phantoms without any noise of their own join the slices.
+    """
 
     kind: Literal["ct"]
     sources: tuple[CtSource, ...] = Field(min_length=1)
+    phantoms: int = Field(default=0, ge=0)
     held_out: tuple[str, ...] = ()
     realisations: int = Field(default=2, ge=1)
     minimum_sd: float = Field(default=4.0, gt=0)
     maximum_sd: float = Field(default=80.0, gt=0)
     quiet_share: float = Field(default=0.12, ge=0, le=1)
+    noise: CtNoise = ProjectionNoise(kind="projection")
+    target: Target = "clean"
+
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """Least and greatest standard deviation of the noise, in HU."""
+        if isinstance(self.noise, ProjectionNoise):
+            return 0.0, self.maximum_sd
+        low, high = self.noise.range_sd
+        return _UNIT_HU * low, _UNIT_HU * high
 
     @model_validator(mode="after")
     def _apart(self) -> CtData:
+        if self.target == "noisy" and self.realisations < _PAIR:
+            raise ValueError("a noisy target takes at least two realisations")
         both = {source.folder for source in self.sources} & set(self.held_out)
         if both:
             raise ValueError(f"{', '.join(sorted(both))}: both trained on and held out")
@@ -66,9 +109,11 @@ class XraySource(_Strict):
 
 
 class XrayData(_Strict):
-    """Quiet radiographs, and Poisson and electronic noise drawn on the fly.
+    """Quiet radiographs, and noise drawn on the fly.
 
-    Standard deviations are fractions of the full range. `held_out` holds file names.
+    Standard deviations are fractions of the full range. `held_out` holds file names. `curves`
+    gives each patch a random polarity and gamma. `target` "noisy" trains on a second, independent
+    realisation of the noise (Noise2Noise).
     """
 
     kind: Literal["xray"]
@@ -78,23 +123,71 @@ class XrayData(_Strict):
     maximum_sd: float = Field(default=0.08, gt=0)
     quiet_share: float = Field(default=0.1, ge=0, le=1)
     correlated_share: float = Field(default=0.3, ge=0, le=1)
+    noise: XrayNoise = MixedNoise(kind="mixed")
+    curves: bool = True
+    target: Target = "clean"
+
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """Least and greatest root mean square of the noise, as fractions of the full range."""
+        if isinstance(self.noise, MixedNoise):
+            return 0.0, self.maximum_sd
+        return self.noise.range_sd
 
 
 class LossTerm(_Strict):
-    """One weighted term of the loss."""
+    """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`)."""
 
-    name: Literal["mse", "mae", "charbonnier"]
+    name: Literal["mse", "mae", "charbonnier", "ssim", "tv"]
     weight: float = Field(default=1.0, gt=0)
+
+
+class PerceptualTerm(_Strict):
+    """Distance of feature maps of a frozen ImageNet network, the mean of each layer summed.
+
+    `layers` are torchvision's indices for VGG, stages ("layer2") for ResNet-34.
+    """
+
+    name: Literal["perceptual"]
+    weight: float = Field(default=1.0, gt=0)
+    backbone: Literal["vgg16", "vgg19", "resnet34"]
+    layers: tuple[int | str, ...] = Field(min_length=1)
+    distance: Literal["mse", "mae"] = "mse"
+
+
+AnyTerm = Annotated[LossTerm | PerceptualTerm, Field(discriminator="name")]
+
+
+class AdversarySection(_Strict):
+    """The critic that a generator is trained against; images reach it on 0..1.
+
+    `steps` are the critic's for each one of the generator. `weight` multiplies the adversarial
+    term: ``-log D`` for "bce", ``(D - 1)^2`` for "lsgan", ``-D`` for "wgan-gp", means all.
+    `gradient_penalty` is WGAN-GP's (Gulrajani et al. 2017) and serves that objective alone.
+    """
+
+    network: CriticSection
+    objective: Literal["bce", "lsgan", "wgan-gp"]
+    weight: float = Field(gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    betas: Betas = (0.5, 0.999)
+    steps: int = Field(default=1, ge=1)
+    gradient_penalty: float = Field(default=10.0, gt=0)
 
 
 class TrainingSection(_Strict):
     """The optimisation.
 
     `freeze_norm_at` is the share of the run after which batch normalisation keeps its statistics,
-    so that the released network is the one that was trained at the end.
+    so that the released network is the one that was trained at the end. `patch_weights` makes
+    quiet and noisy patches count alike. `loss_scale` multiplies the whole loss; without it the
+    loss of a trained network is near 1. The learning rate follows a cosine, or ("plateau") is
+    halved when two epochs of `epoch` iterations bring no gain in validation PSNR. `start` names
+    the run or the version (``name@version``) whose weights the run begins with; without any
+    `iterations` they are taken as they are.
     """
 
-    iterations: int = Field(ge=1)
+    iterations: int = Field(ge=0)
     batch: int = Field(default=16, ge=1)
     patch: int = Field(default=64, ge=16)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -102,9 +195,15 @@ class TrainingSection(_Strict):
     warmup: int = Field(default=100, ge=0)
     average: float = Field(default=0.999, ge=0, lt=1)
     freeze_norm_at: float = Field(default=0.5, gt=0, le=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
-    loss: tuple[LossTerm, ...] = Field(default=(LossTerm(name="mse"),), min_length=1)
+    betas: Betas = (0.9, 0.999)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    epoch: int = Field(default=1000, ge=1)
+    patch_weights: bool = True
+    loss_scale: float | None = Field(default=None, gt=0)
+    start: str | None = Field(default=None, min_length=1)
+    loss: tuple[AnyTerm, ...] = (LossTerm(name="mse"),)
 
 
 class ReleaseSection(_Strict):
@@ -121,47 +220,69 @@ class ReleaseSection(_Strict):
 
 
 class Recipe(_Strict):
-    """What a training run depends on but the data's bytes, and what it is released as."""
+    """What a training run depends on but the data's bytes, and what it is released as.
+
+    Without a `critic` the loss has at least one term; with one it may be the adversarial term
+    alone.
+    """
 
     name: str
     version: str
     generator: GeneratorSection
+    critic: AdversarySection | None = None
     input: InputSection
     data: Annotated[CtData | XrayData, Field(discriminator="kind")]
     training: TrainingSection
     release: ReleaseSection
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if not self.training.loss and self.critic is None:
+            raise ValueError("training.loss is empty and there is no critic: nothing to train on")
+        if self.training.iterations == 0 and self.training.start is None:
+            raise ValueError("training.iterations is 0 and there is no training.start")
+        if self.critic is not None and self.data.target == "noisy":
+            raise ValueError('a critic takes clean images as real ones: data.target = "clean"')
+        if (self.data.kind == "ct") != (self.input.units == "HU"):
+            raise ValueError('input.units is "HU" for CT and "stored" for radiographs')
+        return self
+
     @classmethod
     def parse(cls, text: str, origin: str = "recipe") -> Recipe:
-        """Read a recipe from TOML.
+        """Read a recipe from TOML that stands for itself.
 
         Raises
         ------
         RecipeError
             If it is not TOML, has an unknown or missing key, or a value out of range.
         """
+        return cls.resolve(parse_toml(text, origin), origin)
+
+    @classmethod
+    def read(cls, path: Path, arm: str | None = None) -> Recipe:
+        """Read a recipe file, with what it extends; see `recipe_file.read_toml` for `arm`.
+
+        Raises
+        ------
+        RecipeError
+            If a file cannot be read, or as in `parse`.
+        """
+        return cls.resolve(read_toml(path, arm), str(path))
+
+    @classmethod
+    def resolve(cls, content: dict[str, Any], origin: str) -> Recipe:
+        """Check the tables of a recipe.
+
+        Raises
+        ------
+        RecipeError
+            If a key is unknown or missing, or a value out of range.
+        """
         try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(f"{origin}: not TOML: {error}") from error
+            return cls.model_validate(content)
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
                 for item in error.errors()
             )
             raise RecipeError(f"{origin}: {problems}") from error
-
-    @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """Read a recipe file.
-
-        Raises
-        ------
-        RecipeError
-            If the file cannot be read, or as in `parse`.
-        """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: {error}") from error
-        return cls.parse(text, str(path))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.errors import InvalidDicomError
 from scipy import ndimage
+from skimage.restoration import denoise_tv_chambolle
 
 from model_store.errors import DataError
 
@@ -18,6 +19,8 @@ Floats = NDArray[np.float32]
 
 LOWEST_HU = -1024.0
 HIGHEST_HU = 3071.0
+
+_REMEDY = "restore the file, or take it out of the folder or of the recipe's sources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,20 @@ class CtSlice:
     valid: NDArray[np.bool_]
     pixel_mm: float
 
-    def smaller(self, scale: int, smooth: float = 0.0) -> CtSlice:
-        """Average blocks of ``scale x scale`` pixels, after a Gaussian of `smooth` pixels."""
+    def smaller(self, scale: int, smooth: float = 0.0, total_variation: float = 0.0) -> CtSlice:
+        """Average blocks of ``scale x scale`` pixels, after a Gaussian of `smooth` pixels.
+
+        A `total_variation` above 0 then removes noise that is left: the weight, in HU, of
+        Chambolle's total variation denoising (2004), which keeps edges of a few times that height.
+        """
         image = ndimage.gaussian_filter(self.hounsfield, smooth) if smooth else self.hounsfield
         valid = self.valid
         if scale > 1:
             image = block_mean(image, scale)
             valid = block_mean(valid.astype(np.float32), scale) > 0.99  # noqa: PLR2004
+        if total_variation:
+            flat = denoise_tv_chambolle(image, weight=total_variation, max_num_iter=60)
+            image = flat.astype(np.float32)
         return CtSlice(image, valid, self.pixel_mm * scale)
 
 
@@ -70,7 +80,7 @@ def read_ct_slice(path: Path) -> CtSlice:
         spacing = float(dataset.PixelSpacing[0])
         image = stored * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
     except (OSError, InvalidDicomError, AttributeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: not a readable CT image: {error}") from error
+        raise DataError(f"{path}: not a readable CT image: {error}; {_REMEDY}") from error
     valid = image >= LOWEST_HU
     return CtSlice(np.clip(image, LOWEST_HU, HIGHEST_HU).astype(np.float32), valid, spacing)
 
@@ -115,7 +125,7 @@ def read_radiograph(path: Path) -> Floats:
             deep = picture.mode.startswith("I;16") or picture.mode == "I"
             pixels = np.asarray(picture if deep else picture.convert("L"), dtype=np.float32)
     except OSError as error:
-        raise DataError(f"{path}: not a readable image: {error}") from error
+        raise DataError(f"{path}: not a readable image: {error}; {_REMEDY}") from error
     return pixels / np.float32(65535 if deep else 255)
 
 
@@ -125,8 +135,8 @@ def _read_dicom_radiograph(path: Path) -> Floats:
         pixels = dataset.pixel_array.astype(np.float32) / np.float32(2**dataset.BitsStored - 1)
         inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     except (OSError, InvalidDicomError, AttributeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: not a readable radiograph: {error}") from error
+        raise DataError(f"{path}: not a readable radiograph: {error}; {_REMEDY}") from error
     if pixels.ndim != 2:  # noqa: PLR2004
-        raise DataError(f"{path}: not a single grey-scale frame")
+        raise DataError(f"{path}: not a single grey-scale frame; {_REMEDY}")
     result: Floats = 1 - pixels if inverted else pixels
     return result

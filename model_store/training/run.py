@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -10,13 +9,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from model_store.errors import RecipeError
-from model_store.generators.base import Generator
-from model_store.generators.build import build
+from model_store.generators.base import Generator, load_exactly
+from model_store.generators.build import build, build_critic
+from model_store.training.adversary import Adversary
+from model_store.training.backbones import load_backbone
 from model_store.training.checkpoint import AVERAGE, Checkpoint, Progress
 from model_store.training.ct_patches import CtPatches, prepare_ct
 from model_store.training.loop import Report, Trainer
+from model_store.training.losses import Loss, Unit
 from model_store.training.patches import PatchSource
-from model_store.training.recipe import CtData, Recipe
+from model_store.training.recipe import CtData, PerceptualTerm, Recipe
+from model_store.training.recipe_file import dump_toml, read_toml
+from model_store.training.start import ZOO, load_start
 from model_store.training.xray_patches import XrayPatches, prepare_xray
 
 RECIPE = "recipe.toml"
@@ -40,8 +44,8 @@ def load_average(run: Path) -> tuple[Recipe, Generator]:
     recipe = Recipe.read(run / RECIPE)
     generator = build_generator(recipe)
     try:
-        generator.load_state_dict(load_file(run / AVERAGE))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        load_exactly(generator, load_file(run / AVERAGE))
+    except (OSError, SafetensorError, RecipeError) as error:
         raise RecipeError(f"{run / AVERAGE}: {error}") from error
     generator.eval()
     return recipe, generator
@@ -72,26 +76,78 @@ def open_source(recipe: Recipe, data: Path, cache: Path) -> PatchSource:
     )
 
 
+def build_trainer(
+    recipe: Recipe,
+    source: PatchSource,
+    *,
+    weights: Path | None = None,
+    device: torch.device | None = None,
+) -> Trainer:
+    """Build everything that a recipe trains with, at its first iteration.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    source : PatchSource
+        Batches.
+    weights : Path, optional
+        Folder of the backbones' weights, for recipes with a perceptual term.
+    device : torch.device, optional
+        Where to compute; the processor if left out.
+
+    Raises
+    ------
+    RecipeError
+        If a backbone's weights are missing or not the known ones.
+    """
+    device = device or torch.device("cpu")
+    section = recipe.training
+    backbones = [
+        load_backbone(term.backbone, term.layers, weights).to(device)
+        for term in section.loss
+        if isinstance(term, PerceptualTerm)
+    ]
+    loss = Loss(section.loss, Unit.of(recipe.input), section.loss_scale, backbones)
+    adversary = None
+    if recipe.critic is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(section.seed + 1)
+            critic = build_critic(recipe.critic.network, section.patch).to(device)
+        adversary = Adversary(critic, recipe.critic, section.seed)
+    generator = build_generator(recipe)
+    return Trainer(generator, source, section, loss=loss, adversary=adversary, device=device)
+
+
 def train(
     recipe_path: Path,
     data: Path,
     out: Path,
     *,
+    arm: str | None = None,
+    weights: Path | None = None,
+    zoo: Path = ZOO,
     budget: float | None = None,
     resume: bool = False,
     cache: Path | None = None,
     report: Report | None = None,
 ) -> Progress:
-    """Train a recipe.
+    """Train a recipe, on a GPU if there is one.
 
     Parameters
     ----------
     recipe_path : Path
-        The recipe, copied into `out`.
+        The recipe; what it resolves to is written into `out`.
     data : Path
         Folder that the recipe's sources are relative to.
     out : Path
-        Folder for recipe and checkpoints.
+        Folder for recipe, checkpoints and log. A recipe's ``start`` is a folder beside it.
+    arm : str, optional
+        Arm of a study.
+    weights : Path, optional
+        Folder of the backbones' weights, for recipes with a perceptual term.
+    zoo : Path
+        Folder of model versions, for recipes that start from one.
     budget : float, optional
         Minutes from now; the number of iterations is planned anew to fit them. Without it the
         recipe's number, or on resuming the number planned before, holds.
@@ -107,14 +163,21 @@ def train(
     RecipeError, DataError, TrainingDivergedError
         See their classes.
     """
-    recipe = Recipe.read(recipe_path)
+    content = read_toml(recipe_path, arm)
+    recipe = Recipe.resolve(content, str(recipe_path))
     if not resume and (out / AVERAGE).exists():
         raise RecipeError(f"{out}: holds a run already; resume it or name another folder")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    state = None
+    if recipe.training.start is not None and not resume:
+        state = load_start(recipe, out, zoo)
     source = open_source(recipe, data, cache or out / "cache")
-    trainer = Trainer(build_generator(recipe), source, recipe.training)
+    trainer = build_trainer(recipe, source, weights=weights, device=device)
     if resume:
         trainer.restore(Checkpoint.read(out))
+    elif state is not None:
+        trainer.adopt(state)
     out.mkdir(parents=True, exist_ok=True)
     if recipe_path.resolve() != (out / RECIPE).resolve():
-        shutil.copyfile(recipe_path, out / RECIPE)
+        (out / RECIPE).write_text(dump_toml(content), encoding="utf-8")
     return trainer.run(out, report=report, budget=budget)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from model_store.errors import DataError
+from model_store.training.noise import Draw, MixedNoise, white_noise
 from model_store.training.patches import (
+    VALIDATION,
     Batch,
     Floats,
     random_deviation,
@@ -24,15 +27,15 @@ _WEIGHT_KNEE = 0.015
 class XrayPatches:
     """Patches of noisy radiographs, noise drawn on the fly.
 
-    Each patch gets a random curve and polarity, so that 8-bit radiographs teach what fits
-    detectors of any range.
+    With `curves` each patch gets a random curve and polarity, so that 8-bit radiographs teach what
+    fits detectors of any range.
 
     Parameters
     ----------
     images : list of ndarray, float32
         Quiet radiographs, 0..1.
     data : XrayData
-        Range of the noise.
+        Noise, curves and target.
     batch, patch, seed : int
         Patches in a batch, their side in pixels, and the seed of all draws.
     """
@@ -53,13 +56,34 @@ class XrayPatches:
     def batch(self, step: int) -> Batch:
         """Batch number `step`."""
         generator = np.random.default_rng([self._seed, step])
-        return Batch.stack([self._one(generator) for _ in range(self._size)])
+        noisy_target = self._data.target == "noisy"
+        return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
 
-    def _one(self, generator: np.random.Generator) -> tuple[Floats, Floats, float]:
-        data = self._data
+    def validation(self, index: int) -> Batch:
+        """Batch `index` of other windows and other noise, its targets clean."""
+        generator = np.random.default_rng([self._seed, VALIDATION, index])
+        return Batch.stack([self._one(generator, False) for _ in range(self._size)])
+
+    def _one(
+        self, generator: np.random.Generator, noisy_target: bool
+    ) -> tuple[Floats, Floats, float]:
         image = self._images[generator.choice(len(self._images), p=self._share)]
         patch = image[random_window(image, self._patch, generator)]
-        clean = _curve(random_turn(generator)(patch), generator)
+        turned = random_turn(generator)(patch)
+        curve = _curve(generator) if self._data.curves else _unchanged
+        clean = curve(turned)
+        draw, weight = self._noise(lambda: float(curve(image[::8, ::8]).mean()), generator)
+        noisy = draw(clean)
+        target = draw(clean) if noisy_target else clean
+        return np.ascontiguousarray(noisy), np.ascontiguousarray(target), weight
+
+    def _noise(
+        self, mean: Callable[[], float], generator: np.random.Generator
+    ) -> tuple[Draw, float]:
+        """Noise of one patch, and the patch's weight."""
+        data = self._data
+        if not isinstance(data.noise, MixedNoise):
+            return white_noise(data.noise, mean(), generator), 1.0
         deviation = random_deviation(data.minimum_sd, data.maximum_sd, data.quiet_share, generator)
         correlated = generator.random() < data.correlated_share
         noise = RadiographNoise(
@@ -68,22 +92,32 @@ class XrayPatches:
             inverted=bool(generator.integers(2)),
             blur=float(generator.uniform(0.3, 0.9)) if correlated else 0.0,
         )
-        noisy = clean + noise.draw(clean, generator)
-        if generator.random() < 0.5:  # noqa: PLR2004
-            noisy = np.clip(noisy, 0, 1)
         weight = _WEIGHT_KNEE**2 / (_WEIGHT_KNEE**2 + deviation**2)
-        return np.ascontiguousarray(noisy), np.ascontiguousarray(clean), weight
+
+        def draw(clean: Floats) -> Floats:
+            noisy = clean + noise.draw(clean, generator)
+            return np.clip(noisy, 0, 1) if generator.random() < 0.5 else noisy  # noqa: PLR2004
+
+        return draw, weight
 
 
-def _curve(image: Floats, generator: np.random.Generator) -> Floats:
+def _unchanged(image: Floats) -> Floats:
+    return image
+
+
+def _curve(generator: np.random.Generator) -> Callable[[Floats], Floats]:
     """Random polarity, gamma and range, as detectors and their processing differ."""
-    if generator.random() < 0.5:  # noqa: PLR2004
-        image = 1 - image
+    inverted = generator.random() < 0.5  # noqa: PLR2004
     gamma = np.exp(generator.uniform(np.log(0.6), np.log(1.7)))
     contrast = generator.uniform(0.4, 1)
     offset = generator.uniform(0, 1 - contrast)
-    result: Floats = (offset + contrast * np.clip(image, 0, 1) ** gamma).astype(np.float32)
-    return result
+
+    def curve(image: Floats) -> Floats:
+        signal = np.clip(1 - image if inverted else image, 0, 1)
+        result: Floats = (offset + contrast * signal**gamma).astype(np.float32)
+        return result
+
+    return curve
 
 
 def prepare_xray(data: XrayData, folder: Path) -> list[Floats]:

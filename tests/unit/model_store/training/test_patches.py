@@ -40,7 +40,7 @@ def _xray(seed: int = 0) -> XrayPatches:
 
 
 def _equal(one: Batch, other: Batch) -> bool:
-    return np.array_equal(one.noisy, other.noisy) and np.array_equal(one.clean, other.clean)
+    return np.array_equal(one.noisy, other.noisy) and np.array_equal(one.target, other.target)
 
 
 @pytest.mark.parametrize("make", [_ct, _xray])
@@ -55,9 +55,9 @@ def test_a_batch_depends_on_seed_and_step_alone(make: type[PatchSource]) -> None
 @pytest.mark.parametrize("make", [_ct, _xray])
 def test_batches_are_float32_planes_with_a_weight_each(make: type[PatchSource]) -> None:
     batch = make().batch(0)
-    assert batch.noisy.shape == batch.clean.shape == (4, 1, 32, 32)
+    assert batch.noisy.shape == batch.target.shape == (4, 1, 32, 32)
     assert batch.weight.shape == (4, 1, 1, 1)
-    assert {part.dtype for part in (batch.noisy, batch.clean, batch.weight)} == {
+    assert {part.dtype for part in (batch.noisy, batch.target, batch.weight)} == {
         np.dtype(np.float32)
     }
     assert ((batch.weight > 0) & (batch.weight <= 1)).all()

@@ -145,7 +145,7 @@ def test_resuming_nothing_is_a_recipe_error(data: Path, recipe: Path, tmp_path: 
 def test_no_checkpoint_file_is_a_pickle(data: Path, recipe: Path, tmp_path: Path) -> None:
     train(recipe, data, tmp_path / "run")
     suffixes = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert suffixes == {".safetensors", ".json", ".toml"}
+    assert suffixes == {".safetensors", ".json", ".jsonl", ".toml"}
 
 
 def test_the_command_trains_and_exports(data: Path, recipe: Path, tmp_path: Path) -> None:
