@@ -44,6 +44,7 @@ class ReleasedModel:
         self._session = onnxruntime.InferenceSession(
             folder / self.manifest.onnx, options, providers=["CPUExecutionProvider"]
         )
+        self._input = self._session.get_inputs()[0].name
 
     @property
     def margin(self) -> int:
@@ -58,7 +59,7 @@ class ReleasedModel:
         spec = self.manifest.input
 
         def change(x: Floats) -> Floats:
-            (y,) = self._session.run(None, {"image": x[None, None]})
+            (y,) = self._session.run(None, {self._input: x[None, None]})
             result: Floats = y[0, 0] if self.manifest.output == "residual" else y[0, 0] - x
             return result
 

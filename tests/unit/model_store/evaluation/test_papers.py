@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model_store.evaluation.papers import (
+    DNGAN,
+    DNGAN_WEIGHTS,
+    N2N_CT,
+    N2N_CT_STRONG,
+    N2N_XRAY,
+    SHARPXR,
+    WGAN,
+    PaperTable,
+    arm_of,
+    is_fidelity,
+)
+from tests.unit.model_store.evaluation.recipes import CONTENT, CRITIC, CT, POISSON, XRAY, recipe
+
+_MSE, _TV = {"name": "mse"}, {"name": "tv"}
+
+
+@pytest.mark.parametrize("table", [DNGAN, DNGAN_WEIGHTS, N2N_XRAY, N2N_CT, N2N_CT_STRONG, WGAN])
+def test_claims_follow_from_the_figures_where_there_are_figures(table: PaperTable) -> None:
+    assert table.claims or len(table.arms) == 1
+    for metric, better, worse in table.claims:
+        left = getattr(table.arms[better], metric.lower())
+        right = getattr(table.arms[worse], metric.lower())
+        if left is not None and right is not None:
+            assert left < right if metric == "PDR" else left > right
+
+
+def test_margins_over_the_best_filter() -> None:
+    assert N2N_XRAY.margin("N2N-MSE") == 3.63
+    assert N2N_CT.margin("N2C-MSE") == 5.54
+    assert DNGAN.margin("DNGAN-MSE") == 1.86
+    assert WGAN.margin("WGAN-VGG") is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "critic", "arm"),
+    [
+        ([_MSE], None, "DNGAN-MSE"),
+        ([], CRITIC, "DNGAN-ADV"),
+        ([_MSE, _TV], CRITIC, "DNGAN-WORES"),
+        ([CONTENT, _TV], CRITIC, "DNGAN-WOMSE"),
+        ([_MSE, CONTENT], CRITIC, "DNGAN-WOTV"),
+        ([_MSE, CONTENT, _TV], CRITIC, "DNGAN"),
+    ],
+)
+def test_arms_of_dngan(loss: list[dict[str, Any]], critic: dict[str, Any] | None, arm: str) -> None:
+    assert arm_of(recipe("any", "dngan", loss=loss, critic=critic)) == (DNGAN, arm)
+
+
+def test_an_arm_of_the_study_of_weights() -> None:
+    found = arm_of(recipe("dngan-weights-content-0.5", "dngan", loss=[_MSE], critic=CRITIC))
+    assert found == (DNGAN_WEIGHTS, "content-0.5")
+
+
+@pytest.mark.parametrize(
+    ("data", "loss", "expected"),
+    [
+        (XRAY | {"noise": POISSON}, "mse", (N2N_XRAY, "N2C-MSE")),
+        (XRAY | {"noise": POISSON, "target": "noisy"}, "mae", (N2N_XRAY, "N2N-MAE")),
+        (XRAY | {"noise": POISSON}, "mae", None),
+        (CT | {"noise": {"kind": "awgn", "psnr": 24.44}}, "mse", (N2N_CT, "N2C-MSE")),
+        (
+            CT | {"noise": {"kind": "awgn", "psnr": 18.66}, "target": "noisy"},
+            "mse",
+            (N2N_CT_STRONG, "N2N-MSE"),
+        ),
+    ],
+)
+def test_arms_of_noise2noise(
+    data: dict[str, Any], loss: str, expected: tuple[PaperTable, str] | None
+) -> None:
+    assert arm_of(recipe("any", "n2n-unet", data, [{"name": loss}])) == expected
+
+
+def test_other_systems() -> None:
+    critic = {"network": {"system": "wgan-vgg"}, "objective": "wgan-gp", "weight": 1}
+    assert arm_of(recipe("any", "wgan-vgg", CT, [CONTENT])) == (WGAN, "Generator-VGG")
+    assert arm_of(recipe("any", "wgan-vgg", CT, [_MSE], critic)) == (WGAN, "WGAN-MSE")
+    assert arm_of(recipe("any", "sharpxr")) == (SHARPXR, "SharpXR")
+    assert arm_of(recipe("any", "drl", CT)) is None
+
+
+def test_fidelity_is_told_by_loss_and_critic() -> None:
+    assert is_fidelity(recipe(loss=[_MSE, {"name": "ssim"}]))
+    assert not is_fidelity(recipe(loss=[_MSE, CONTENT]))
+    assert not is_fidelity(recipe(loss=[_MSE], critic=CRITIC))
