@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_store.manifest import Manifest, Validity
+from model_store.manifest import Manifest, TrainedNoise, Validity
+from model_store.training.objective import objective
 from model_store.training.recipe import Recipe
 
 
@@ -30,15 +31,17 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
         f"Licence of the weights: {manifest.licence}.",
         "## Trained on",
         manifest.training_data,
-        f"{manifest.trained_noise.description} (0 to {manifest.trained_noise.maximum_sd:g} {unit})",
+        f"{manifest.trained_noise.description} ({_range(manifest.trained_noise)} {unit})",
+        objective(recipe),
     ]
     training = manifest.metrics.get("training")
     if training:
         parts.append(
             f"{training['iterations']:,} iterations of {recipe.training.batch} patches of "
             f"{recipe.training.patch} x {recipe.training.patch} pixels in "
-            f"{training['minutes']:.0f} minutes on 2 CPU cores shared with other work "
-            f"({recipe.training.precision}). "
+            f"{training['minutes']:.0f} minutes on "
+            f"{training.get('hardware', '2 CPU cores')}, shared with other work "
+            f"({recipe.training.precision}){_from(training.get('start'))}. "
             "The whole recipe is `recipe.toml` beside this card."
         )
     parts += ["## Measured", _measured(manifest.metrics)]
@@ -47,6 +50,16 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
     parts += ["## Limits", recipe.release.limits.strip()]
     parts += ["## What differs from the publication", recipe.release.differences.strip()]
     return "\n\n".join(parts) + "\n"
+
+
+def _range(noise: TrainedNoise) -> str:
+    if noise.minimum_sd == noise.maximum_sd:
+        return f"{noise.maximum_sd:g}"
+    return f"{noise.minimum_sd:g} to {noise.maximum_sd:g}"
+
+
+def _from(start: str | None) -> str:
+    return f", beginning with the weights of {start}" if start else ""
 
 
 def _measured(metrics: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from model_store.export import export_onnx, sha256
 from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
 from model_store.training.checkpoint import STATE
+from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.recipe import CtData, Recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
 from model_store.training.run import RECIPE, load_average
@@ -60,10 +61,17 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
     shutil.copyfile(run / RECIPE, folder / RECIPE)
     progress = json.loads((run / STATE).read_text(encoding="utf-8"))
     metrics: dict[str, Any] = {
-        "training": {"iterations": progress["step"], "minutes": round(progress["seconds"] / 60, 1)},
+        "training": {
+            "iterations": progress["step"],
+            "minutes": round(progress["seconds"] / 60, 1),
+            "hardware": progress.get("hardware") or "1 processor thread",
+            "start": recipe.training.start,
+        },
         "onnx_largest_difference": float(f"{difference:.2e}"),
     }
     ct = isinstance(recipe.data, CtData)
+    least, greatest = recipe.data.noise_range
+    use = recipe.release.intended_use
     manifest = Manifest(
         name=recipe.name,
         version=version,
@@ -80,15 +88,15 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
         output="residual",
         tiling=TilingSpec(margin=generator.margin, stride=generator.stride),
         trained_noise=TrainedNoise(
-            minimum_sd=0.0,
-            maximum_sd=recipe.data.maximum_sd,
+            minimum_sd=float(f"{least:.4g}"),
+            maximum_sd=float(f"{greatest:.4g}"),
             description=recipe.release.noise,
         ),
         onnx=ONNX,
         files={ONNX: sha256(folder / ONNX)},
         parameters=parameters,
         macs_per_pixel=macs,
-        intended_use=recipe.release.intended_use,
+        intended_use=use if for_fidelity(recipe) else f"{use} {NOT_FIDELITY}",
         training_data=recipe.release.training_data,
         licence=recipe.release.licence,
         metrics=metrics,

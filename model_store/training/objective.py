@@ -1,0 +1,37 @@
+"""What a recipe trains for, in words for a model card."""
+
+from __future__ import annotations
+
+from model_store.training.recipe import LossTerm, PerceptualTerm, Recipe
+
+_FIDELITY = frozenset({"mse", "mae", "charbonnier", "ssim"})
+
+NOT_FIDELITY = (
+    "Not trained for fidelity alone: an output that looks sharper or more natural may hold texture "
+    "that the patient does not have. For comparison, not for routes."
+)
+
+
+def for_fidelity(recipe: Recipe) -> bool:
+    """Whether nothing but the difference to the target was minimised."""
+    return recipe.critic is None and all(term.name in _FIDELITY for term in recipe.training.loss)
+
+
+def objective(recipe: Recipe) -> str:
+    """The minimised sum, as a sentence."""
+    parts = [_term(term) for term in recipe.training.loss]
+    if recipe.critic is not None:
+        critic = recipe.critic
+        parts.append(
+            f"{critic.weight:g} x adversarial ({critic.network.system}, {critic.objective})"
+        )
+    unit = "(HU + 1024) / 4096" if recipe.input.units == "HU" else "fractions of the full range"
+    target = ", the target a second noisy image" if recipe.data.target == "noisy" else ""
+    return f"Minimised: {' + '.join(parts)}, on {unit}{target}."
+
+
+def _term(term: LossTerm | PerceptualTerm) -> str:
+    detail = ""
+    if isinstance(term, PerceptualTerm):
+        detail = f" ({term.backbone} {', '.join(map(str, term.layers))}, {term.distance})"
+    return f"{term.weight:g} x {term.name}{detail}"
