@@ -182,8 +182,8 @@ def _condition(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> dict[s
     settings = "; ".join(f"{table.source}: {table.setting}" for table in papers.values())
     note = (
         f"Left: ours, mean of {len(first.trials)} held-out images ({first.main}), minutes "
-        "of training. Right: what the publication reports on its own data, not comparable in value. "
-        f"{settings}"
+        "of training. Right: what the publication reports on its own data, not comparable in "
+        f"value. {settings}"
     )
     columns = ["arm", "PSNR", "SSIM", "PDR", "minutes"]
     theirs_columns = ["paper's arm", "its PSNR", "its SSIM", "its PDR"]
