@@ -139,6 +139,8 @@ def _losses(headline: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if None not in (item.get("model"), item.get(key))
         ]
         if not known:
+            if headline and key == "bm3d_estimated_noise":
+                found.append("BM3D was not measured.")
             continue
         worse = [(gap, group) for gap, group in known if gap < -_LEVEL_DB]
         if not worse:
