@@ -118,7 +118,8 @@ class Vgg(Backbone):
                 features += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
             features.append(nn.MaxPool2d(2, 2))
-        bad = [layer for layer in layers if not isinstance(layer, int) or layer >= len(features)]
+        known = range(len(features))
+        bad = [layer for layer in layers if layer not in known]
         if bad or not layers:
             raise RecipeError(
                 f"{name} has no layers {bad}: give indices from 0 to {len(features) - 1}"

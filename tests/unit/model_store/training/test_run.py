@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from model_store.cli import app
 from model_store.errors import DataError, RecipeError, TrainingDivergedError
 from model_store.generators.drl import Drl, DrlConfig
-from model_store.training.checkpoint import AVERAGE, Checkpoint
+from model_store.training.checkpoint import AVERAGE, Checkpoint, Plateau
 from model_store.training.loop import Trainer
 from model_store.training.patches import Batch
 from model_store.training.recipe import Recipe
@@ -77,6 +78,9 @@ class _Constant:
         if step == self._bad_step:
             noisy[0] = np.nan
         return Batch(noisy, clean, np.ones((4, 1, 1, 1), np.float32))
+
+    def validation(self, index: int) -> Batch:
+        return self.batch(1000 + index)
 
 
 def test_a_resumed_run_ends_at_the_same_weights(data: Path, recipe: Path, tmp_path: Path) -> None:
@@ -165,3 +169,82 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert "RecipeError" in result.output
+
+
+def test_an_arm_starts_from_the_run_beside_it(data: Path, recipe: Path, tmp_path: Path) -> None:
+    train(recipe, data, tmp_path / "runs" / "tiny")
+    second = tmp_path / "second.toml"
+    second.write_text(f'extends = "{recipe}"\n[training]\nstart = "tiny"\niterations = 0\n')
+    train(second, data, tmp_path / "runs" / "second", budget=1)
+    first = load_file(tmp_path / "runs" / "tiny" / AVERAGE)
+    got = load_file(tmp_path / "runs" / "second" / AVERAGE)
+    assert all(torch.equal(first[key], got[key]) for key in first)
+    assert Recipe.read(tmp_path / "runs" / "second" / "recipe.toml").generator.system == "drl"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("[generator]\nwidth = 5", "do not fit Drl"),
+        ("[input]\noffset = 0.5", r"whose \[input\] is"),
+    ],
+)
+def test_a_start_of_another_kind_is_a_recipe_error(
+    data: Path, recipe: Path, tmp_path: Path, change: str, message: str
+) -> None:
+    train(recipe, data, tmp_path / "runs" / "tiny")
+    second = tmp_path / "second.toml"
+    second.write_text(f'extends = "{recipe}"\n[training]\nstart = "tiny"\n{change}\n')
+    with pytest.raises(RecipeError, match=message):
+        train(second, data, tmp_path / "runs" / "second")
+
+
+def test_a_checkpoint_of_another_architecture_is_a_recipe_error(
+    data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    train(recipe, data, tmp_path / "run")
+    other = tmp_path / "other.toml"
+    other.write_text(_RECIPE.replace("width = 4", "width = 5"))
+    with pytest.raises(RecipeError, match="do not fit Drl"):
+        train(other, data, tmp_path / "run", resume=True)
+
+
+def test_a_corrupt_image_is_named_with_what_to_do(data: Path, recipe: Path, tmp_path: Path) -> None:
+    (data / "images" / "b.png").write_bytes((data / "images" / "a.png").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"b\.png: not a readable image: .*take it out"):
+        train(recipe, data, tmp_path / "run")
+
+
+def test_the_log_has_no_lines_of_a_part_that_was_lost(tmp_path: Path) -> None:
+    section = Recipe.parse(_RECIPE).training.model_copy(update={"iterations": 60})
+    trainer = Trainer(Drl(DrlConfig(4)), _Constant(), section)
+    trainer.run(tmp_path, until=40)
+    kept = trainer.snapshot()
+    trainer.run(tmp_path)
+    trainer.restore(kept)
+    trainer.run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [20, 40, 60]
+    assert all(line["loss"] > 0 and line["mse"] > 0 and line["rate"] > 0 for line in lines)
+
+
+def test_a_plateau_halves_the_rate_after_two_epochs_without_a_gain(tmp_path: Path) -> None:
+    state = Plateau().after(30.0).after(30.1).after(30.0)
+    assert (state.rate, state.best, state.idle) == (1.0, 30.1, 1)
+    assert state.after(30.05) == Plateau(0.5, 30.1, 0)
+    section = Recipe.parse(_RECIPE).training
+    section = section.model_copy(update={"schedule": "plateau", "epoch": 2})
+    trainer = Trainer(Drl(DrlConfig(4)), _Constant(), section)
+    trainer.run(tmp_path)
+    found = Checkpoint.read(tmp_path).progress
+    assert found.plateau.best == pytest.approx(20, abs=3)  # of noise of 0.1
+    assert found.hardware == "1 processor thread"
+
+
+def test_state_of_earlier_versions_is_read(data: Path, recipe: Path, tmp_path: Path) -> None:
+    train(recipe, data, tmp_path / "run")
+    path = tmp_path / "run" / "state.json"
+    state = json.loads(path.read_text())
+    del state["hardware"], state["plateau"]
+    path.write_text(json.dumps(state))
+    assert Checkpoint.read(tmp_path / "run").progress.step == 10

@@ -1,0 +1,158 @@
+"""Every shipped recipe trains: one iteration on small synthetic data, random backbones."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model_store.training
+from model_store.errors import RecipeError
+from model_store.training import run
+from model_store.training.backbones import Backbone, build_backbone
+from model_store.training.ct_patches import CtPatches, NoisySlice
+from model_store.training.objective import for_fidelity, objective
+from model_store.training.patches import PatchSource
+from model_store.training.recipe import CtData, Recipe
+from model_store.training.recipe_file import dump_toml, read_toml, study_arms
+from model_store.training.start import load_start
+from model_store.training.xray_patches import XrayPatches
+
+FOLDER = Path(model_store.training.__file__).parent / "recipes"
+STUDY = FOLDER / "dngan-weights.toml"
+ARMS = [(path, None) for path in sorted(FOLDER.glob("*.toml")) if path != STUDY] + [
+    (STUDY, arm) for arm in ("content-5", "adversarial-0.2")
+]
+_PATCH = 32
+
+
+@pytest.fixture(autouse=True)
+def _random_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def random(name: str, layers: tuple[int | str, ...], _weights: Path | None) -> Backbone:
+        return build_backbone(name, layers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "load_backbone", random)
+
+
+def _source(recipe: Recipe) -> PatchSource:
+    rng = np.random.default_rng(0)
+    sizes = {"batch": recipe.training.batch, "patch": _PATCH, "seed": 0}
+    if isinstance(recipe.data, CtData):
+        clean = rng.uniform(-200, 200, (48, 48)).astype(np.float32)
+        noise = rng.normal(0, 1, (2, 48, 48)).astype(np.float16)
+        return CtPatches([NoisySlice(clean, noise)], recipe.data, recipe.input, **sizes)
+    return XrayPatches([rng.random((48, 48)).astype(np.float32)], recipe.data, **sizes)
+
+
+def _small(path: Path, arm: str | None) -> Recipe:
+    content = read_toml(path, arm)
+    content["training"] |= {"patch": _PATCH, "batch": 2, "precision": "float32"}
+    if "critic" in content and content["critic"]["network"]["system"] == "dngan":
+        content["critic"]["network"] |= {"width": 8, "hidden": 16}
+    return Recipe.resolve(content, str(path))
+
+
+@pytest.mark.parametrize(("path", "arm"), ARMS, ids=lambda part: getattr(part, "stem", part))
+def test_every_recipe_does_one_iteration(path: Path, arm: str | None) -> None:
+    recipe = _small(path, arm)
+    trainer = run.build_trainer(recipe, _source(recipe))
+    before = {name: value.detach().clone() for name, value in trainer.generator.named_parameters()}
+    trained = {name for name, _ in trainer.generator.trained_parameters()}
+    if recipe.training.iterations:
+        assert np.isfinite(trainer._iterate(0))
+    changed = {
+        name
+        for name, value in trainer.generator.named_parameters()
+        if not value.detach().equal(before[name])
+    }
+    assert changed <= trained
+    assert bool(changed) == bool(recipe.training.iterations)
+    assert objective(recipe).startswith("Minimised: ")
+
+
+@pytest.mark.parametrize(("path", "arm"), ARMS, ids=lambda part: getattr(part, "stem", part))
+def test_the_recipe_that_a_run_keeps_stands_for_itself(path: Path, arm: str | None) -> None:
+    text = dump_toml(read_toml(path, arm))
+    assert "extends" not in tomllib.loads(text)
+    assert Recipe.parse(text) == Recipe.read(path, arm)
+
+
+def test_arms_of_a_kind_share_their_data_and_the_default_models_sources() -> None:
+    default = {
+        "ct": Recipe.read(FOLDER / "drunet-ct.toml"),
+        "xray": Recipe.read(FOLDER / "drunet-xray.toml"),
+    }
+    bases = {"drl-ct", "n2n-unet-xray", "drunet-ct", "drunet-xray"}
+    for path, arm in ARMS:
+        recipe = Recipe.read(path, arm)
+        if path.stem in bases:
+            continue
+        same = default[recipe.data.kind]
+        assert recipe.data.sources == same.data.sources, path.stem
+        assert recipe.data.held_out == same.data.held_out, path.stem
+        assert recipe.training.seed == same.training.seed, path.stem
+
+
+def test_what_was_not_trained_for_fidelity_is_known() -> None:
+    told = {path.stem for path, arm in ARMS if not for_fidelity(Recipe.read(path, arm))}
+    assert {"dngan", "dngan-adv", "sharpxr-stage1", "wgan-vgg", "drl-b", "generator-vgg"} <= told
+    assert not {"dngan-mse", "generator-mse", "drl-a", "cnn10", "n2n-mae-xray"} & told
+
+
+def test_a_study_multiplies_one_weight_at_a_time() -> None:
+    base, content = Recipe.read(STUDY, "base"), Recipe.read(STUDY, "content-5")
+    assert content.name == "dngan-weights-content-5"
+    weights = [term.weight for term in base.training.loss]
+    assert [term.weight for term in content.training.loss] == [
+        weights[0],
+        pytest.approx(5 * weights[1]),
+        weights[2],
+    ]
+    assert Recipe.read(STUDY, "adversarial-0.2").critic.weight == pytest.approx(0.002)  # type: ignore[union-attr]
+    with STUDY.open("rb") as file:
+        assert len(study_arms(tomllib.load(file), STUDY)) == 1 + 4 * 4
+
+
+def test_studies_and_arms_that_are_not_there_are_named() -> None:
+    with pytest.raises(RecipeError, match=r"--arm: base, mse-0\.2, mse-0\.5"):
+        Recipe.read(STUDY)
+    with pytest.raises(RecipeError, match=r"has no \[study\]"):
+        Recipe.read(FOLDER / "dngan.toml", "content-5")
+
+
+def test_recipes_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{one}.toml").write_text(f'extends = "{other}.toml"\n')
+    with pytest.raises(RecipeError, match="circle"):
+        Recipe.read(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('loss = [{ name = "mse" }]', "loss = []", "nothing to train on"),
+        ('loss = [{ name = "mse" }]', "iterations = 0", "no training.start"),
+        ("psnr = 24.15", "psnr = -1", r"data\.xray\.noise\.poisson\.psnr"),
+        ('kind = "poisson"', 'kind = "projection"', r"data\.xray\.noise"),
+        ("[training]", '[critic]\nobjective = "gan"\n[training]', r"critic\.objective"),
+    ],
+)
+def test_malformed_arms_say_what_is_wrong(old: str, new: str, message: str, tmp_path: Path) -> None:
+    text = (FOLDER / "dngan-mse.toml").read_text()
+    assert old in text
+    path = tmp_path / "dngan-mse.toml"
+    base = FOLDER / "bases" / "xray.toml"
+    path.write_text(text.replace(old, new).replace("bases/xray.toml", str(base)))
+    with pytest.raises(RecipeError, match=message):
+        Recipe.read(path)
+
+
+def test_a_start_that_is_not_there_says_what_to_train_first(tmp_path: Path) -> None:
+    recipe = Recipe.read(FOLDER / "dngan.toml")
+    with pytest.raises(RecipeError, match="train dngan-mse first"):
+        load_start(recipe, tmp_path / "dngan", tmp_path)
+    recipe = Recipe.read(FOLDER / "drl-a.toml")
+    with pytest.raises(RecipeError, match=r"install drl-ct@1\.0\.0"):
+        load_start(recipe, tmp_path / "drl-a", tmp_path)
