@@ -122,7 +122,7 @@ def _statement(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]
         f"The publication has {theirs:+.1f} dB ({table.source}, {arm}, over Gaussian, bilateral "
         f"and median; {table.setting})."
     )
-    matched = [group for group in groups if _published(group.name, recipe)]
+    matched = [group for group in groups if group.name.startswith(table.condition)]
     ours = [_over(group, group.main, _CLASSICAL) for group in matched]
     same = [value for value in ours if value is not None]
     if same and theirs is not None and max(same) < theirs - _LEVEL_DB:
@@ -146,8 +146,8 @@ def _seen(recipe: Recipe, training: dict[str, Any], theirs: str) -> str:
     sources = len(recipe.data.sources)
     return (
         f"This run saw {patches:,} patches of {section.patch} x {section.patch} ({pixels:,.0f} "
-        f"million pixels) from {sources} sources; the publication trained on {theirs}. Its "
-        "references are noise-free; ours are clinical images whose own noise counts as signal, "
-        "which caps every method's PSNR. More and quieter references and a longer run are what "
-        "would close the gap."
+        f"million pixels) from {sources} sources; the publication trained on {theirs}. "
+        "The references measured on here are clinical images whose own noise counts as signal, "
+        "which caps every method's PSNR (the publication's radiographs are simulated, without any "
+        "noise). A longer run on more and quieter references is what would close the gap."
     )

@@ -141,9 +141,9 @@ def _sweep_ct(
     slices = held_out_slices(recipe, data, count)
     references = [(name, _quiet(item)) for name, item in slices[:count]]
     quiet = (
-        f"slices averaged down by 2 after a Gaussian of {_SMOOTH:g} pixel, which leaves at most 5 "
-        "to 7 HU of noise of their own (9 to 10 before); what is left counts as signal, so its "
-        "removal counts against the model at the quiet end"
+        f"slices of one patient not trained on, averaged down by 2 after a Gaussian of {_SMOOTH:g} "
+        "pixel, which leaves at most 5 to 7 HU of noise of their own (9 to 10 before); what is "
+        "left counts as signal, so its removal counts against the model at the quiet end"
     )
     if isinstance(recipe.data.noise, AwgnNoise):
 
