@@ -46,6 +46,9 @@ class FilterFile:
         key, wanted = self._key(case), set(_metrics(case))
         settings = self._known.get(key)
         if settings is None or not _complete(settings, wanted):
+            self._refresh()
+            settings = self._known.get(key)
+        if settings is None or not _complete(settings, wanted):
             settings = run_filters(case, quick=self._quick)
             self._known[key] = settings
             self._write()
@@ -64,14 +67,18 @@ class FilterFile:
         grids = ", coarse" if self._quick else ""
         return f"{case.group} | {case.name} | {digest.hexdigest()[:16]}{grids}"
 
+    def _refresh(self) -> None:
+        """Take over what another evaluation has added to the file meanwhile."""
+        if self._path is not None and self._path.exists():
+            self._known |= _read(self._path)
+
     def _write(self) -> None:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # another evaluation may have added cases meanwhile
-        known = _read(self._path) if self._path.exists() else {}
+        known = {**(_read(self._path) if self._path.exists() else {}), **self._known}
         partial = self._path.with_name(self._path.name + ".partial")
-        partial.write_text(json.dumps({"cases": {**known, **self._known}}) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps({"cases": known}) + "\n", encoding="utf-8")
         partial.replace(self._path)
 
 
