@@ -53,7 +53,7 @@ class CtSlice:
             image = block_mean(image, scale)
             valid = block_mean(valid.astype(np.float32), scale) > 0.99  # noqa: PLR2004
         if total_variation:
-            flat = denoise_tv_chambolle(image, weight=total_variation, max_num_iter=60)
+            flat = denoise_tv_chambolle(image, weight=total_variation, max_num_iter=60)  # type: ignore[no-untyped-call]
             image = flat.astype(np.float32)
         return CtSlice(image, valid, self.pixel_mm * scale)
 
