@@ -290,11 +290,24 @@ def _statement(
         parts.append("It loses PSNR at every level of the sweep: it gives no gain in fidelity.")
     else:
         parts.append(
-            f"Inputs above {crossing[0]:.1f} dB (noise below {crossing[1]:.2g} {unit}) lose PSNR: "
-            "return them as they are, or lower the strength."
+            f"Inputs above {crossing[0]:.1f} dB (noise below {crossing[1]:.2g} {unit}) lose PSNR on "
+            f"average, single images from {_earliest(levels):.1f} dB: return them as they are, or "
+            "lower the strength."
         )
     parts.append("The strength in use is the route's.")
     return " ".join(parts)
+
+
+def _earliest(levels: Sequence[Level]) -> float:
+    """Lowest zero crossing of a single image, dB; a sweep's end where an image has none."""
+    found = []
+    for index in range(len(levels[0].before)):
+        alone = [
+            Level(level.noise_sd, (level.before[index],), (level.after[index],)) for level in levels
+        ]
+        crossing = zero_crossing(alone)
+        found.append(levels[-1].psnr_in if crossing is None else crossing[0])
+    return min(found)
 
 
 def _table(levels: Sequence[Level], validity: Validity, unit: str) -> dict[str, Any]:
