@@ -290,9 +290,9 @@ def _statement(
         parts.append("It loses PSNR at every level of the sweep: it gives no gain in fidelity.")
     else:
         parts.append(
-            f"Inputs above {crossing[0]:.1f} dB (noise below {crossing[1]:.2g} {unit}) lose PSNR on "
-            f"average, single images from {_earliest(levels):.1f} dB: return them as they are, or "
-            "lower the strength."
+            f"Inputs above {crossing[0]:.1f} dB (noise below {crossing[1]:.2g} {unit}) lose PSNR "
+            f"on average, single images from {_earliest(levels):.1f} dB: return them as they are, "
+            "or lower the strength."
         )
     parts.append("The strength in use is the route's.")
     return " ".join(parts)
