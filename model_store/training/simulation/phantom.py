@@ -37,7 +37,7 @@ def random_phantom(size: int, pixel_mm: float, generator: np.random.Generator) -
         Values in HU, -1024 to 3071, blurred as a scanner's optics would.
     """
     fine = size * _FINE
-    grid = (np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5
+    grid = ((np.arange(fine) + 0.5) / fine - 0.5).astype(np.float32)
     image = np.full((fine, fine), _AIR_HU, np.float32)
     axes = generator.uniform(0.3, 0.47, 2)
     body = (grid[:, None] / axes[0]) ** 2 + (grid[None] / axes[1]) ** 2 < 1
@@ -77,7 +77,7 @@ def _contrast(generator: np.random.Generator) -> float:
 def _paint(
     image: Floats,
     grid: Floats,
-    centre: NDArray[np.floating],
+    centre: Floats,
     radius: float,
     generator: np.random.Generator,
 ) -> None:
