@@ -7,6 +7,7 @@ penalty's mixing factor drawn for each sample and its norm taken over all pixels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -104,7 +105,8 @@ class Adversary:
         Returns
         -------
         dict of str to Tensor
-            ``critic`` (its loss without penalty) and, for WGAN-GP, ``penalty``; detached.
+            ``critic`` (its loss without penalty) and, for WGAN-GP, ``penalty``; detached. If a
+            gradient is not finite, ``critic`` is not either, and no step was taken.
         """
         self.critic.train().requires_grad_(True)
         self._optimiser.zero_grad(set_to_none=True)
@@ -118,6 +120,9 @@ class Adversary:
             parts["penalty"] = penalty.detach()
             loss = loss + self.section.gradient_penalty * penalty
         loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._named.values(), math.inf)
+        if not torch.isfinite(norm):
+            return {**parts, "critic": norm.detach()}
         self._optimiser.step()
         return parts
 

@@ -280,6 +280,8 @@ class Trainer:
                 with torch.no_grad():
                     fake = self._generate(noisy)
             told = adversary.improve(unit(real), unit(fake), unit(noisy), number)
+            if not torch.isfinite(told["critic"]):
+                break
         return told
 
     def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_store.errors import RecipeError
+from model_store.errors import RecipeError, TrainingDivergedError
 from model_store.generators.build import build_critic
 from model_store.generators.drl import Drl, DrlConfig
 from model_store.generators.sections import PatchCriticSection, WganCriticSection
@@ -165,3 +165,16 @@ def test_checkpoints_of_another_critic_or_of_none_are_recipe_errors(tmp_path: Pa
     plain = Trainer(Drl(DrlConfig(2)), _Patches(), _SECTION)
     with pytest.raises(RecipeError, match="without a critic"):
         _trainer(_adversary()).restore(plain.snapshot())
+
+
+def test_an_adversarial_run_that_diverges_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    trainer = _trainer(_adversary(), _Patches(bad_step=4))
+    trainer.run(tmp_path, until=3)
+    with pytest.raises(
+        TrainingDivergedError, match=r"iteration 4 \(batch 4 of seed 0; .*critic nan"
+    ):
+        trainer.run(tmp_path)
+    kept = Checkpoint.read(tmp_path)
+    assert kept.progress.step == 3
+    for part in (kept.weights, kept.critic, trainer.snapshot().critic):
+        assert all(torch.isfinite(value).all() for value in part.values())

@@ -91,6 +91,9 @@ def test_arms_of_a_kind_share_their_data_and_the_default_models_sources() -> Non
             continue
         same = default[recipe.data.kind]
         assert recipe.data.sources == same.data.sources, path.stem
+        if isinstance(recipe.data, CtData) and isinstance(same.data, CtData):
+            assert recipe.data.phantoms == same.data.phantoms
+            assert recipe.data.realisations == same.data.realisations
         assert recipe.data.held_out == same.data.held_out, path.stem
         assert recipe.training.seed == same.training.seed, path.stem
 
