@@ -21,6 +21,7 @@ from dicom_node.cli import app
 from dicom_node.domain import work
 from dicom_node.scp import contexts
 from dicom_node.settings import Settings
+from model_store.cli import app as store
 from workers.send import negotiation, statuses
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -242,6 +243,7 @@ def command_line() -> str:
                 describe(child, (*words, name))
 
     describe(get_command(app), ("dicom-node",))
+    describe(get_command(store), ("model-store",))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -258,7 +260,9 @@ def _parameter(parameter: Any) -> tuple[str, str] | None:
         names = parameter.name.upper()
     default = parameter.default
     named = default not in (None, False, ()) and not callable(default)
-    shown = f" Default: `{default}`." if named else ""
+    installed = isinstance(default, Path) and default.is_absolute()
+    known = "what comes with the package" if installed else f"`{default}`"
+    shown = f" Default: {known}." if named else ""
     return names, f"{text or ''}{shown}".replace("|", "\\|").replace("\n", " ")
 
 
