@@ -268,3 +268,70 @@ def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
             parcels.renew(unit, parcel, timedelta(seconds=60))
     denoised.upkeep.reconcile()
     denoised.end_try(parcel)
+
+
+def lose(life: Life, parcel_id: int) -> ClaimedParcel | None:
+    """A sender takes a parcel and dies."""
+    parcel = life.take(parcel_id)
+    life.clock.advance(LEASE.total_seconds() + 1)
+    life.upkeep.reconcile()
+    return parcel
+
+
+def test_a_parcel_that_kills_every_sender_is_given_up(denoised: Life) -> None:
+    first, *others = denoised.due_parcels("pacs")
+    for _ in range(50):
+        if lose(denoised, first) is None:
+            break
+    dead = denoised.rows(select(DeliveryRow).where(DeliveryRow.parcel_id == first))
+    assert {row[0].state for row in dead} == {"failed"}
+    assert all("sender stopped" in row[0].message for row in dead)
+    assert all("study retry" in row[0].message for row in dead)
+    assert denoised.due_parcels("pacs") == others
+    denoised.deliver_all()
+    assert {row.state for row in denoised.rows(select(ParcelRow.state))} == {"done"}
+    assert states(denoised) == {"failed": 3, "delivered": 9}
+
+
+def test_only_the_object_that_kills_senders_is_given_up(denoised: Life) -> None:
+    first = denoised.due_parcels("pacs")[0]
+    killer = denoised.rows(
+        select(DeliveryRow.id).where(DeliveryRow.parcel_id == first).order_by(DeliveryRow.id)
+    )[0].id
+    for _ in range(50):
+        parcel = denoised.take(first)
+        if parcel is None:
+            break
+        if any(each.delivery_id == killer for each in parcel.deliveries):
+            denoised.clock.advance(LEASE.total_seconds() + 1)
+            denoised.upkeep.reconcile()
+            continue
+        for each in parcel.deliveries:
+            denoised.answer(parcel, each.delivery_id)
+        denoised.end_try(parcel)
+    rows = denoised.rows(select(DeliveryRow).where(DeliveryRow.parcel_id == first))
+    assert {row[0].id for row in rows if row[0].state == "failed"} == {killer}
+    assert {row[0].state for row in rows if row[0].id != killer} == {"delivered"}
+    (item,) = denoised.rows(select(WorkItemRow).where(WorkItemRow.state == "failed"))
+    assert "pacs" in item[0].reason
+    with denoised.ledger.write() as unit:
+        assert recall.retry(unit, [item[0].id]).redelivered == 1
+    again = take(denoised, first)
+    assert [each.delivery_id for each in again.deliveries] == [killer]
+    denoised.answer(again, killer)
+    denoised.end_try(again)
+    assert {row.state for row in denoised.rows(
+        select(DeliveryRow.state).where(DeliveryRow.parcel_id == first)
+    )} == {"delivered"}  # fmt: skip
+
+
+def test_a_sender_that_dies_now_and_then_fails_nothing(denoised: Life) -> None:
+    first = denoised.due_parcels("pacs")[0]
+    for _ in range(8):
+        lose(denoised, first)
+        parcel = take(denoised, first)
+        for each in parcel.deliveries:
+            denoised.postpone(parcel, each.delivery_id)
+        denoised.end_try(parcel)
+        denoised.clock.advance(6)
+    assert set(delivery_states(denoised, parcel)) == {"waiting"}
