@@ -23,6 +23,10 @@ class EngineError(ModelStoreError):
     """An engine could not be built, or failed while it ran."""
 
 
+class GraphError(EngineError):
+    """An ONNX graph is not of the kind that an engine is given; the message says where."""
+
+
 class EngineUnavailableError(EngineError):
     """The asked-for engine cannot run on this machine; the message says what is missing."""
 
@@ -41,3 +45,27 @@ class DataError(ModelStoreError):
 
 class ExportError(ModelStoreError):
     """A checkpoint could not be exported, or the export differs from its source."""
+
+
+class TrustError(ModelStoreError):
+    """A model version is not one that may be used here, or a key or signature is unusable."""
+
+
+class UnsignedError(TrustError):
+    """A model version has no signature."""
+
+
+class UnknownKeyError(TrustError):
+    """A model version is signed by a key that is not trusted here."""
+
+
+class RevokedKeyError(TrustError):
+    """A model version is signed by a key whose trust was withdrawn."""
+
+
+class SignatureError(TrustError):
+    """A signature is malformed, or not one of the manifest beside it: something was changed."""
+
+
+class QuarantinedError(TrustError):
+    """A model version was found changed before; a person has to verify it again."""

@@ -12,6 +12,7 @@ from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.engines.tensorrt import build_tensorrt
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineError, EngineUnavailableError
+from model_store.graph import check_graph
 from model_store.registry import ModelVersion
 
 Kind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch"]
@@ -64,9 +65,13 @@ def choose_engine(
         If the asked-for engine or precision cannot run here.
     ModelIntegrityError
         If the version's files are not the released ones.
+    GraphError
+        If the ONNX file is not of the kind that `check_graph` lets pass.
     EngineError
         If the engine cannot be built.
     """
+    if kind != "torch":
+        check_graph(version.read())
     if kind == "auto":
         return _best(version, precision, threads)
     if kind == "tensorrt":

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import model_store
 from model_store.export import export_onnx, sha256
+from model_store.graph import check_graph
 from model_store.manifest import Manifest
 from model_store.training.recipe import Recipe
 from model_store.training.run import build_generator
@@ -48,6 +49,7 @@ def test_export_has_free_sizes_no_batch_norm_and_its_weights_inside(
     with torch.no_grad():
         assert network.residual(torch.randn(1, 1, 32, 32)).std() > 0.05
     assert export_onnx(network, tmp_path / "model.onnx") <= 1e-4
+    check_graph((tmp_path / "model.onnx").read_bytes())
     graph = onnx.load(tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     assert max(entry.version for entry in graph.opset_import) <= 20
