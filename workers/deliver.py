@@ -75,12 +75,17 @@ class Courier:
             ceiling=timedelta(seconds=settings.retry_longest_seconds),
         )
         with self._node.ledger.write() as unit:
-            parcels.finish(
+            given_up = parcels.finish(
                 unit,
                 parcel,
                 retry_after=wait,
                 give_up_after=timedelta(hours=settings.give_up_hours),
             )
+        if given_up:
+            self._log.error(
+                "parcel.given_up", parcel=parcel_id, destination=parcel.destination,
+                deliveries=given_up, remedy="'dicom-node destination failed' lists them",
+            )  # fmt: skip
         return True
 
     def _carry(self, parcel: ClaimedParcel, destination: DestinationSettings) -> None:

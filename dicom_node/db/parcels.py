@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, func, select, text, update
 
@@ -16,6 +17,15 @@ from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
 from dicom_node.errors import LedgerError
 from dicom_node.outbox import Queue, Ring
+
+_ALONE_AFTER: Final = 2
+"""Senders lost with a parcel after which its deliveries are sent one at a time."""
+
+_MOST_LOSSES: Final = 3
+"""Senders lost with the same delivery, sent alone, after which it is a dead letter."""
+
+_APART: Final = timedelta(seconds=20)
+"""Parcels that were lost together are tried again this far apart: one of them may be to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,7 @@ class ClaimedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedParcel:
-    """A parcel that one sender has taken, with the deliveries that still wait."""
+    """A parcel that one sender has taken, with the deliveries that it is to send now."""
 
     parcel_id: int
     destination: str
@@ -78,6 +88,9 @@ def claim(
 ) -> ClaimedParcel | None:
     """Take a due parcel; None if it is not due, taken, or its destination is at its limit.
 
+    All deliveries that wait are handed out; of a parcel that has lost senders only one, so that
+    the one that kills them is known and holds up no other.
+
     Parameters
     ----------
     limit : int
@@ -108,13 +121,18 @@ def claim(
     row.worker = worker
     row.attempts += 1
     row.lease_until = unit.at + lease
-    waiting = unit.session.execute(
+    statement = (
         select(DeliveryRow, ResultRow)
         .join(ResultRow, ResultRow.id == DeliveryRow.result_id)
         .where(DeliveryRow.parcel_id == parcel_id)
         .where(DeliveryRow.state == DeliveryState.WAITING.value)
-        .order_by(DeliveryRow.attempts, DeliveryRow.id)
-    ).all()
+        .order_by(DeliveryRow.losses, DeliveryRow.attempts, DeliveryRow.id)
+    )
+    alone = row.losses >= _ALONE_AFTER
+    waiting = unit.session.execute(statement.limit(1) if alone else statement).all()
+    if alone:
+        for delivery, _ in waiting:
+            delivery.losses += 1  # until its sender says that it lives
     return ClaimedParcel(
         parcel_id=row.id,
         destination=row.destination,
@@ -178,14 +196,7 @@ def answered(
     """
     state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
     renew(unit, parcel, lease)
-    # Of two destinations that answer at once, the later one sees that the other has answered.
-    unit.session.execute(
-        select(WorkItemRow.id)
-        .join(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
-        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
-        .where(DeliveryRow.id == delivery_id)
-        .with_for_update(of=WorkItemRow)
-    )
+    _lock_items(unit, [delivery_id])
     changed = unit.session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id)
@@ -201,6 +212,18 @@ def answered(
         delivery_id=delivery_id,
     )  # fmt: skip
     _settle(unit, [delivery_id])
+
+
+def _lock_items(unit: UnitOfWork, delivery_ids: Sequence[int]) -> None:
+    """Of two destinations that end at once, let the later one see that the other has ended."""
+    unit.session.execute(
+        select(WorkItemRow.id)
+        .join(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
+        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
+        .where(DeliveryRow.id.in_(list(delivery_ids)))
+        .order_by(WorkItemRow.id)
+        .with_for_update(of=WorkItemRow)
+    )
 
 
 def postponed(
@@ -266,11 +289,16 @@ def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:
 
 def finish(
     unit: UnitOfWork, parcel: ClaimedParcel, *, retry_after: timedelta, give_up_after: timedelta
-) -> None:
+) -> int:
     """End a try of a parcel and ring for the next parcel of its destination.
 
     Deliveries that still wait are tried again after `retry_after`, or become dead letters once
-    the parcel has been due for `give_up_after`.
+    the parcel has been due for `give_up_after`. Those that this try was not about are due at once.
+
+    Returns
+    -------
+    int
+        Number of deliveries that became dead letters.
 
     Raises
     ------
@@ -283,34 +311,76 @@ def finish(
     ).scalar_one_or_none()
     if row is None:
         raise LedgerError(f"parcel {parcel.parcel_id} was taken back from this sender")
-    waiting = list(
+    waiting = _waiting(unit, row)
+    handed_out = {each.delivery_id for each in parcel.deliveries}
+    tried = [each for each in waiting if each.id in handed_out]
+    for delivery in tried:
+        delivery.losses = 0
+    if waiting and not tried:
+        make_due(unit, row)
+        _bring_forward_others(unit, row)
+        return 0
+    if waiting and parcel.first_due_at + give_up_after > unit.at:
+        make_due(unit, row, at=unit.at + retry_after)
+        _hold_back_others(unit, row)
+        return 0
+    hours = (unit.at - parcel.first_due_at) / timedelta(hours=1)
+    _give_up(
+        unit,
+        row,
+        waiting,
+        lambda each: (
+            f"given up after {row.attempts} tries in {hours:.0f} h; last: "
+            f"{each.message or 'no answer'}; when {row.destination} takes it, "
+            "'dicom-node study retry' sends it again"
+        ),
+    )
+    _end(row)
+    if not waiting:
+        _bring_forward_others(unit, row)
+    ring_next(unit, row.destination)
+    return len(waiting)
+
+
+def _waiting(unit: UnitOfWork, row: ParcelRow) -> list[DeliveryRow]:
+    return list(
         unit.session.execute(
             select(DeliveryRow)
             .where(DeliveryRow.parcel_id == row.id)
             .where(DeliveryRow.state == DeliveryState.WAITING.value)
+            .order_by(DeliveryRow.id)
         ).scalars()
     )
-    if waiting and parcel.first_due_at + give_up_after > unit.at:
-        make_due(unit, row, at=unit.at + retry_after)
-        _hold_back_others(unit, row)
+
+
+def _give_up(
+    unit: UnitOfWork,
+    row: ParcelRow,
+    deliveries: Sequence[DeliveryRow],
+    why: Callable[[DeliveryRow], str],
+) -> None:
+    """Make waiting deliveries of a locked parcel dead letters, each with what `why` says."""
+    if not deliveries:
         return
-    for delivery in waiting:
+    ids = [each.id for each in deliveries]
+    _lock_items(unit, ids)
+    for delivery in deliveries:
         delivery.state = DeliveryState.FAILED.value
-        delivery.message = f"given up after {parcel.attempts} tries; last: {delivery.message}"
+        delivery.message = why(delivery)
         unit.record(
             AuditEvent.DELIVERY_GIVEN_UP,
-            {"destination": parcel.destination, "status": delivery.status,
+            {"destination": row.destination, "status": delivery.status,
              "message": delivery.message, "state": delivery.state},
             delivery_id=delivery.id,
         )  # fmt: skip
+    unit.session.flush()
+    _settle(unit, ids)
+
+
+def _end(row: ParcelRow) -> None:
     row.state = ParcelState.DONE.value
     row.lease_until = None
     row.worker = None
-    unit.session.flush()
-    _settle(unit, [delivery.id for delivery in waiting])
-    if not waiting:
-        _bring_forward_others(unit, row)
-    ring_next(unit, row.destination)
 
 
 def _hold_back_others(unit: UnitOfWork, row: ParcelRow) -> None:
@@ -348,19 +418,48 @@ def ring_next(unit: UnitOfWork, destination: str) -> None:
 
 
 def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[int]:
-    """Take parcels back whose lease has run out, or that a dead `worker` held."""
+    """Take parcels back whose lease has run out, or that a dead `worker` held.
+
+    From the second loss on, what was lost together is tried apart and one delivery at a time; a
+    delivery with which sender after sender is lost becomes a dead letter, the others go on.
+    """
     condition = ParcelRow.lease_until < unit.at if worker is None else ParcelRow.worker == worker
-    rows = unit.session.execute(
-        select(ParcelRow)
-        .where(ParcelRow.state == ParcelState.SENDING.value, condition)
-        .with_for_update(skip_locked=True)
-    ).scalars()
+    rows = (
+        unit.session.execute(
+            select(ParcelRow)
+            .where(ParcelRow.state == ParcelState.SENDING.value, condition)
+            .order_by(ParcelRow.id)
+            .with_for_update(skip_locked=True)
+        )
+        .scalars()
+        .all()
+    )
     taken: list[int] = []
+    apart = timedelta(0)
     for row in rows:
+        row.losses += 1
         unit.record(
             AuditEvent.PARCEL_TAKEN_BACK,
-            {"parcel": row.id, "worker": row.worker, "destination": row.destination},
-        )
-        make_due(unit, row)
+            {"parcel": row.id, "worker": row.worker, "destination": row.destination,
+             "losses": row.losses},
+        )  # fmt: skip
         taken.append(row.id)
+        waiting = _waiting(unit, row)
+        lost = [each for each in waiting if each.losses >= _MOST_LOSSES]
+        _give_up(unit, row, lost, _killer)
+        if len(lost) == len(waiting):
+            _end(row)
+            ring_next(unit, row.destination)
+            continue
+        make_due(unit, row, at=unit.at + apart if apart else None)
+        if row.losses >= _ALONE_AFTER:
+            apart += _APART
     return taken
+
+
+def _killer(delivery: DeliveryRow) -> str:
+    return (
+        f"given up: the sender stopped {delivery.losses} times while it sent only this object, "
+        "without an answer; see the log of delivery for why, then 'dicom-node study retry' sends "
+        "it again"
+    )

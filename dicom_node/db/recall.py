@@ -100,10 +100,12 @@ def _resend(unit: UnitOfWork, result_ids: Sequence[int]) -> None:
         failed = [each for each in members if each.state == DeliveryState.FAILED.value]
         for delivery in failed or members:
             delivery.state = DeliveryState.WAITING.value
+            delivery.losses = 0
             touched.add(delivery.parcel_id)
     for parcel_id in sorted(touched):
         row = parcel_of[parcel_id]
         if row.state == ParcelState.DONE.value:
             row.attempts = 0
+            row.losses = 0
             row.first_due_at = unit.at
             make_due(unit, row)

@@ -199,6 +199,7 @@ class ParcelRow(Base):
     lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
     worker: Mapped[str | None] = mapped_column(String(128))
     first_due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    losses: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
 
 class DeliveryRow(Base):
@@ -216,6 +217,7 @@ class DeliveryRow(Base):
     destination: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), index=True)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     status: Mapped[int | None] = mapped_column(Integer)
     message: Mapped[str | None] = mapped_column(Text)
     answered_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

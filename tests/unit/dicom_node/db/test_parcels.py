@@ -312,6 +312,8 @@ def test_only_the_object_that_kills_senders_is_given_up(denoised: Life) -> None:
     rows = denoised.rows(select(DeliveryRow).where(DeliveryRow.parcel_id == first))
     assert {row[0].id for row in rows if row[0].state == "failed"} == {killer}
     assert {row[0].state for row in rows if row[0].id != killer} == {"delivered"}
+    denoised.deliver_all()
+    denoised.deliver_all()
     (item,) = denoised.rows(select(WorkItemRow).where(WorkItemRow.state == "failed"))
     assert "pacs" in item[0].reason
     with denoised.ledger.write() as unit:
