@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -76,3 +77,31 @@ def test_a_sign_that_comes_soon_after_another_costs_nothing(life: Life) -> None:
     for number in range(100):
         held.alive(number)
     assert life.rows(select(BatchRow.lease_until)) == before
+
+
+def test_what_gives_no_sign_of_its_own_is_kept(life: Life) -> None:
+    """Say, an engine that is built: for real time, since a thread gives the signs."""
+    batch = claimed(life)
+    held = Lease(life.ledger, batch, timedelta(seconds=0.2))
+    until = life.rows(select(BatchRow.lease_until).where(BatchRow.id == batch.batch_id))[0][0]
+    life.clock.advance(LEASE.total_seconds() - 1)
+    with held.kept():
+        time.sleep(0.3)
+    (row,) = life.rows(select(BatchRow.lease_until).where(BatchRow.id == batch.batch_id))
+    assert row.lease_until > life.clock.at
+    assert row.lease_until != until
+    life.clock.advance(LEASE.total_seconds() + 1)
+    time.sleep(0.2)
+    life.upkeep.reconcile()
+    assert batch.batch_id in life.due_batches()
+
+
+def test_what_never_ends_is_not_kept_for_ever(life: Life) -> None:
+    batch = claimed(life)
+    held = Lease(life.ledger, batch, timedelta(seconds=0.2))
+    with held.kept(longest=timedelta(seconds=0.1)):
+        time.sleep(0.4)
+        life.clock.advance(LEASE.total_seconds() + 1)
+        time.sleep(0.2)
+        life.upkeep.reconcile()
+    assert batch.batch_id in life.due_batches()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -267,6 +268,32 @@ def test_a_worker_that_lost_its_batch_records_nothing_more(
     with pytest.raises(LedgerError, match="taken back"):
         work(life, pipeline)
     assert states(life) == [WorkState.RUNNING.value]
+
+
+def test_an_engine_that_is_built_for_longer_than_the_lease_costs_no_try(
+    life: Life, denoisers: FakeDenoisers
+) -> None:
+    settings = life.settings.model_copy(
+        update={"workers": life.settings.workers.model_copy(update={"lease_seconds": 0.4})}
+    )
+    node = Node(settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
+    receive(life, 2)
+    beats: list[float] = []
+
+    def build(ref: ModelRef) -> FakeDenoiser:
+        for _ in range(4):
+            time.sleep(0.25)
+            (row,) = life.rows(select(BatchRow.lease_until, BatchRow.attempts))
+            beats.append((row.lease_until - life.clock.at).total_seconds())
+            life.clock.advance(0.3)
+            life.upkeep.reconcile()
+        return FakeDenoiser(lambda frames: None)
+
+    denoisers.get = build  # type: ignore[method-assign]
+    work(life, Pipeline(node, denoisers))  # type: ignore[arg-type]
+    assert states(life) == ["denoised"] * 2
+    assert {row.attempts for row in life.rows(select(BatchRow.attempts))} == {1}
+    assert all(left > 0 for left in beats)
 
 
 def test_no_text_of_the_ledger_names_the_patient(
