@@ -148,3 +148,32 @@ def test_a_day_of_many_studies_is_forgotten_as_fast_as_it_came(
     stop.set()
     thread.join()
     assert kept == 0
+
+
+def test_upkeep_writes_nothing_while_nothing_is_due(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node at rest takes the ledger's one writer from nobody."""
+    life.receive_series(3)
+    life.denoise_all()
+    while life.due_parcels():
+        life.deliver_all()
+    life.receive("1.2.5.1", series="1.2.5")
+    life.planner.plan()
+    written: list[float] = []
+    write = life.ledger.write
+
+    def counted() -> object:
+        written.append(time.monotonic())
+        return write()
+
+    monkeypatch.setattr(life.ledger, "write", counted)
+    assert life.planner.plan() == 0
+    assert life.planner.close_batches() == 0
+    life.upkeep.reconcile()
+    assert written == []
+    life.clock.advance(10)
+    assert life.planner.close_batches() > 0
+    life.clock.advance(16)
+    life.upkeep.reconcile()
+    assert len(written) == 2
