@@ -204,8 +204,11 @@ class Planner:
 
     def close_batches(self) -> int:
         """Make open batches due whose sender is done or silent; returns how many."""
+        quiet = timedelta(seconds=self._settings.batching.quiet_seconds)
+        with self._ledger.read() as session:
+            if not batches.any_ready(session, self._ledger.clock(), quiet):
+                return 0
         with self._ledger.write() as unit:
-            quiet = timedelta(seconds=self._settings.batching.quiet_seconds)
             return batches.close_ready(unit, quiet)
 
     def _decide(self, row: InstanceRow) -> Decision | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, insert, select, update
+from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import parcels, work_items
@@ -130,17 +131,9 @@ def close_ready(unit: UnitOfWork, quiet: timedelta) -> int:
     int
         Number of batches closed.
     """
-    ended = exists().where(
-        AssociationRow.id == BatchRow.association_id, AssociationRow.closed_at.is_not(None)
-    )
-    arriving = exists().where(
-        InstanceRow.association_id == BatchRow.association_id,
-        InstanceRow.state == InstanceState.RECEIVED.value,
-    )
     rows = unit.session.execute(
         select(BatchRow)
-        .where(BatchRow.state == BatchState.OPEN.value)
-        .where((BatchRow.last_item_at <= unit.at - quiet) | (ended & ~arriving))
+        .where(_is_ready(unit.at, quiet))
         .order_by(BatchRow.id)
         .with_for_update(skip_locked=True)
     ).scalars()
@@ -149,6 +142,26 @@ def close_ready(unit: UnitOfWork, quiet: timedelta) -> int:
         make_due(unit, row)
         count += 1
     return count
+
+
+def any_ready(session: Session, at: datetime, quiet: timedelta) -> bool:
+    """Whether `close_ready` has anything to do; for a look before a transaction that writes."""
+    found = session.execute(select(BatchRow.id).where(_is_ready(at, quiet)).limit(1))
+    return found.first() is not None
+
+
+def _is_ready(at: datetime, quiet: timedelta) -> ColumnElement[bool]:
+    ended = exists().where(
+        AssociationRow.id == BatchRow.association_id, AssociationRow.closed_at.is_not(None)
+    )
+    arriving = exists().where(
+        InstanceRow.association_id == BatchRow.association_id,
+        InstanceRow.state == InstanceState.RECEIVED.value,
+    )
+    return and_(
+        BatchRow.state == BatchState.OPEN.value,
+        (BatchRow.last_item_at <= at - quiet) | (ended & ~arriving),
+    )
 
 
 def claim(
@@ -368,6 +381,16 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
         make_due(unit, row)
         taken.append(row.id)
     return taken
+
+
+def any_expired(session: Session, at: datetime) -> bool:
+    """Whether a lease has run out; for a look before a transaction that writes."""
+    found = session.execute(
+        select(BatchRow.id)
+        .where(BatchRow.state == BatchState.RUNNING.value, BatchRow.lease_until < at)
+        .limit(1)
+    )
+    return found.first() is not None
 
 
 def _release(unit: UnitOfWork, row: BatchRow, why: str) -> None:

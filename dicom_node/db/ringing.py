@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
 
 from dicom_node.db.tables import BatchRow, ParcelRow
 from dicom_node.db.unit_of_work import UnitOfWork
@@ -49,17 +50,35 @@ def ring_again(unit: UnitOfWork, first: timedelta) -> int:
     return _ring(unit, BatchRow, first) + _ring(unit, ParcelRow, first)
 
 
-def _ring(unit: UnitOfWork, table: type[BatchRow | ParcelRow], first: timedelta) -> int:
+def any_to_ring(session: Session, at: datetime, first: timedelta) -> bool:
+    """Whether `ring_again` has anything to do; for a look before a transaction that writes."""
+    return any(
+        session.execute(select(table.id).where(_is_to_ring(table, at, first)).limit(1)).first()
+        is not None
+        for table in _QUEUES
+    )
+
+
+def _is_to_ring(
+    table: type[BatchRow | ParcelRow], at: datetime, first: timedelta
+) -> ColumnElement[bool]:
     waited = [
-        and_(table.rings <= rings, table.ring_at <= unit.at - first * 2**rings)
+        and_(table.rings <= rings, table.ring_at <= at - first * 2**rings)
         for rings in range(_DOUBLINGS)
     ]
-    longest = table.ring_at <= unit.at - first * 2**_DOUBLINGS
+    longest = table.ring_at <= at - first * 2**_DOUBLINGS
+    return and_(
+        table.state == BatchState.DUE.value,
+        table.due_at <= at,
+        or_(table.ring_at.is_(None), *waited, longest),
+    )
+
+
+def _ring(unit: UnitOfWork, table: type[BatchRow | ParcelRow], first: timedelta) -> int:
     ids = list(
         unit.session.execute(
             select(table.id)
-            .where(table.state == BatchState.DUE.value, table.due_at <= unit.at)
-            .where(or_(table.ring_at.is_(None), *waited, longest))
+            .where(_is_to_ring(table, unit.at, first))
             .order_by(table.id)
             .limit(_MOST_AT_ONCE)
             .with_for_update(skip_locked=True)
