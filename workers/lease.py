@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
+
+import structlog
 
 from dicom_node.db import batches
 from dicom_node.db.batches import ClaimedBatch
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import LedgerError
 
-_RENEW_AT = 4
+_RENEW_AT: Final = 4
+_LONGEST: Final = timedelta(minutes=30)
 
 
 class Lease:
@@ -31,6 +37,7 @@ class Lease:
         self._length = length
         self._renewed = time.monotonic()
         self._lock = threading.Lock()
+        self._log = structlog.get_logger("worker")
 
     def alive(self, _done: int = 0) -> None:
         """Give a sign; called after every piece of work, from any thread.
@@ -49,3 +56,36 @@ class Lease:
                         f"batch {self._batch.batch_id} was taken back from this worker"
                     )
             self._renewed = time.monotonic()
+
+    @contextmanager
+    def kept(self, *, longest: timedelta = _LONGEST) -> Iterator[None]:
+        """Keep the batch during work that gives no sign, such as building an engine.
+
+        Parameters
+        ----------
+        longest : timedelta
+            Work that takes longer is taken for hung: the batch is no longer kept.
+        """
+        ended = threading.Event()
+        until = time.monotonic() + longest.total_seconds()
+
+        def prolong() -> None:
+            while not ended.wait(self._length.total_seconds() / _RENEW_AT):
+                if time.monotonic() > until:
+                    self._log.error(
+                        "lease.not_kept", batch=self._batch.batch_id,
+                        why=f"no sign of the worker for {longest}",
+                    )  # fmt: skip
+                    return
+                try:
+                    self.alive()
+                except LedgerError as error:
+                    self._log.warning("lease.not_renewed", error=str(error))
+
+        thread = threading.Thread(target=prolong, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

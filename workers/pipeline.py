@@ -112,7 +112,10 @@ class Pipeline:
             return False
         started = time.monotonic()
         try:
-            self._stages(batch, self._denoisers.get(batch.model))
+            lease = Lease(self._node.ledger, batch, self._lease)
+            with lease.kept():  # an engine may be built for longer than a batch is worked on
+                denoiser = self._denoisers.get(batch.model)
+            self._stages(batch, denoiser, lease)
         except LedgerError:
             raise
         except RetryLater as error:
@@ -131,8 +134,7 @@ class Pipeline:
         )  # fmt: skip
         return True
 
-    def _stages(self, batch: ClaimedBatch, denoiser: Denoiser) -> None:
-        lease = Lease(self._node.ledger, batch, self._lease)
+    def _stages(self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease) -> None:
         recording: list[Future[NodeError | None]] = []
         faults: list[NodeError | None] = []
         with (
