@@ -1,7 +1,7 @@
 """What an ONNX file must be before an engine sees it.
 
-An engine's own reader is a large piece of native code, so a small one (`model_store.protobuf`) looks
-first. It knows only the few things that a denoising generator is made of and refuses all others.
+An engine's own reader is a large piece of native code, so a small one (`model_store.protobuf`)
+looks first. It knows only the few things that a denoising generator is made of, and no others.
 Field numbers are those of ``onnx.proto3`` (ONNX IR version 10).
 """
 
