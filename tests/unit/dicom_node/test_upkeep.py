@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import select, update
 from dicom_node import upkeep
 from dicom_node.db import proof
 from dicom_node.db.tables import InstanceRow, ResultRow
+from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.storage import SHARDS, SpoolFile
 from tests.ledgers import Life, ct_header
 
@@ -177,3 +179,60 @@ def test_upkeep_writes_nothing_while_nothing_is_due(
     life.clock.advance(16)
     life.upkeep.reconcile()
     assert len(written) == 2
+
+
+def finished(life: Life) -> Path:
+    """An instance all of whose work ended long ago; returns its file, as old as it is."""
+    life.receive("1.2.4.1")
+    life.denoise_all()
+    while life.due_parcels():
+        life.deliver_all()
+    path = life.storage.root / life.rows(select(InstanceRow.path))[0][0]
+    age(path)
+    life.clock.advance(73 * 3600)
+    return path
+
+
+def named(life: Life, path: Path) -> bool:
+    return (life.storage.root / (life.rows(select(InstanceRow.path))[0][0] or "-")) == path
+
+
+def test_an_old_file_is_forgotten(life: Life) -> None:
+    path = finished(life)
+    assert life.upkeep.forget() == 1
+    assert not path.exists()
+    assert not named(life, path)
+
+
+def test_a_resend_between_the_ledger_and_the_removal_keeps_its_file(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upkeep has committed that the bytes are gone; before it removes them they come again."""
+    path = finished(life)
+    write = life.ledger.write
+
+    @contextmanager
+    def then_receive() -> Iterator[UnitOfWork]:
+        with write() as unit:
+            yield unit
+        monkeypatch.setattr(life.ledger, "write", write)
+        life.storage.write_atomic(path, b"received again")
+        life.receive("1.2.4.1", data=b"received again")
+
+    monkeypatch.setattr(life.ledger, "write", then_receive)
+    life.upkeep.forget()
+    assert named(life, path)
+    assert path.read_bytes() == b"received again"
+
+
+def test_a_resend_that_is_in_its_place_but_not_in_the_ledger_yet_keeps_its_file(
+    life: Life,
+) -> None:
+    """Intake puts the file in its place first, and tells the ledger after upkeep did."""
+    path = finished(life)
+    life.storage.write_atomic(path, b"received again")
+    life.upkeep.forget()
+    assert path.read_bytes() == b"received again"
+    age(path)
+    assert life.upkeep.forget() == 1
+    assert not path.exists()
