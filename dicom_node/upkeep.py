@@ -14,18 +14,20 @@ from sqlalchemy import select
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import batches, parcels, proof, ringing
 from dicom_node.db.tables import InstanceRow, ResultRow, WorkItemRow
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.domain.work import InstanceState, WorkState
 from dicom_node.errors import RetryLater
 from dicom_node.planning import Planner
 from dicom_node.settings import Settings
-from dicom_node.storage import SHARDS, Storage
+from dicom_node.storage import SHARDS, SpoolFile, Storage
 
 _RECONCILE_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
 _PAUSE_AFTER_ERROR: Final = 2.0
 _MOST_TO_FORGET: Final = 500
 _ORPHAN_SECONDS: Final = 24 * 3600.0
+_NEW_SECONDS: Final = 3600.0
+"""Far longer than from a file's place in the spool to its row in the ledger."""
 
 
 class Upkeep:
@@ -102,24 +104,7 @@ class Upkeep:
         self._shard = (self._shard + 1) % SHARDS
         self.sweep_orphans(self._shard)
         with self._ledger.write() as unit:
-            busy = (
-                select(WorkItemRow.id)
-                .where(WorkItemRow.instance_id == InstanceRow.id)
-                .where(
-                    WorkItemRow.state.not_in([WorkState.DELIVERED.value, WorkState.PASSED.value])
-                    | (WorkItemRow.ended_at > unit.at - keep)
-                )
-                .exists()
-            )
-            rows = list(
-                unit.session.execute(
-                    select(InstanceRow)
-                    .where(InstanceRow.path.is_not(None), ~busy)
-                    .where(InstanceRow.state == InstanceState.PLANNED.value)
-                    .where(InstanceRow.received_at <= unit.at - keep)
-                    .limit(_MOST_TO_FORGET)
-                ).scalars()
-            )
+            rows = self._to_forget(unit, keep)
             results = list(
                 unit.session.execute(
                     select(ResultRow)
@@ -130,16 +115,59 @@ class Upkeep:
             )
             paths = [row.path for row in rows if row.path]
             paths += [result.path for result in results if result.path]
+            files = [file for file in map(self._found, paths) if file is not None]
             for row in rows:
                 row.path = None
                 unit.record(AuditEvent.INSTANCE_EXPIRED, None, instance_id=row.id)
             for result in results:
                 result.path = None
-        for path in paths:
-            self._storage.remove(self._storage.root / path)
+        # What is received again meanwhile is another file, and stays.
+        for file in files:
+            self._storage.remove_unless_replaced(file)
         if rows:
             self._log.info("upkeep.forgot", instances=len(rows), results=len(results))
         return len(rows)
+
+    def _to_forget(self, unit: UnitOfWork, keep: timedelta) -> list[InstanceRow]:
+        """Instances all of whose work ended long ago, locked.
+
+        One whose file is new was just received again, and its row is about to be told so.
+        """
+        working = (
+            select(WorkItemRow.instance_id)
+            .where(WorkItemRow.instance_id == InstanceRow.id)
+            .where(
+                WorkItemRow.state.not_in([WorkState.DELIVERED.value, WorkState.PASSED.value])
+                | (WorkItemRow.ended_at > unit.at - keep)
+            )
+        )
+        idle = (
+            select(InstanceRow)
+            .where(InstanceRow.path.is_not(None), ~working.exists())
+            .where(InstanceRow.state == InstanceState.PLANNED.value)
+            .where(InstanceRow.received_at <= unit.at - keep)
+            .order_by(InstanceRow.id)
+            .limit(_MOST_TO_FORGET)
+        )
+        locked = list(unit.session.execute(idle.with_for_update(skip_locked=True)).scalars())
+        # Asked again under the lock: a person may have recalled one since.
+        still = set(
+            unit.session.execute(
+                select(InstanceRow.id).where(
+                    InstanceRow.id.in_([row.id for row in locked]), ~working.exists()
+                )
+            ).scalars()
+        )
+        return [row for row in locked if row.id in still and not self._is_new(row)]
+
+    def _is_new(self, row: InstanceRow) -> bool:
+        file = self._found(row.path or "")
+        return file is not None and file.written_at > time.time() - _NEW_SECONDS
+
+    def _found(self, path: str) -> SpoolFile | None:
+        """A file of the spool as it is now; None if it is gone already."""
+        whole = self._storage.root / path
+        return self._storage.as_found(whole, whole) if whole.is_file() else None
 
     def sweep_orphans(self, shard: int) -> int:
         """Remove old files of one folder of the spool that no row of the ledger refers to.

@@ -138,6 +138,7 @@ def test_a_day_of_many_studies_is_forgotten_as_fast_as_it_came(
     life.denoise_all()
     while life.due_parcels():
         life.deliver_all()
+    age(*(life.storage.root / path for (path,) in life.rows(select(InstanceRow.path))))
     life.clock.advance(73 * 3600)
     stop = threading.Event()
     thread = threading.Thread(target=life.upkeep.run, args=(stop,))
