@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from dicom_node import upkeep
 from dicom_node.db import proof
-from dicom_node.db.tables import InstanceRow, ResultRow
+from dicom_node.db.tables import AuditRow, InstanceRow, ResultRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.storage import SHARDS, SpoolFile
 from tests.ledgers import Life, ct_header
@@ -237,3 +237,20 @@ def test_a_resend_that_is_in_its_place_but_not_in_the_ledger_yet_keeps_its_file(
     age(path)
     assert life.upkeep.forget() == 1
     assert not path.exists()
+
+
+def test_a_conflict_is_kept_for_a_person_and_then_expires(life: Life) -> None:
+    life.receive("1.2.4.1")
+    life.receive("1.2.4.1", version=1)
+    life.planner.plan()
+    (row,) = life.rows(select(InstanceRow.path).where(InstanceRow.state == "conflict"))
+    path = life.storage.root / row.path
+    age(path)
+    life.clock.advance(100 * 3600)
+    assert life.upkeep.forget() == 0
+    assert path.exists()
+    life.clock.advance(700 * 3600)
+    assert life.upkeep.forget() == 1
+    assert not path.exists()
+    events = life.rows(select(AuditRow.event).where(AuditRow.event.like("instance:upkeep:%")))
+    assert [event for (event,) in events] == ["instance:upkeep:expired"]
