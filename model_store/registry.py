@@ -18,8 +18,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
 
-from model_store.errors import ManifestError, ModelIntegrityError, UnknownModelError
+from model_store.errors import (
+    ManifestError,
+    ModelIntegrityError,
+    ModelStoreError,
+    TrustError,
+    UnknownModelError,
+)
 from model_store.manifest import Manifest
 from model_store.ref import ModelName, ModelRef
 
@@ -130,6 +137,13 @@ class ModelVersion:
             _compare(self.ref, name, expected, digest.hexdigest())
 
 
+class Gate(Protocol):
+    """Decides which versions a store lets through; `model_store.trust.gate` has one."""
+
+    def admit(self, folder: Path) -> ModelVersion:
+        """Open the version in a folder, or raise why it may not be used."""
+
+
 class ModelStore:
     """The model versions in one or more folders.
 
@@ -140,6 +154,9 @@ class ModelStore:
     more : sequence of Path
         Further folders. Their aliases win over earlier ones; a version may appear twice only with
         the same bytes.
+    gate : Gate, optional
+        Opens every version, and refuses those that may not be used; without one every version whose
+        files are those of its manifest may.
 
     Raises
     ------
@@ -147,8 +164,12 @@ class ModelStore:
         If a root is not a folder.
     """
 
-    def __init__(self, root: Path | None = None, more: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, root: Path | None = None, more: Sequence[Path] = (), gate: Gate | None = None
+    ) -> None:
         self._roots = (root if root is not None else packaged_zoo(), *more)
+        self._open = gate.admit if gate is not None else ModelVersion.open
+        self._gated = gate is not None
         for folder in self._roots:
             if not folder.is_dir():
                 raise ManifestError(f"model store {folder} is not a folder")
@@ -159,15 +180,20 @@ class ModelStore:
         return self._roots
 
     def versions(self) -> tuple[ModelVersion, ...]:
-        """Every model version, by name, then version.
+        """Every model version, by name, then version; with a gate, those that it lets through.
 
         Raises
         ------
         ManifestError, ModelIntegrityError
-            If a version in the store is malformed.
+            If a version in the store is malformed, and there is no gate.
         """
-        names = sorted({(name, version) for _, name, version in self._folders()}, key=_by_version)
-        return tuple(self._version(name, version) for name, version in names)
+        if not self._gated:
+            return tuple(self._version(name.name, name.tag) for name in self._names())
+        return tuple(found for _, found in self._tried() if isinstance(found, ModelVersion))
+
+    def refused(self) -> dict[ModelName, ModelStoreError]:
+        """The versions that may not be used, and why not."""
+        return {name: why for name, why in self._tried() if isinstance(why, ModelStoreError)}
 
     def aliases(self) -> dict[ModelName, ModelName]:
         """What every alias stands for: ``name@alias`` to ``name@version``.
@@ -191,6 +217,8 @@ class ModelStore:
             If there is none, or `name` is malformed; the message lists what there is.
         ManifestError, ModelIntegrityError
             If the version is there but malformed.
+        TrustError
+            If the gate refuses it.
         """
         try:
             wanted = ModelName.parse(name) if isinstance(name, str) else name
@@ -205,7 +233,7 @@ class ModelStore:
         return self._version(target.name, target.tag)
 
     def _version(self, name: str, version: str) -> ModelVersion:
-        found = [ModelVersion.open(folder) for folder in self._places(name, version)]
+        found = [self._open(folder) for folder in self._places(name, version)]
         first = found[0]
         if (first.ref.name, first.ref.version) != (name, version):
             raise ManifestError(f"{first.folder} holds {first.ref}, not {name}@{version}")
@@ -213,6 +241,17 @@ class ModelStore:
             places = ", ".join(str(other.folder) for other in found)
             raise ModelIntegrityError(f"{first.ref} has different bytes in {places}")
         return first
+
+    def _names(self) -> list[ModelName]:
+        names = sorted({(name, version) for _, name, version in self._folders()}, key=_by_version)
+        return [ModelName(name, version) for name, version in names]
+
+    def _tried(self) -> Iterator[tuple[ModelName, ModelVersion | ModelStoreError]]:
+        for name in self._names():
+            try:
+                yield name, self._version(name.name, name.tag)
+            except (ManifestError, ModelIntegrityError, TrustError) as error:
+                yield name, error
 
     def _places(self, name: str, version: str) -> Iterator[Path]:
         for root in self._roots:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from model_store.registry import ModelVersion
+from model_store.trust.key import PrivateKey, generate
+from model_store.trust.signature import sign
+from model_store.trust.store import TrustStore
+from tests.factories.models import convolutions, model_version
+
+DAY = date(2026, 1, 2)
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A signed version in a store, its key and a trust store that has it."""
+
+    version: ModelVersion
+    key: PrivateKey
+    trust: TrustStore
+    store: Path
+    keys: Path
+
+
+def key_pair(folder: Path, name: str) -> PrivateKey:
+    """Make `name`'s key below `folder` and read it."""
+    generate(name, folder, f"Key of {name}", DAY)
+    return PrivateKey.read(folder / f"{name}.key")
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Signed:
+    store, keys = tmp_path / "store", tmp_path / "keys"
+    network = convolutions().SerializeToString()
+    folder = store / "toy-ct" / "1.0.0"
+    files = {"model.onnx": hashlib.sha256(network).hexdigest()}
+    more = {"card.md": b"# A card\n", "weights.safetensors": bytes(range(64))}
+    files |= {name: hashlib.sha256(data).hexdigest() for name, data in more.items()}
+    version = model_version(store, network=network, files=files)
+    for name, data in more.items():
+        (folder / name).write_bytes(data)
+    key = key_pair(keys, "site")
+    sign(version, key)
+    return Signed(version, key, TrustStore(keys), store, keys)
