@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,10 +162,10 @@ def test_a_file_that_cannot_be_read_just_now_is_not_put_away(
 ) -> None:
     whole = Path.open
 
-    def fail(path: Path, *mode: str) -> object:
+    def fail(path: Path, mode: str = "r", **options: Any) -> Any:
         if path.name == "card.md":
             raise OSError(5, "Input/output error")
-        return whole(path, *mode)
+        return whole(path, mode, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", fail)
