@@ -34,7 +34,7 @@ _MOST_ASIDE: Final = 10_000
 _ASIDE_SECONDS: Final = 30.0
 _CONFLICT: Final = (
     "an earlier instance has the same SOP Instance UID and other bytes; this one is kept aside as "
-    "received and not processed"
+    "received and not processed; 'dicom-node study conflicts' shows both"
 )
 _CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
 _TO_PLAN: Final = or_(

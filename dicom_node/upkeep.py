@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import batches, parcels, proof, ringing
@@ -92,19 +92,19 @@ class Upkeep:
     def forget(self) -> int:
         """Remove bytes of instances and results all of whose work ended long enough ago.
 
-        Ledger rows stay. A failed item keeps its bytes: a person has yet to look.
+        Ledger rows stay. A failed item keeps its bytes: a person has yet to look. So does, for a
+        time of its own, what is kept aside for a UID conflict.
 
         Returns
         -------
         int
             Number of instances whose bytes were removed.
         """
-        keep = timedelta(hours=self._settings.storage.keep_hours)
         self._storage.sweep_incoming(older_than=_ORPHAN_SECONDS)
         self._shard = (self._shard + 1) % SHARDS
         self.sweep_orphans(self._shard)
         with self._ledger.write() as unit:
-            rows = self._to_forget(unit, keep)
+            rows = self._to_forget(unit)
             results = list(
                 unit.session.execute(
                     select(ResultRow)
@@ -128,11 +128,13 @@ class Upkeep:
             self._log.info("upkeep.forgot", instances=len(rows), results=len(results))
         return len(rows)
 
-    def _to_forget(self, unit: UnitOfWork, keep: timedelta) -> list[InstanceRow]:
-        """Instances all of whose work ended long ago, locked.
+    def _to_forget(self, unit: UnitOfWork) -> list[InstanceRow]:
+        """Instances all of whose work ended long ago, and old conflicts, locked.
 
         One whose file is new was just received again, and its row is about to be told so.
         """
+        keep = timedelta(hours=self._settings.storage.keep_hours)
+        keep_conflicts = timedelta(hours=self._settings.storage.keep_conflicts_hours)
         working = (
             select(WorkItemRow.instance_id)
             .where(WorkItemRow.instance_id == InstanceRow.id)
@@ -141,11 +143,18 @@ class Upkeep:
                 | (WorkItemRow.ended_at > unit.at - keep)
             )
         )
+        done = and_(
+            InstanceRow.state == InstanceState.PLANNED.value,
+            InstanceRow.received_at <= unit.at - keep,
+            ~working.exists(),
+        )
+        conflict = and_(
+            InstanceRow.state == InstanceState.CONFLICT.value,
+            InstanceRow.received_at <= unit.at - keep_conflicts,
+        )
         idle = (
             select(InstanceRow)
-            .where(InstanceRow.path.is_not(None), ~working.exists())
-            .where(InstanceRow.state == InstanceState.PLANNED.value)
-            .where(InstanceRow.received_at <= unit.at - keep)
+            .where(InstanceRow.path.is_not(None), or_(done, conflict))
             .order_by(InstanceRow.id)
             .limit(_MOST_TO_FORGET)
         )
@@ -153,9 +162,9 @@ class Upkeep:
         # Asked again under the lock: a person may have recalled one since.
         still = set(
             unit.session.execute(
-                select(InstanceRow.id).where(
-                    InstanceRow.id.in_([row.id for row in locked]), ~working.exists()
-                )
+                select(InstanceRow.id)
+                .where(InstanceRow.id.in_([row.id for row in locked]))
+                .where(or_(done, conflict))
             ).scalars()
         )
         return [row for row in locked if row.id in still and not self._is_new(row)]

@@ -128,6 +128,7 @@ EVENTS = {
     work.WorkEvent.DELIVER: "every destination has answered with success or a warning",
     work.WorkEvent.RETRY: "a person asks for another try, from the pixels on",
     work.WorkEvent.REDELIVER: "a person asks that the stored result be sent again",
+    work.WorkEvent.DISMISS: "a person discards an instance that was kept aside for a UID conflict",
 }
 
 

@@ -190,7 +190,7 @@ class Life:
         data: bytes | None = None,
         refuse_conflicts: bool = False,
     ) -> Admitted:
-        sha256 = f"{version:064x}"
+        sha256 = f"{version:032x}" * 2
         path = self.storage.instance_path(sop, sha256)
         path.write_bytes(ct_header(series, sop) if data is None else data)
         new = NewInstance(

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
+from dicom_node.db import conflicts as kept_aside
 from dicom_node.db import queries, recall
 from dicom_node.domain.work import WorkState
 from dicom_node.errors import FailItem
@@ -73,9 +74,64 @@ def retry(
     ledger = reader(config).ledger
     with ledger.read() as session:
         ids = [item for item, _, _ in queries.item_ids(session, uid, states)]
+        others = queries.item_counts(session, uid)
+    if uid is not None and not others:
+        raise FailItem(f"no study {uid} in the ledger; see 'dicom-node study list'")
+    console = Console(highlight=False, soft_wrap=True)
+    if not ids:
+        console.print(f"nothing to retry: {_nothing_failed(others)}")
+        return
     with ledger.write() as unit:
         done = recall.retry(unit, ids)
-    Console(highlight=False).print(
+    console.print(
         f"{done.planned} to denoise again, {done.redelivered} to deliver again, "
-        f"{done.left} left as they are (bytes gone, or kept aside for a UID conflict)"
+        f"{done.left} left as they are (bytes no longer kept, or kept aside for a UID conflict: "
+        "'dicom-node study conflicts')"
+    )
+
+
+def _nothing_failed(counts: dict[WorkState, int]) -> str:
+    """What there is instead of failed work items, and what to do with it."""
+    hints = {
+        WorkState.DELIVERED: ": --delivered sends them again",
+        WorkState.PASSED: ": --passed takes them up again",
+    }
+    found = [f"{count} {state}{hints.get(state, '')}" for state, count in counts.items()]
+    return "; ".join(["no work item has failed", *found])
+
+
+@app.command()
+@plain_errors
+def conflicts(
+    config: ConfigOption = None,
+    discard: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--discard", help="Remove what was kept aside under this number; may be repeated."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List instances kept aside because their SOP Instance UID was known with other bytes.
+
+    The instance that came first counts; one that is kept aside is not processed. To have it
+    processed, let its sender send it under a SOP Instance UID of its own.
+    """
+    node = reader(config)
+    if not discard:
+        with node.ledger.read() as session:
+            rows = kept_aside.listed(session)
+        show(rows, title="conflicts", as_json=as_json, empty="no conflicts")
+        return
+    with node.ledger.write() as unit:
+        done = kept_aside.discard(unit, discard)
+        whole = [node.storage.root / path for path in done.paths]
+        files = [node.storage.as_found(path, path) for path in whole if path.is_file()]
+    for file in files:
+        node.storage.remove_unless_replaced(file)
+    if as_json:
+        show([{"discarded": done.count}], title="", as_json=True, empty="")
+        return
+    Console(highlight=False).print(
+        f"{done.count} discarded; the instances that came first stay as they are"
     )

@@ -130,6 +130,19 @@ def item_ids(
             session.execute(statement)]  # fmt: skip
 
 
+def item_counts(session: Session, study_uid: str | None) -> dict[WorkState, int]:
+    """Count the work items of a study, or of all, by the states that there are."""
+    statement = (
+        select(WorkItemRow.state, func.count())
+        .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
+        .group_by(WorkItemRow.state)
+    )
+    if study_uid is not None:
+        statement = statement.where(_of_study(study_uid))
+    counted = {state: count for state, count in session.execute(statement)}
+    return {state: counted[state.value] for state in WorkState if state.value in counted}
+
+
 def destinations(session: Session) -> dict[str, dict[str, Any]]:
     """Deliveries by destination: waiting, delivered, failed, and when it is tried next."""
     found: dict[str, dict[str, Any]] = {}

@@ -34,6 +34,7 @@ class WorkEvent(StrEnum):
     DELIVER = "deliver"
     RETRY = "retry"
     REDELIVER = "redeliver"
+    DISMISS = "dismiss"
 
 
 TRANSITIONS: Final = MappingProxyType(
@@ -51,6 +52,7 @@ TRANSITIONS: Final = MappingProxyType(
         (WorkState.FAILED, WorkEvent.RETRY): WorkState.PLANNED,
         (WorkState.PASSED, WorkEvent.RETRY): WorkState.PLANNED,
         (WorkState.FAILED, WorkEvent.REDELIVER): WorkState.DENOISED,
+        (WorkState.FAILED, WorkEvent.DISMISS): WorkState.PASSED,
     }
 )
 """The whole life of a work item; whatever is not here is an `IllegalTransition`."""

@@ -41,6 +41,12 @@ class StorageSettings(Section):
         description="Received instances and results are kept this long after the last "
         "of their work items has ended.",
     )
+    keep_conflicts_hours: Hours = Field(
+        720.0,
+        ge=0,
+        description="Instances kept aside for a UID conflict are kept this long for a person to "
+        "look at.",
+    )
 
 
 class DatabaseSettings(Section):

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import func, select
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, recall, work_items
+from dicom_node.db import batches, conflicts, recall, work_items
 from dicom_node.db.batches import ClaimedBatch
 from dicom_node.db.parcels import ClaimedParcel
 from dicom_node.db.tables import (
@@ -43,6 +43,7 @@ STATE_AFTER = {
     AuditEvent.WORK_UNDELIVERABLE: WorkState.FAILED,
     AuditEvent.WORK_RETRY: WorkState.PLANNED,
     AuditEvent.WORK_REDELIVER: WorkState.DENOISED,
+    AuditEvent.WORK_DISMISS: WorkState.PASSED,
 }
 ROUTES = {"ct": {"pacs", "archive"}, "soft": {"pacs"}}
 SERIES = ("1.2.4", "1.2.5")
@@ -215,6 +216,15 @@ class LedgerLife(RuleBasedStateMachine):
         with self.life.ledger.write() as unit:
             recall.retry(unit, ids)
         self.recalled |= set(ids)
+
+    @rule()
+    def a_person_discards_conflicts(self) -> None:
+        with self.life.ledger.write() as unit:
+            found = conflicts.listed(unit.session)
+            conflicts.discard(unit, [each["conflict"] for each in found])
+        ids = [each["conflict"] for each in found]
+        statement = select(WorkItemRow.id).where(WorkItemRow.instance_id.in_(ids))
+        self.recalled |= {row.id for row in self.life.rows(statement)}
 
     @invariant()
     def an_ended_item_changes_only_by_a_person(self) -> None:

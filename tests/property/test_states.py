@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dicom_node.domain.work import TRANSITIONS, WorkEvent, WorkState, after, sources
 
-PERSON = {WorkEvent.RETRY, WorkEvent.REDELIVER}
+PERSON = {WorkEvent.RETRY, WorkEvent.REDELIVER, WorkEvent.DISMISS}
 events = st.lists(st.sampled_from(WorkEvent), max_size=50)
 
 
