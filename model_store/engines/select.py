@@ -10,13 +10,14 @@ from model_store.engines.equivalence import compare
 from model_store.engines.onnxruntime import OnnxRuntimeEngine
 from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.engines.tensorrt import build_tensorrt
+from model_store.engines.tensorrt.device import DeviceLostError
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.graph import check_graph
 from model_store.registry import ModelVersion
 
 Kind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch"]
-Precision = Literal["auto", "f32", "bf16"]
+Precision = Literal["auto", "f32", "bf16", "f16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,12 @@ def choose_engine(
     version : ModelVersion
         What to run; the bytes that the engine loads are verified.
     kind : {"auto", "openvino", "onnxruntime", "tensorrt", "torch"}
-        ``auto`` takes TensorRT where it can run and else OpenVINO.
-    precision : {"f32", "bf16", "auto"}
-        ``auto`` takes bf16 where the processor has it and no pixel of the golden images comes out
-        more than 1 HU, or one grey level of twelve bits, away from f32.
+        ``auto`` takes TensorRT where library and GPU are there and it can be built, and else
+        OpenVINO; the reason says why.
+    precision : {"f32", "bf16", "f16", "auto"}
+        bf16 is OpenVINO's, f16 TensorRT's. ``auto`` takes the engine's own where it can run and no
+        pixel of the golden images comes out more than 1 HU, or one grey level of twelve bits, away
+        from f32.
     threads : int
         Threads of one call; 0 leaves it to the engine.
 
@@ -75,11 +78,13 @@ def choose_engine(
     if kind == "auto":
         return _best(version, precision, threads)
     if kind == "tensorrt":
-        return EngineChoice(build_tensorrt(version, precision), "asked for")
+        return _tensorrt(version, precision, "asked for")
     if kind == "openvino":
         return _openvino(version, precision, threads)
-    if precision == "bf16":
-        raise EngineUnavailableError(f"engine {kind} runs in f32 only; use openvino for bf16")
+    if precision in {"bf16", "f16"}:
+        raise EngineUnavailableError(
+            f"engine {kind} runs in f32 only; use openvino for bf16, tensorrt for f16"
+        )
     if kind == "onnxruntime":
         return EngineChoice(OnnxRuntimeEngine(version, threads), "onnxruntime f32: asked for")
     if kind == "torch":
@@ -89,15 +94,37 @@ def choose_engine(
 
 def _best(version: ModelVersion, precision: Precision, threads: int) -> EngineChoice:
     try:
-        return EngineChoice(build_tensorrt(version, precision), "tensorrt: it can run here")
-    except EngineUnavailableError as error:
-        choice = _openvino(version, precision, threads)
+        return _tensorrt(version, precision, "it can run here")
+    except DeviceLostError:
+        raise
+    except EngineError as error:
+        try:
+            choice = _openvino(version, precision, threads)
+        except EngineUnavailableError as other:
+            raise EngineUnavailableError(f"{other}; not tensorrt: {error}") from error
         return EngineChoice(choice.engine, f"{choice.reason}; not tensorrt: {error}")
 
 
+def _tensorrt(version: ModelVersion, precision: Precision, why: str) -> EngineChoice:
+    if precision != "auto":
+        engine = build_tensorrt(version, precision)
+        return EngineChoice(engine, f"tensorrt {precision}: {why}")
+    exact = build_tensorrt(version, "f32")
+    try:
+        fast = build_tensorrt(version, "f16")
+    except EngineUnavailableError as error:
+        return EngineChoice(exact, f"tensorrt f32: {why}; not f16: {error}")
+    found = compare(exact, fast, version.manifest)
+    kept, dropped = (fast, exact) if found.passed else (exact, fast)
+    dropped.close()
+    return EngineChoice(kept, f"tensorrt {kept.precision}: {why}; f16 against f32: {found}")
+
+
 def _openvino(version: ModelVersion, precision: Precision, threads: int) -> EngineChoice:
+    if precision == "f16":
+        raise EngineUnavailableError("openvino runs in f32 and bf16 here, not in f16")
     if precision not in {"auto", "f32", "bf16"}:
-        raise EngineError(f"precision {precision!r} is none of auto, f32 and bf16")
+        raise EngineError(f"precision {precision!r} is none of auto, f32, bf16 and f16")
     if precision != "auto":
         engine = OpenVinoEngine(version, precision, threads)
         return EngineChoice(engine, f"openvino {precision}: precision set by the configuration")

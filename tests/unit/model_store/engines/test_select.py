@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from model_store.engines.golden import golden_images
 from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.engines.select import Kind, build_engine, choose_engine
 from model_store.engines.tensorrt import build_tensorrt
+from model_store.engines.tensorrt.device import DeviceLostError
+from model_store.engines.tensorrt.library import INSTALL
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import TilingSpec
 from model_store.registry import ModelVersion
@@ -38,14 +41,78 @@ def test_f32_on_openvino_is_the_default(version: ModelVersion) -> None:
     choice = choose_engine(version)
     assert (choice.engine.name, choice.engine.precision) == ("openvino", "f32")
     assert "f32" in choice.reason
-    assert "dicom-node[gpu]" in choice.reason
+    assert "not tensorrt" in choice.reason
 
 
-def test_tensorrt_names_what_to_install(version: ModelVersion) -> None:
+def _without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed() -> str:
+        raise EngineUnavailableError(f"TensorRT is not installed: {INSTALL}")
+
+    monkeypatch.setattr("model_store.engines.tensorrt.engine.installed", installed)
+
+
+def _with_tensorrt(
+    monkeypatch: pytest.MonkeyPatch, made: Callable[[ModelVersion, str], Engine]
+) -> None:
+    monkeypatch.setattr("model_store.engines.select.build_tensorrt", made)
+
+
+def test_auto_takes_tensorrt_where_it_can_run(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_tensorrt(monkeypatch, lambda version, precision: Shifted(version, 0.0))
+    choice = choose_engine(version)
+    assert isinstance(choice.engine, Shifted)
+    assert choice.reason == "tensorrt f32: it can run here"
+
+
+def test_auto_says_why_tensorrt_could_not_be_built(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(version: ModelVersion, precision: str) -> Engine:
+        raise EngineError("the builder failed")
+
+    _with_tensorrt(monkeypatch, made)
+    choice = choose_engine(version)
+    assert choice.engine.name == "openvino"
+    assert "not tensorrt: the builder failed" in choice.reason
+    with pytest.raises(EngineUnavailableError, match=r"f16.*the builder failed"):
+        choose_engine(version, precision="f16")
+
+
+def test_a_lost_device_is_not_hidden_by_another_engine(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(version: ModelVersion, precision: str) -> Engine:
+        raise DeviceLostError("gone")
+
+    _with_tensorrt(monkeypatch, made)
+    with pytest.raises(DeviceLostError):
+        choose_engine(version)
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(0.5 / 4096, "f16"), (2 / 4096, "f32")])
+def test_auto_precision_takes_f16_only_if_it_is_close(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch, shift: float, kept: str
+) -> None:
+    engines = {"f32": Shifted(version, 0.0), "f16": Shifted(version, shift)}
+    _with_tensorrt(monkeypatch, lambda version, precision: engines[precision])
+    choice = choose_engine(version, "tensorrt", "auto")
+    assert choice.engine is engines[kept]
+    assert "f16 against f32" in choice.reason
+
+
+def test_tensorrt_names_what_to_install(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_tensorrt(monkeypatch)
+    assert "dicom-node[gpu]" in choose_engine(version).reason
     with pytest.raises(EngineUnavailableError, match=r"dicom-node\[gpu\]"):
         build_tensorrt(version)
     with pytest.raises(EngineUnavailableError):
         build_engine(version, "tensorrt")
+    with pytest.raises(EngineUnavailableError, match="bf16"):
+        build_engine(version, "tensorrt", "bf16")
 
 
 @pytest.mark.parametrize("amplitude", [1e-4, 5.0])

@@ -1,0 +1,192 @@
+"""The TensorRT engine: from a model version to images, on this machine's GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_store.engines.base import Engine, Images
+from model_store.engines.tensorrt.cuda import CudaDevice
+from model_store.engines.tensorrt.device import Device, DeviceProperties, require_device
+from model_store.engines.tensorrt.executor import Executor
+from model_store.engines.tensorrt.key import plan_key
+from model_store.engines.tensorrt.library import Library, installed, load_library
+from model_store.engines.tensorrt.network import BuildSettings, Built, Network
+from model_store.engines.tensorrt.plan import Plan, PlanCache, default_folder
+from model_store.engines.tensorrt.precision import RECIPES, Recipe, typed
+from model_store.engines.tensorrt.profile import BATCH, Profile, profiles_of
+from model_store.engines.tensorrt.program import TensorrtProgram
+from model_store.errors import EngineError, EngineUnavailableError, ModelStoreError
+from model_store.registry import ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and the profiles that it was built with.
+
+    Parameters
+    ----------
+    plan : Plan
+    profiles : tuple of Profile
+    """
+
+    plan: Plan
+    profiles: tuple[Profile, ...]
+
+
+def make_plan(
+    version: ModelVersion,
+    recipe: Recipe,
+    library: Library,
+    device: DeviceProperties,
+    folder: Path,
+    *,
+    batch: int = BATCH,
+    settings: BuildSettings | None = None,
+) -> Planned:
+    """The plan of a model version for a device, from the cache or built now.
+
+    Nothing is deserialised, so this works without a GPU where the library can build without one.
+
+    Parameters
+    ----------
+    version : ModelVersion
+        Its ONNX bytes are read and verified here.
+    recipe : {"f32", "f16"}
+    library : Library
+    device : DeviceProperties
+    folder : Path
+        Of the `PlanCache`.
+    batch : int
+        Most slices of 512 x 512 in one call.
+    settings : BuildSettings, optional
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the ONNX file is not the released one.
+    EngineError
+        If the plan cannot be built or kept.
+    """
+    settings = settings or BuildSettings()
+    released = version.read()
+    given = typed(released, recipe, version.ref)
+    profiles = profiles_of(version.manifest, batch)
+    key = plan_key(
+        released,
+        given,
+        recipe=recipe,
+        profiles=profiles,
+        settings=settings,
+        library=library,
+        device=device,
+    )
+
+    def build(timings: bytes) -> Built:
+        return Network(library, given, version.ref).build(profiles, settings, timings)
+
+    return Planned(PlanCache(folder).get(key, build), profiles)
+
+
+class TensorrtEngine(Engine):
+    """A model version as a TensorRT plan on the first GPU that this process sees.
+
+    Unlike other engines it may be called by several threads at once.
+
+    Parameters
+    ----------
+    version : ModelVersion
+        Its ONNX bytes are read and verified here.
+    precision : {"f32", "f16"}
+        ``f32`` is without TF32.
+    plans : Path, optional
+        Folder of the plan cache; `default_folder` if left out.
+    batch : int
+        Most slices of 512 x 512 in one call.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If TensorRT or a GPU is missing, or this TensorRT does not run on this GPU.
+    ModelIntegrityError
+        If the ONNX file is not the released one.
+    EngineError
+        If the plan cannot be built, kept or loaded.
+    """
+
+    def __init__(
+        self,
+        version: ModelVersion,
+        precision: Recipe = "f32",
+        *,
+        plans: Path | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        installed()
+        require_device()
+        library = load_library()
+        gpu: Device = CudaDevice()
+        about = gpu.properties
+        try:
+            if library.refuses(about.compute_capability):
+                raise EngineUnavailableError(
+                    f"TensorRT for RTX does not run on {about.name}: install the full TensorRT"
+                )
+            gpu.activate()
+            planned = make_plan(
+                version, precision, library, about, plans or default_folder(), batch=batch
+            )
+            program = TensorrtProgram(library, planned.plan, version.ref)
+        except ModelStoreError:
+            gpu.close()
+            raise
+        super().__init__(
+            version.ref,
+            name="tensorrt",
+            precision=precision,
+            device=about.name,
+            preferred_batch=batch,
+        )
+        self._library, self._plan, self._about = library, planned.plan, about
+        self._gpu = gpu
+        self._executor: Executor | None = Executor(gpu, program, planned.profiles)
+
+    def _run(self, images: Images) -> Images:
+        if self._executor is None:
+            raise EngineError(f"the engine of {self.ref} was closed")
+        return self._executor.run(images)
+
+    def close(self) -> None:
+        """Free what it holds on the device; closing twice is harmless."""
+        if self._executor is not None:
+            executor, self._executor = self._executor, None
+            executor.close()
+            self._gpu.close()
+
+    def describe(self) -> dict[str, str]:
+        """Add library, driver and plan to what every engine says."""
+        return {
+            **super().describe(),
+            "library": f"{self._library.name} {self._library.version}",
+            "driver": self._about.driver,
+            "compute_capability": self._about.capability,
+            "plan_key": self._plan.key.digest,
+            "plan_sha256": self._plan.sha256,
+            "plan": self._plan.story,
+        }
+
+
+def build_tensorrt(version: ModelVersion, precision: str = "f32") -> TensorrtEngine:
+    """Build a TensorRT engine; see `TensorrtEngine`.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If TensorRT, a GPU or the precision is missing here.
+    EngineError
+        If the engine cannot be built.
+    """
+    for recipe in RECIPES:
+        if precision == recipe:
+            return TensorrtEngine(version, recipe)
+    raise EngineUnavailableError(f"tensorrt runs in {' and '.join(RECIPES)}, not in {precision}")

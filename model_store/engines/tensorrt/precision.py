@@ -1,0 +1,116 @@
+"""Precision recipes: how a released ONNX file becomes the network that TensorRT gets.
+
+TensorRT's networks are strongly typed: precision is in the ONNX, not in a builder's flag.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from model_store.engines.tensorrt.library import INSTALL
+from model_store.errors import EngineError, EngineUnavailableError
+from model_store.ref import ModelRef
+
+Recipe = Literal["f32", "f16"]
+RECIPES: Final[tuple[Recipe, ...]] = ("f32", "f16")
+_RESIZE_NUMBERS: Final = (1, 2)
+"""Inputs of ONNX Resize that are float32 whatever the image is: region and scales."""
+
+
+def typed(data: bytes, recipe: Recipe, ref: ModelRef) -> bytes:
+    """ONNX bytes in the recipe's precision, float32 at both ends.
+
+    Parameters
+    ----------
+    data : bytes
+        The released ONNX file, float32.
+    recipe : {"f32", "f16"}
+        ``f32`` is the file as it is (TF32 is cleared when it is built); ``f16`` holds weights and
+        computes in half, with a cast after the input and one before the output.
+    ref : ModelRef
+        Named in messages.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If `onnx`, which ``f16`` needs, is not installed.
+    EngineError
+        If the network cannot be converted, or a weight is beyond half's range.
+    """
+    if recipe == "f32":
+        return data
+    try:
+        onnx = importlib.import_module("onnx")
+        errors = importlib.import_module("google.protobuf.message").DecodeError
+    except ImportError as error:
+        raise EngineUnavailableError(
+            f"f16 needs onnx, which is not installed: {INSTALL}"
+        ) from error
+    try:
+        model = onnx.load_from_string(data)
+    except (errors, ValueError) as error:
+        raise EngineError(f"{ref}: the ONNX file cannot be read: {error}") from error
+    _halve(onnx, model.graph, ref)
+    try:
+        onnx.checker.check_model(model)
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise EngineError(f"{ref}: the network is not sound in f16: {error}") from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _halve(onnx: ModuleType, graph: Any, ref: ModelRef) -> None:
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise EngineError(f"{ref}: the ONNX file must have one input and one output")
+    exact = {
+        name
+        for node in graph.node
+        if node.op_type == "Resize"
+        for name in (node.input[place] for place in _RESIZE_NUMBERS if place < len(node.input))
+        if name
+    }
+    for tensor in graph.initializer:
+        if tensor.name not in exact:
+            _halve_tensor(onnx, tensor, ref)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.g.node or attribute.graphs:
+                raise EngineError(f"{ref}: {node.op_type} has a graph inside; use f32")
+            if attribute.HasField("t") and node.output[0] not in exact:
+                _halve_tensor(onnx, attribute.t, ref)
+            if node.op_type == "Cast" and attribute.name == "to":
+                attribute.i = _half_of(onnx, attribute.i)
+    del graph.value_info[:]
+    _cast_ends(onnx, graph)
+
+
+def _half_of(onnx: ModuleType, kind: int) -> int:
+    return int(onnx.TensorProto.FLOAT16) if kind == onnx.TensorProto.FLOAT else kind
+
+
+def _halve_tensor(onnx: ModuleType, tensor: Any, ref: ModelRef) -> None:
+    if tensor.data_type != onnx.TensorProto.FLOAT:
+        return
+    values = onnx.numpy_helper.to_array(tensor)
+    if values.size and not float(np.abs(values).max()) <= float(np.finfo(np.float16).max):
+        raise EngineError(f"{ref}: {tensor.name} has weights beyond f16's range; use f32")
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), tensor.name))
+
+
+def _cast_ends(onnx: ModuleType, graph: Any) -> None:
+    source, target = graph.input[0].name, graph.output[0].name
+    inner, outer = f"{source}/half", f"{target}/half"
+    for node in graph.node:
+        node.input[:] = [{source: inner, target: outer}.get(name, name) for name in node.input]
+        node.output[:] = [outer if name == target else name for name in node.output]
+    made = onnx.helper.make_node
+    first = made("Cast", [source], [inner], to=onnx.TensorProto.FLOAT16)
+    last = made("Cast", [outer], [target], to=onnx.TensorProto.FLOAT)
+    nodes = [first, *graph.node, last]
+    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
