@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Table, bindparam, insert, select, update
 
 from dicom_node.audit.events import AuditEvent
+from dicom_node.db.prepared import Prepared
 from dicom_node.db.tables import AssociationRow, InstanceRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import InstanceState
@@ -50,13 +51,15 @@ _EVENTS: Final = {
     Admitted.REFUSED: AuditEvent.INSTANCE_CONFLICT,
 }
 
-# Made once: to build a statement costs as much as to execute it, and this is done per image.
 _INSTANCE: Final = cast(Table, InstanceRow.__table__)
-_SAME_UID: Final = select(_INSTANCE.c.id, _INSTANCE.c.sop_instance_uid, _INSTANCE.c.sha256).where(
-    _INSTANCE.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
+_SAME_UID: Final = Prepared(
+    select(_INSTANCE.c.id, _INSTANCE.c.sha256).where(
+        _INSTANCE.c.sop_instance_uid == bindparam("uid")
+    )
 )
-_INSERT: Final = insert(_INSTANCE).returning(
-    _INSTANCE.c.id, _INSTANCE.c.sop_instance_uid, _INSTANCE.c.sha256
+_INSERT: Final = Prepared(
+    insert(_INSTANCE).returning(_INSTANCE.c.id),
+    [*NewInstance.__slots__, "received_at", "state"],
 )
 _PUT_BACK: Final = (
     update(_INSTANCE)
@@ -119,43 +122,35 @@ def admit(
     """
     if not instances:
         return []
-    known = _known(unit, instances)
+    known: dict[str, dict[str, int]] = {}
     answers: list[Admitted] = []
-    new: list[dict[str, Any]] = []
-    for instance in instances:
-        versions = known.setdefault(instance.sop_instance_uid, {})
-        answers.append(_judge(instance, versions, refuse_conflicts))
-        if answers[-1] in _STATES:
-            versions[instance.sha256] = None
-            state = _STATES[answers[-1]].value
-            row = {name: getattr(instance, name) for name in NewInstance.__slots__}
-            new.append({**row, "received_at": unit.at, "state": state})
-    if new:
-        for row_id, uid, sha256 in unit.connection.execute(_INSERT, new):
-            known[uid][sha256] = row_id
     there: list[dict[str, Any]] = []
-    for instance, answer in zip(instances, answers, strict=True):
-        row_id = known[instance.sop_instance_uid].get(instance.sha256)
+    for instance in instances:
+        uid = instance.sop_instance_uid
+        if uid not in known:
+            rows = _SAME_UID.execute(unit.connection, {"uid": uid})
+            known[uid] = {row.sha256: row.id for row in rows}
+        versions = known[uid]
+        answer = _judge(instance, versions, refuse_conflicts)
+        if answer in _STATES:
+            versions[instance.sha256] = _insert(unit, instance, _STATES[answer])
+        row_id = versions.get(instance.sha256)
         if answer is Admitted.RESENT:
             there.append({"row_id": row_id, "new_path": instance.path})
         _record(unit, instance, answer, row_id)
+        answers.append(answer)
     if there:
         unit.connection.execute(_PUT_BACK, there)
     return answers
 
 
-def _known(unit: UnitOfWork, instances: Sequence[NewInstance]) -> dict[str, dict[str, int | None]]:
-    """Ids of the rows with the same UIDs, by UID and SHA-256."""
-    uids = {instance.sop_instance_uid for instance in instances}
-    known: dict[str, dict[str, int | None]] = {}
-    for row_id, uid, sha256 in unit.connection.execute(_SAME_UID, {"uids": list(uids)}):
-        known.setdefault(uid, {})[sha256] = row_id
-    return known
+def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> int:
+    row = {name: getattr(instance, name) for name in NewInstance.__slots__}
+    row |= {"received_at": unit.at, "state": state.value}
+    return int(_INSERT.execute(unit.connection, row).scalar_one())
 
 
-def _judge(
-    instance: NewInstance, versions: Mapping[str, int | None], refuse_conflicts: bool
-) -> Admitted:
+def _judge(instance: NewInstance, versions: Mapping[str, int], refuse_conflicts: bool) -> Admitted:
     if instance.sha256 in versions:
         return Admitted.RESENT
     if not versions:

@@ -12,13 +12,16 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
+from dicom_node.db.prepared import Prepared
 from dicom_node.db.tables import AuditRow
 from dicom_node.errors import LedgerError
 from dicom_node.outbox import Bell, Ring
 
-_AUDIT: Final = insert(cast(Table, AuditRow.__table__))
 _NO_IDS: Final = dict.fromkeys(
     ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
+)
+_AUDIT: Final = Prepared(
+    insert(cast(Table, AuditRow.__table__)), ["at", "event", "detail", *_NO_IDS]
 )
 
 
@@ -69,7 +72,7 @@ class UnitOfWork:
         if self._session is not None:
             self._session.flush()
         if self._audit:
-            self.connection.execute(_AUDIT, self._audit)
+            _AUDIT.execute(self.connection, *self._audit)
         return self._rings
 
     def _close(self) -> None:
