@@ -238,14 +238,16 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
             unit.session.flush()
             item.batch_id = single.id
             make_due(unit, single)
-    else:
+    elif items:
+        tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
         work_items.transition(
             unit,
-            [item.id for item in items],
+            [items[0].id],
             WorkEvent.FAIL,
             audit=AuditEvent.WORK_FAIL,
-            reason=f"given up after {row.attempts} tries, in each of which the worker stopped or "
-            "met a passing fault; see the workers' log, then 'dicom-node study retry'",
+            reason=f"given up after {tries}; last: "
+            f"{items[0].reason or 'the worker gave no sign'}; see the workers' log, repair the "
+            "cause, then 'dicom-node study retry'",
             batch_id=row.id,
         )
     _done(unit, row)

@@ -326,12 +326,13 @@ def finish(
         _hold_back_others(unit, row)
         return 0
     hours = (unit.at - parcel.first_due_at) / timedelta(hours=1)
+    tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
     _give_up(
         unit,
         row,
         waiting,
         lambda each: (
-            f"given up after {row.attempts} tries in {hours:.0f} h; last: "
+            f"given up after {tries} in {hours:.0f} h; last: "
             f"{each.message or 'no answer'}; when {row.destination} takes it, "
             "'dicom-node study retry' sends it again"
         ),
