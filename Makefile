@@ -7,6 +7,7 @@
 #            needs no PyTorch. Where the plain package brings GPU libraries that you do not want,
 #            name PyTorch's own CPU wheel index in PIP_EXTRA_INDEX_URL: its `+cpu` build wins.
 #   TESTS    what `make test` runs
+#   GPU_PYTHON  the interpreter of `make gpu-check`, which has torch, and TensorRT if it can
 #   DEMO     further arguments of `make demo`, such as DEMO="--pacs 10.1.2.9:104:PACS"
 
 SHELL := bash
@@ -19,6 +20,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 TESTS ?= tests
 DEMO ?=
+GPU_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 PYTEST_FLAGS ?= -q -n logical --maxprocesses 4 --dist loadfile
 
 BIN := $(VENV)/bin
@@ -56,6 +58,11 @@ bench: $(VENV)/.installed-develop
 	    echo "== $$benchmark --quick"; \
 	    $(BIN)/python "$$benchmark" --quick; \
 	done
+
+## gpu-check: tests, parity and rates on this machine's GPU, in under ten minutes; installs nothing
+.PHONY: gpu-check
+gpu-check:
+	@$(GPU_PYTHON) -m benchmarks.gpu
 
 ## docs: build the documentation into site/, failing on any warning
 .PHONY: docs
