@@ -1,4 +1,4 @@
-"""The command ``model-store``: train, export and evaluate model versions."""
+"""The command ``model-store``: train, export, evaluate and sign model versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model_store.errors import ModelStoreError
 from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
+from model_store.registry import ModelVersion
 from model_store.reports.command import add_report
+from model_store.trust.command import add_trust
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -81,13 +83,20 @@ def export(
     run: Annotated[Path, typer.Argument(help="folder of a training run")],
     zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
     version: Annotated[str | None, typer.Option(help="another version than the recipe's")] = None,
+    key: Annotated[Path | None, typer.Option(help="private key file to sign with")] = None,
 ) -> None:
     """Write the averaged weights of a run as a model version: ONNX, weights, manifest, card."""
     from model_store.training.release import release  # noqa: PLC0415
+    from model_store.trust.key import PrivateKey  # noqa: PLC0415
+    from model_store.trust.signature import SIGNATURE, sign  # noqa: PLC0415
 
     console = Console()
     try:
+        private = PrivateKey.read(key) if key is not None else None
         folder = release(run, zoo, version=version)
+        (folder / SIGNATURE).unlink(missing_ok=True)
+        if private is not None:
+            sign(ModelVersion.open(folder), private)
     except ModelStoreError as error:
         raise _failed(console, error) from error
     console.print(str(folder))
@@ -96,6 +105,7 @@ def export(
 add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)
 add_report(app, _ZOO)
+add_trust(app, _ZOO)
 
 
 def _failed(console: Console, error: ModelStoreError) -> typer.Exit:

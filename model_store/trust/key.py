@@ -163,7 +163,11 @@ class PrivateKey:
         try:
             key = serialization.load_pem_private_key(data, passphrase)
         except TypeError as error:
-            need = "has no passphrase" if passphrase else "needs its passphrase"
+            need = (
+                "has no passphrase"
+                if passphrase
+                else "needs its passphrase (--passphrase or --passphrase-file)"
+            )
             raise TrustError(f"the private key {path} {need}") from error
         except (ValueError, UnsupportedAlgorithm) as error:
             raise TrustError(
