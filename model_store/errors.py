@@ -19,6 +19,10 @@ class ManifestError(ModelStoreError):
     """A manifest is malformed or contradicts the files beside it."""
 
 
+class BehaviourError(ManifestError):
+    """A network does something else than its manifest says."""
+
+
 class EngineError(ModelStoreError):
     """An engine could not be built, or failed while it ran."""
 

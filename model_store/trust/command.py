@@ -2,7 +2,8 @@
 
 Exit codes: 0 all is well; 1 another error; 2 wrong use; 3 not signed; 4 signed by a key that is
 not trusted, or no longer; 5 changed (file, manifest or signature); 6 in quarantine; 7 the graph is
-not one that an engine is given. Of several versions the highest counts.
+not one that an engine is given, or does something else than the manifest says. Of several versions
+the highest counts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from model_store.engines.behaviour import check_behaviour
+from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import (
+    BehaviourError,
     GraphError,
     ManifestError,
     ModelIntegrityError,
@@ -38,11 +42,11 @@ from model_store.trust.signature import sign as sign_version
 from model_store.trust.store import TrustStore, verify
 
 _CODES: tuple[tuple[int, tuple[type[ModelStoreError], ...]], ...] = (
+    (7, (GraphError, BehaviourError)),
     (3, (UnsignedError,)),
     (4, (UnknownKeyError, RevokedKeyError)),
     (5, (SignatureError, ModelIntegrityError, ManifestError)),
     (6, (QuarantinedError,)),
-    (7, (GraphError,)),
 )
 
 _Names = Annotated[list[str], typer.Argument(metavar="VERSION", help="NAME@VERSION, one or more")]
@@ -112,13 +116,17 @@ def add_trust(app: typer.Typer, zoo_folder: Path) -> None:
         release: Annotated[
             bool, typer.Option("--release", help="take what is well out of quarantine (--state)")
         ] = False,
+        run: Annotated[
+            bool, typer.Option("--run", help="also run the networks on test images")
+        ] = False,
         as_json: _Json = False,
     ) -> None:
         """Say who signed model versions and whether every byte is still what they signed.
 
         Exit codes: 0 all is well; 1 another error; 3 not signed; 4 signed by a key that is not
-        trusted, or no longer; 5 changed; 6 in quarantine; 7 not a graph that an engine is given. Of
-        several versions the highest counts.
+        trusted, or no longer; 5 changed; 6 in quarantine; 7 not a graph that an engine is given, or
+        with --run one that does something else than the manifest says. Of several versions the
+        highest counts.
         """
         if release and state is None:
             raise typer.BadParameter("--release needs --state")
@@ -130,7 +138,7 @@ def add_trust(app: typer.Typer, zoo_folder: Path) -> None:
         )
         rows, worst = [], 0
         for name in names:
-            row, code = _verified(name, zoo, keys, quarantine, release)
+            row, code = _verified(name, zoo, keys, quarantine, release=release, run=run)
             rows.append(row)
             worst = max(worst, code)
             if not as_json:
@@ -183,7 +191,13 @@ def _add_keys(app: typer.Typer) -> None:
 
 
 def _verified(
-    name: str, zoo: Path, keys: TrustStore, quarantine: Quarantine | None, release: bool
+    name: str,
+    zoo: Path,
+    keys: TrustStore,
+    quarantine: Quarantine | None,
+    *,
+    release: bool,
+    run: bool,
 ) -> tuple[dict[str, Any], int]:
     row: dict[str, Any] = {"version": name}
     try:
@@ -196,6 +210,9 @@ def _verified(
             raise ManifestError(f"{place} holds {version.ref}")
         key = verify(version, keys)
         check_graph(version.read())
+        if run:
+            with OpenVinoEngine(version) as engine:
+                check_behaviour(engine, version.manifest)
         if quarantine is not None and release:
             quarantine.release(wanted)
     except ModelStoreError as error:

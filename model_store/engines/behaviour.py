@@ -1,0 +1,102 @@
+"""Whether a network does what its manifest says, tried on the golden images."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.engines.base import Engine, EngineMemoryError, Images
+from model_store.engines.golden import golden_images
+from model_store.errors import BehaviourError, EngineError
+from model_store.manifest import Manifest
+
+LARGEST_CHANGE = 0.05
+"""Mean change of a golden image, beside twice the trained noise: as a part of the whole range."""
+
+_SAME = 1e-3
+"""Of the range: what a pixel beyond the margin may change; engines take other sums by place."""
+
+
+_ROWS = 64
+"""Height of the image that the margin is tried on."""
+
+
+def check_behaviour(engine: Engine, manifest: Manifest) -> None:
+    """Run a network and hold the result against its manifest.
+
+    What shows here: a stride that is none, a margin that is too small, values that are not finite,
+    ``output`` that says image for a residual or the other way round, and a normalisation that is so
+    wrong that images come out as something else. What does not show: whether the model denoises
+    well.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the version that `manifest` describes.
+    manifest : Manifest
+        What it promises.
+
+    Raises
+    ------
+    BehaviourError
+        If the network does something else than the manifest says.
+    EngineMemoryError
+        If memory does not suffice.
+    """
+    images = golden_images(manifest)
+    for image in images[:, np.newaxis]:
+        _check_values(image, _restored(engine, manifest, image), manifest)
+    stride = manifest.tiling.stride
+    _restored(engine, manifest, images[:1, :, : 3 * stride, : 5 * stride])
+    _check_margin(engine, manifest, images[:1])
+
+
+def _restored(engine: Engine, manifest: Manifest, image: Images) -> NDArray[np.float64]:
+    try:
+        made = engine.infer(np.ascontiguousarray(image))
+    except EngineMemoryError:
+        raise
+    except EngineError as error:
+        raise BehaviourError(
+            f"{manifest.ref}: an image of {image.shape[2]} x {image.shape[3]} pixels, multiples of "
+            f"its stride {manifest.tiling.stride}, did not go through: {error}"
+        ) from error
+    if not np.isfinite(made).all():
+        raise BehaviourError(f"{manifest.ref} gives values that are not finite")
+    whole = made.astype(np.float64)
+    return whole + image if manifest.output == "residual" else whole
+
+
+def _span(manifest: Manifest) -> float:
+    return (manifest.input.maximum - manifest.input.minimum) / manifest.input.scale
+
+
+def _check_values(image: Images, made: NDArray[np.float64], manifest: Manifest) -> None:
+    noise = manifest.trained_noise.maximum_sd / manifest.input.scale
+    limit = LARGEST_CHANGE * _span(manifest) + 2 * noise
+    change = float(np.abs(made - image).mean())
+    if change > limit:
+        raise BehaviourError(
+            f"{manifest.ref} changes a golden image by {change * manifest.input.scale:.3g} "
+            f"{manifest.input.units} on average, {limit * manifest.input.scale:.3g} at most: "
+            f"normalisation or output = {manifest.output!r} are not those of the network"
+        )
+
+
+def _check_margin(engine: Engine, manifest: Manifest, image: Images) -> None:
+    stride, margin = manifest.tiling.stride, manifest.tiling.margin
+    start = -(-margin // stride) * stride + stride
+    if 2 * start > image.shape[3]:
+        image = np.tile(image, (1, 1, 1, -(-2 * start // image.shape[3])))
+    image = image[:, :, : -(-_ROWS // stride) * stride]
+    other = image.copy()
+    other[..., start:] = other[..., start:][..., ::-1] * 0.5 + 0.25
+    near = slice(0, start - margin)
+    here = _restored(engine, manifest, image)[..., near]
+    there = _restored(engine, manifest, other)[..., near]
+    found = float(np.abs(here - there).max())
+    if found > _SAME * _span(manifest):
+        raise BehaviourError(
+            f"{manifest.ref}: pixels further away than its margin of {margin} change a pixel by "
+            f"{found * manifest.input.scale:.3g} {manifest.input.units}"
+        )

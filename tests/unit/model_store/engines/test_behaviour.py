@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import helper
+
+from model_store.engines.behaviour import check_behaviour
+from model_store.engines.openvino import OpenVinoEngine
+from model_store.errors import BehaviourError
+from model_store.manifest import TilingSpec
+from tests.factories.models import STORED, convolutions, model_version, small_unet
+
+WIDE = TilingSpec(margin=6, stride=2)
+
+
+def _check(root: Path, network: onnx.ModelProto, **manifest: Any) -> None:
+    version = model_version(root, network=network, **manifest)
+    with OpenVinoEngine(version, threads=1) as engine:
+        check_behaviour(engine, version.manifest)
+
+
+@pytest.mark.parametrize("units", [{}, {"input_spec": STORED}])
+def test_a_truthful_manifest_passes(tmp_path: Path, units: dict[str, Any]) -> None:
+    _check(tmp_path, small_unet(amplitude=0.002), tiling=WIDE, **units)
+
+
+def test_a_stride_that_is_none_shows(tmp_path: Path) -> None:
+    with pytest.raises(BehaviourError, match="stride 1"):
+        _check(tmp_path, small_unet(amplitude=0.002), tiling=TilingSpec(margin=6, stride=1))
+
+
+def test_a_margin_that_is_too_small_shows(tmp_path: Path) -> None:
+    with pytest.raises(BehaviourError, match="margin of 1 "):
+        _check(tmp_path, convolutions(amplitude=0.01), tiling=TilingSpec(margin=1, stride=1))
+
+
+def test_a_residual_that_calls_itself_an_image_shows(tmp_path: Path) -> None:
+    with pytest.raises(BehaviourError, match="output = 'image'"):
+        _check(tmp_path, small_unet(amplitude=0.002), tiling=WIDE, output="image")
+
+
+def test_an_image_that_calls_itself_a_residual_shows(tmp_path: Path) -> None:
+    network = small_unet(amplitude=0.002)
+    network.graph.node[-1].output[0] = "r"
+    network.graph.node.append(helper.make_node("Add", ["r", "x"], ["y"]))
+    _check(tmp_path / "true", network, tiling=WIDE, output="image")
+    with pytest.raises(BehaviourError, match="output = 'residual'"):
+        _check(tmp_path / "false", network, tiling=WIDE)
+
+
+def test_values_that_are_not_finite_show(tmp_path: Path) -> None:
+    with pytest.raises(BehaviourError, match="not finite"):
+        _check(tmp_path, convolutions(amplitude=5e37))
