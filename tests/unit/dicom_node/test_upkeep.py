@@ -188,7 +188,7 @@ def finished(life: Life) -> Path:
     life.denoise_all()
     while life.due_parcels():
         life.deliver_all()
-    path = life.storage.root / life.rows(select(InstanceRow.path))[0][0]
+    path: Path = life.storage.root / life.rows(select(InstanceRow.path))[0][0]
     age(path)
     life.clock.advance(73 * 3600)
     return path
