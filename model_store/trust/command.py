@@ -34,7 +34,7 @@ from model_store.errors import (
 )
 from model_store.graph import check_graph
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.registry import ModelVersion, packaged_zoo
 from model_store.trust.gate import trust_store
 from model_store.trust.key import PrivateKey, PublicKey, generate
 from model_store.trust.quarantine import Quarantine
@@ -208,16 +208,25 @@ def _verified(
         version = ModelVersion.open(place)
         if str(version.ref) != name:
             raise ManifestError(f"{place} holds {version.ref}")
-        key = verify(version, keys)
+        unsigned: UnsignedError | None = None
+        try:
+            key = verify(version, keys)
+            row |= {"signer": f"signed by {key.name} ({key.key})", "key": key.key}
+        except UnsignedError as error:
+            version.verify()
+            unsigned = error
         check_graph(version.read())
         if run:
             with OpenVinoEngine(version) as engine:
                 check_behaviour(engine, version.manifest)
-        if quarantine is not None and release:
+        packaged = zoo.resolve() == packaged_zoo().resolve()
+        if quarantine is not None and release and (packaged or unsigned is None):
             quarantine.release(wanted)
+        if unsigned is not None:
+            raise unsigned
     except ModelStoreError as error:
         return {**row, "error": str(error), "kind": type(error).__name__}, exit_code(error)
-    return {**row, "signer": f"signed by {key.name} ({key.key})", "key": key.key}, 0
+    return row, 0
 
 
 def exit_code(error: ModelStoreError) -> int:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from model_store.ref import ModelName
 from model_store.trust.command import add_trust
 from model_store.trust.quarantine import Quarantine
-from tests.factories.models import model_version
+from tests.factories.models import convolutions, model_version
 
 
 class Cli:
@@ -108,3 +108,27 @@ def test_a_passphrase_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
     cli.run("keygen", "site", "--owner", "Site", "--out", tmp_path, *phrase)
     cli.run("sign", "toy-ct@1.0.0", "--key", tmp_path / "site.key", code=1)
     cli.run("sign", "toy-ct@1.0.0", "--key", tmp_path / "site.key", *phrase)
+
+
+def test_the_package_can_leave_quarantine_unsigned_and_other_stores_cannot(
+    cli: Cli, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantine, options = Quarantine(tmp_path / "state"), ["--state", tmp_path / "state"]
+    quarantine.put(ModelName("toy-ct", "1.0.0"), "a byte changed")
+    cli.run("verify", *options, "--release", code=3)
+    assert quarantine.findings()
+    monkeypatch.setattr("model_store.trust.command.packaged_zoo", lambda: zoo)
+    cli.run("verify", *options, "--release", code=3)
+    assert not quarantine.findings()
+    (zoo / "toy-ct" / "1.0.0" / "model.onnx").write_bytes(b"other")
+    cli.run("verify", code=5)
+
+
+def test_a_network_is_run_against_its_manifest(
+    cli: Cli, zoo: Path, trust: Path, tmp_path: Path
+) -> None:
+    cli.run("verify", "--trust", trust)
+    model_version(zoo, "liar", network=convolutions(amplitude=0.001), output="image")
+    cli.run("sign", "liar@1.0.0", "--key", tmp_path / "keys" / "site.key")
+    cli.run("verify", "liar@1.0.0", "--trust", trust)
+    assert "output" in cli.run("verify", "liar@1.0.0", "--trust", trust, "--run", code=7)
