@@ -10,6 +10,7 @@ import structlog
 
 from dicom_node.errors import FailItem, RetryLater
 from dicom_node.settings import WorkerSettings
+from model_store.engines.base import DeviceLostError
 from model_store.engines.select import choose_engine
 from model_store.errors import EngineUnavailableError, ModelStoreError
 from model_store.ref import ModelName, ModelRef
@@ -46,6 +47,8 @@ class Denoisers:
             The version is not in the store, or its bytes are not the ones that were planned.
         RetryLater
             The engine cannot be built now.
+        DeviceLostError
+            The GPU is lost: the process must end.
         """
         if ref in self._ready:
             self._ready.move_to_end(ref)
@@ -66,6 +69,8 @@ class Denoisers:
                 precision=self._settings.precision,
                 threads=self._settings.threads or max(1, cores // self._settings.processes),
             )
+        except DeviceLostError:
+            raise
         except EngineUnavailableError as error:
             raise RetryLater(f"model {ref}: {error}") from error
         except ModelStoreError as error:

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.errors import FailItem, RetryLater
-from model_store.engines.base import Engine, EngineMemoryError
+from model_store.engines.base import DeviceLostError, Engine, EngineMemoryError
 from model_store.errors import EngineError
 from model_store.manifest import Manifest
 from model_store.registry import ModelVersion
 from workers.frame import Frame
 from workers.tiling import Span, default_tile, reflected, smallest_tile, spans
 
+_USUAL = 512
 Progress = Callable[[int], None]
 """Called with the number of engine calls that have returned so far."""
 
@@ -39,7 +40,8 @@ class Denoiser:
         (`workers.tiling.default_tile`). Less than the model needs is raised to what it needs.
     batch : int
         Most images in one call; large images go in smaller batches, so that a batch never has more
-        pixels than a square tile. 0 is what the engine prefers.
+        pixels than a square tile, or than the batch of 512 x 512 that the engine prefers. 0 is what
+        the engine prefers.
 
     Raises
     ------
@@ -64,6 +66,8 @@ class Denoiser:
             raise ValueError(f"tile and batch must not be negative: {tile}, {batch}")
         self._tile = max(tile, smallest_tile(spec)) if tile else default_tile(spec)
         self._batch = batch or engine.preferred_batch
+        together = engine.preferred_batch * _USUAL**2 if engine.preferred_batch > 1 else 0
+        self._pixels = max(self._tile**2, together)
 
     @property
     def engine(self) -> Engine:
@@ -107,6 +111,8 @@ class Denoiser:
             engine fails.
         RetryLater
             If memory does not suffice for even one tile.
+        DeviceLostError
+            If the engine's device is lost: the process must end.
         """
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {strength}")
@@ -124,7 +130,7 @@ class Denoiser:
         rows = spans(shape[0], self._tile, spec)
         columns = spans(shape[1], self._tile, spec)
         pixels = (rows[0].stop - rows[0].start) * (columns[0].stop - columns[0].start)
-        at_once = max(1, min(self._batch, self._tile**2 // pixels))
+        at_once = max(1, min(self._batch, self._pixels // pixels))
         work = [(job, row, column) for job in jobs for row in rows for column in columns]
         while work:
             taken = work[:at_once]
@@ -152,7 +158,7 @@ class _Calls:
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             made = self.engine.infer(x)
-        except EngineMemoryError:
+        except (EngineMemoryError, DeviceLostError):
             raise
         except EngineError as error:
             raise FailItem(str(error)) from error

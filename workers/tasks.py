@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
+from celery.worker import state
 
 from dicom_node.errors import NodeError
 from dicom_node.outbox import Queue
+from model_store.engines.base import DeviceLostError
 from workers.app import app
+
+_DEVICE_LOST: Final = 70
+"""Exit status of a worker whose GPU is lost: EX_SOFTWARE."""
 
 
 @app.task(name=Queue.INFER.value)  # type: ignore[untyped-decorator]
 def infer(batch_id: int) -> None:
-    """Denoise a batch. A fault that reaches here leaves it to upkeep to give it out again."""
+    """Denoise a batch. A fault that reaches here leaves it to upkeep to give it out again.
+
+    After a lost device the worker ends: only a fresh process can use the GPU again.
+    """
     try:
         app.pipeline.run(batch_id)
     except NodeError as error:
         structlog.get_logger("worker").error(
             "batch.interrupted", batch=batch_id, error=str(error), next="upkeep rings again"
         )
+    except DeviceLostError as error:
+        structlog.get_logger("worker").error(
+            "device.lost", batch=batch_id, error=str(error), next="this worker ends"
+        )
+        state.should_stop = _DEVICE_LOST
 
 
 @app.task(name=Queue.DELIVER.value)  # type: ignore[untyped-decorator]

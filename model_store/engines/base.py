@@ -31,6 +31,10 @@ class EngineMemoryError(EngineError):
     """An engine ran out of memory; a smaller batch may pass."""
 
 
+class DeviceLostError(EngineError):
+    """The device failed for this process for good: it must end and a fresh one start."""
+
+
 class Engine(ABC):
     """A model version made callable on one device.
 
@@ -102,6 +106,8 @@ class Engine(ABC):
         ------
         EngineMemoryError
             If memory does not suffice for this many images.
+        DeviceLostError
+            If the device does not work for this process any more.
         EngineError
             If the input has another shape or dtype, or the engine fails or was closed.
         """

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from model_store.engines.base import Engine
+from model_store.engines.base import DeviceLostError, Engine
 from model_store.engines.equivalence import compare
 from model_store.engines.onnxruntime import OnnxRuntimeEngine
 from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.engines.tensorrt import build_tensorrt
-from model_store.engines.tensorrt.device import DeviceLostError
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.graph import check_graph

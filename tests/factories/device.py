@@ -13,9 +13,9 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.engines.base import DeviceLostError
 from model_store.engines.tensorrt.device import (
     Device,
-    DeviceLostError,
     DeviceMemoryError,
     DeviceProperties,
 )

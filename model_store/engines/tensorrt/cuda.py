@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.engines.base import DeviceLostError
 from model_store.engines.tensorrt.device import (
     Device,
-    DeviceLostError,
     DeviceMemoryError,
     DeviceProperties,
     Handle,

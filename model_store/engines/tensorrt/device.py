@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.engines.base import EngineMemoryError
-from model_store.errors import EngineError, EngineUnavailableError
+from model_store.errors import EngineUnavailableError
 
 Handle = int
 """A stream, event, graph or address of the device; 0 is none."""
@@ -35,10 +35,6 @@ _PROBE_SECONDS: Final = 60
 
 class DeviceMemoryError(EngineMemoryError):
     """The device has no memory left for this; a smaller batch may fit."""
-
-
-class DeviceLostError(EngineError):
-    """The device failed for this process for good: it must end and a fresh one start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.engines.base import EngineMemoryError, Images
+from model_store.engines.base import DeviceLostError, EngineMemoryError, Images
 from model_store.engines.tensorrt.device import (
     Device,
-    DeviceLostError,
     DeviceMemoryError,
     Handle,
 )

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicom_node.errors import FailItem, RetryLater
-from model_store.engines.base import Engine, EngineMemoryError, Images
+from model_store.engines.base import DeviceLostError, Engine, EngineMemoryError, Images
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import EngineError
 from model_store.manifest import TilingSpec
@@ -173,6 +173,20 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 def test_no_memory_for_a_single_tile_is_tried_again_later(version: ModelVersion) -> None:
     with pytest.raises(RetryLater):
         Denoiser(version, FakeEngine(version, _lower(1), most=0)).denoise([_frame([[1.0]])])
+
+
+def test_a_lost_device_is_not_the_images_fault(version: ModelVersion) -> None:
+    def lost(x: Images) -> Images:
+        raise DeviceLostError("gone")
+
+    with pytest.raises(DeviceLostError):
+        Denoiser(version, FakeEngine(version, lost)).denoise([_frame([[1.0]])])
+
+
+def test_an_engine_that_prefers_batches_gets_slices_together(version: ModelVersion) -> None:
+    engine = FakeEngine(version, _lower(10), batch=3)
+    Denoiser(version, engine).denoise([_frame(_noisy(512, 512))] * 4)
+    assert [shape[0] for shape in engine.shapes] == [3, 1]
 
 
 def test_results_keep_the_order_of_frames_of_many_sizes(version: ModelVersion) -> None:

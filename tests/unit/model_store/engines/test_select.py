@@ -4,13 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.engines.base import Engine, Images
+from model_store.engines.base import DeviceLostError, Engine, Images
 from model_store.engines.equivalence import compare
 from model_store.engines.golden import golden_images
 from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.engines.select import Kind, build_engine, choose_engine
 from model_store.engines.tensorrt import build_tensorrt
-from model_store.engines.tensorrt.device import DeviceLostError
 from model_store.engines.tensorrt.library import INSTALL
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import TilingSpec

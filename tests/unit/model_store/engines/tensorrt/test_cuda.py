@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_store.engines.base import DeviceLostError
 from model_store.engines.tensorrt.cuda import CudaDevice
 from model_store.engines.tensorrt.device import (
-    DeviceLostError,
     DeviceMemoryError,
     count_devices,
     require_device,

@@ -3,8 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from model_store.engines.base import EngineMemoryError
-from model_store.engines.tensorrt.device import DeviceLostError
+from model_store.engines.base import DeviceLostError, EngineMemoryError
 from model_store.engines.tensorrt.executor import Executor
 from model_store.engines.tensorrt.profile import Profile
 from model_store.errors import EngineError
