@@ -110,8 +110,10 @@ class WorkerSettings(Section):
     engine: Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"] = Field(
         "auto", description="Engine to run models on; auto picks by what the machine has."
     )
-    precision: Literal["auto", "f32", "bf16"] = Field(
-        "f32", description="Arithmetic of the engine; f32 is the reference."
+    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+        "f32",
+        description="Arithmetic of the engine; f32 is the reference, bf16 is OpenVINO's, f16 "
+        "TensorRT's.",
     )
     threads: int = Field(
         0, ge=0, description="CPU threads of an engine; 0: all cores, shared by the processes."

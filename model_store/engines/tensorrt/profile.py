@@ -82,6 +82,6 @@ def profile_for(profiles: Sequence[Profile], rows: int, columns: int) -> int:
         if profile.takes(rows, columns):
             return number
     raise EngineError(
-        f"no profile takes images of {columns} x {rows}; set [worker] tile to at most "
+        f"no profile takes images of {columns} x {rows}; set [workers] tile to at most "
         f"{max(profile.most[1] for profile in profiles)}"
     )
