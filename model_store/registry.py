@@ -3,7 +3,7 @@
 A store is one or more folders of this shape, the first being the zoo that comes with the package::
 
     aliases.toml                        [aliases]
-                                        "ct-default@production" = "drl-ct@1.0.0"
+                                        "ct-default@production" = "drunet-ct@1.0.0"
     drl-ct/1.0.0/manifest.json          see `model_store.manifest`
     drl-ct/1.0.0/model.onnx             and whatever else the manifest's ``files`` names
 

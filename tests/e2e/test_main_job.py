@@ -60,7 +60,7 @@ def test_a_study_comes_back_to_the_pacs_denoised_stacked_and_linked(
     results = [
         one
         for one in orthanc.series()
-        if one["MainDicomTags"].get("SeriesDescription", "").endswith("denoised drl-ct")
+        if one["MainDicomTags"].get("SeriesDescription", "").endswith("denoised drunet-ct")
     ]
     assert len(results) == 1
     assert len(results[0]["Instances"]) == 10

@@ -59,7 +59,7 @@ def test_export_has_free_sizes_no_batch_norm_and_its_weights_inside(
 
 
 def test_the_zoo_holds_a_ct_and_an_xray_model() -> None:
-    assert {"drl-ct", "n2n-unet-xray"} <= {folder.parent.name for folder in RELEASED}
+    assert {"drl-ct", "drunet-ct", "n2n-unet-xray"} <= {folder.parent.name for folder in RELEASED}
 
 
 @pytest.mark.parametrize("folder", RELEASED, ids=_version)
