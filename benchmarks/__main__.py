@@ -41,7 +41,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("intake", ("--full", "--rounds", "3"), _tables.intake),
     Benchmark("main_job", (), _tables.main_job),
-    Benchmark("engines", ("--repeats", "3"), _tables.engines),
+    Benchmark("engines", ("--repeats", "3", "--sizes", "512x512", "1024x1024"), _tables.engines),
     Benchmark("broker", (), _tables.broker),
 )
 

@@ -4,7 +4,7 @@ All contestants take turns, round after round, and the median of each counts, so
 the machine does meets all of them alike. The peak is the best rate that a plain convolution reaches
 before or after them. Every engine's largest difference from the first one stands beside its rate.
 
-    python -m benchmarks.engines --models drl-ct@1.0.0 n2n-unet-xray@1.0.0 --json out.json
+    python -m benchmarks.engines --models drunet-ct@1.0.0 n2n-unet-xray@1.0.0 --json out.json
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from model_store.evaluation.card import _table
+from model_store.evaluation.card import table_of
 from model_store.evaluation.physics.acceptance import (
     bias_gate,
     detection_gate,
@@ -123,7 +123,7 @@ def test_the_summary_is_plain_data_that_a_card_can_show(blurred: Measurement) ->
     assert {gate["name"] for gate in results["gates"]} == {
         gate["name"] for gate in results["conditions"][SHARP_QUARTER.name]
     }
-    assert all(_table(table).count("|") > 10 for table in results["tables"])
+    assert all(table_of(table).count("|") > 10 for table in results["tables"])
     for table in results["tables"]:
         assert {len(row) for row in table["rows"]} == {len(table["columns"])}
     assert len(results["curves"]["ttf"]) == 18
