@@ -74,11 +74,7 @@ class Upkeep:
         first = timedelta(seconds=self._settings.upkeep.ring_again_seconds)
         at = self._ledger.clock()
         with self._ledger.read() as session:
-            if not (
-                batches.any_expired(session, at)
-                or parcels.any_expired(session, at)
-                or ringing.any_to_ring(session, at, first)
-            ):
+            if not (ringing.any_expired(session, at) or ringing.any_to_ring(session, at, first)):
                 return
         with self._ledger.write() as unit:
             taken = batches.take_back_expired(unit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,10 +16,10 @@ from dicom_node.domain.backoff import delay
 from dicom_node.errors import LedgerError
 from dicom_node.node import Node, process_name
 from dicom_node.settings import DestinationSettings
+from workers.lease import renewed
 from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
 
 _UNLIMITED = 1_000_000
-_RENEW_AT = 4
 _MOST_REASONS = 3
 
 
@@ -126,23 +125,14 @@ class Courier:
 
         A transfer that makes no progress ends by the sender's own timeouts.
         """
-        ended = threading.Event()
 
-        def prolong() -> None:
-            while not ended.wait(self._lease.total_seconds() / _RENEW_AT):
-                try:
-                    with self._node.ledger.write() as unit:
-                        parcels.renew(unit, parcel, self._lease)
-                except LedgerError as error:
-                    self._log.warning("lease.not_renewed", error=str(error))
+        def prolong() -> bool:
+            with self._node.ledger.write() as unit:
+                parcels.renew(unit, parcel, self._lease)
+            return True
 
-        thread = threading.Thread(target=prolong, name="lease", daemon=True)
-        thread.start()
-        try:
+        with renewed(self._lease, prolong, self._log):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _address(self, destination: DestinationSettings) -> Address:
         return Address(

@@ -1,10 +1,10 @@
-"""The lease of a batch: prolonged while its worker makes progress."""
+"""Leases: a batch's is prolonged while its worker makes progress, any while work goes on."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
@@ -66,26 +66,51 @@ class Lease:
         longest : timedelta
             Work that takes longer is taken for hung: the batch is no longer kept.
         """
-        ended = threading.Event()
         until = time.monotonic() + longest.total_seconds()
 
-        def prolong() -> None:
-            while not ended.wait(self._length.total_seconds() / _RENEW_AT):
-                if time.monotonic() > until:
-                    self._log.error(
-                        "lease.not_kept", batch=self._batch.batch_id,
-                        why=f"no sign of the worker for {longest}",
-                    )  # fmt: skip
-                    return
-                try:
-                    self.alive()
-                except LedgerError as error:
-                    self._log.warning("lease.not_renewed", error=str(error))
+        def prolong() -> bool:
+            if time.monotonic() > until:
+                self._log.error(
+                    "lease.not_kept", batch=self._batch.batch_id,
+                    why=f"no sign of the worker for {longest}",
+                )  # fmt: skip
+                return False
+            self.alive()
+            return True
 
-        thread = threading.Thread(target=prolong, name="lease", daemon=True)
-        thread.start()
-        try:
+        with renewed(self._length, prolong, self._log):
             yield
-        finally:
-            ended.set()
-            thread.join()
+
+
+@contextmanager
+def renewed(
+    length: timedelta, prolong: Callable[[], bool], log: structlog.stdlib.BoundLogger
+) -> Iterator[None]:
+    """Prolong a lease from a thread of its own while the body runs.
+
+    Parameters
+    ----------
+    length : timedelta
+        Length of the lease; a quarter of it is between two prolongations.
+    prolong : callable
+        Prolongs; False ends it for good. A LedgerError is logged and tried again.
+    log : logger
+        Of whoever holds the lease.
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(length.total_seconds() / _RENEW_AT):
+            try:
+                if not prolong():
+                    return
+            except LedgerError as error:
+                log.warning("lease.not_renewed", error=str(error))
+
+    thread = threading.Thread(target=run, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -385,16 +385,6 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
     return taken
 
 
-def any_expired(session: Session, at: datetime) -> bool:
-    """Whether a lease has run out; for a look before a transaction that writes."""
-    found = session.execute(
-        select(BatchRow.id)
-        .where(BatchRow.state == BatchState.RUNNING.value, BatchRow.lease_until < at)
-        .limit(1)
-    )
-    return found.first() is not None
-
-
 def _release(unit: UnitOfWork, row: BatchRow, why: str) -> None:
     running = work_items.of_batch(unit, row.id, [WorkState.RUNNING])
     work_items.transition(

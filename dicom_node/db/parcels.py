@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, func, select, text, update
-from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import work_items
@@ -457,16 +456,6 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
         if row.losses >= _ALONE_AFTER:
             apart += _APART
     return taken
-
-
-def any_expired(session: Session, at: datetime) -> bool:
-    """Whether a lease has run out; for a look before a transaction that writes."""
-    found = session.execute(
-        select(ParcelRow.id)
-        .where(ParcelRow.state == ParcelState.SENDING.value, ParcelRow.lease_until < at)
-        .limit(1)
-    )
-    return found.first() is not None
 
 
 def _killer(delivery: DeliveryRow) -> str:

@@ -11,12 +11,16 @@ from sqlalchemy.orm import Session
 
 from dicom_node.db.tables import BatchRow, ParcelRow
 from dicom_node.db.unit_of_work import UnitOfWork
-from dicom_node.domain.work import BatchState
+from dicom_node.domain.work import BatchState, ParcelState
 from dicom_node.outbox import Queue, Ring
 
 _QUEUES: Final[Mapping[type[BatchRow | ParcelRow], Queue]] = {
     BatchRow: Queue.INFER,
     ParcelRow: Queue.DELIVER,
+}
+_LEASED: Final[Mapping[type[BatchRow | ParcelRow], str]] = {
+    BatchRow: BatchState.RUNNING.value,
+    ParcelRow: ParcelState.SENDING.value,
 }
 _MOST_AT_ONCE: Final = 200
 _DOUBLINGS: Final = 2
@@ -56,6 +60,17 @@ def any_to_ring(session: Session, at: datetime, first: timedelta) -> bool:
         session.execute(select(table.id).where(_is_to_ring(table, at, first)).limit(1)).first()
         is not None
         for table in _QUEUES
+    )
+
+
+def any_expired(session: Session, at: datetime) -> bool:
+    """Whether a lease has run out; for a look before a transaction that writes."""
+    return any(
+        session.execute(
+            select(table.id).where(table.state == state, table.lease_until < at).limit(1)
+        ).first()
+        is not None
+        for table, state in _LEASED.items()
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model_store.generators.base import Generator
 from model_store.generators.drl import DilatedConv
+from model_store.generators.layers import he_initialised
 
 _NORMALISED = 9
 
@@ -51,9 +52,7 @@ class Cnn10(Generator):
         self.last = nn.Conv2d(width, 1, 3, padding=1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+                he_initialised(layer)
         nn.init.zeros_(self.last.weight)
 
     def residual(self, x: Tensor) -> Tensor:

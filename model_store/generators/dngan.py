@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model_store.generators.base import Generator
 from model_store.generators.critic import FixedSizeCritic, halved
+from model_store.generators.layers import he_conv
 
 _BLOCKS = 4
 _SLOPE = 0.2
@@ -41,8 +42,8 @@ class InnerConnection(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.first = _conv(width, inner)
-        self.second = _conv(inner, width)
+        self.first = he_conv(width, inner)
+        self.second = he_conv(inner, width)
 
     def forward(self, h: Tensor) -> Tensor:
         """Map ``[N, width, H, W]`` to the same shape."""
@@ -67,13 +68,13 @@ class Dngan(Generator):
     def __init__(self, config: DnganConfig | None = None) -> None:
         super().__init__()
         shape = config or DnganConfig()
-        self.first = _conv(1, shape.width)
+        self.first = he_conv(1, shape.width)
         self.blocks = nn.Sequential(
             *(InnerConnection(shape.width, shape.inner) for _ in range(_BLOCKS))
         )
-        self.tenth = _conv(shape.width, shape.width)
-        self.eleventh = _conv(shape.width, shape.width)
-        self.last = _conv(shape.width, 1)
+        self.tenth = he_conv(shape.width, shape.width)
+        self.eleventh = he_conv(shape.width, shape.width)
+        self.last = he_conv(shape.width, 1)
         nn.init.zeros_(self.last.weight)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -129,11 +130,3 @@ class DnganCritic(FixedSizeCritic):
             ]
         size = halved(shape.patch, strides.count(2))
         super().__init__(nn.Sequential(*layers), widths[-1] * size**2, shape.hidden, shape.patch)
-
-
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.generators.base import Generator
+from model_store.generators.layers import he_conv
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _conv(width, width)
-        self.second = _conv(width, width)
+        self.first = he_conv(width, width, bias=False)
+        self.second = he_conv(width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[N, width, H, W]`` to the same shape."""
@@ -67,7 +68,7 @@ class Drunet(Generator):
         widths = [shape.width * 2**stage for stage in range(shape.stages)]
         self.stride = 2 ** (shape.stages - 1)
         self.margin = _margin(shape)
-        self.head = _conv(1, shape.width)
+        self.head = he_conv(1, shape.width, bias=False)
         self.encoder = nn.ModuleList(_stage(width, shape.blocks) for width in widths[:-1])
         self.down = nn.ModuleList(
             nn.Conv2d(width, 2 * width, 2, stride=2, bias=False) for width in widths[:-1]
@@ -78,7 +79,7 @@ class Drunet(Generator):
             for width in widths[-2::-1]
         )
         self.decoder = nn.ModuleList(_stage(width, shape.blocks) for width in widths[-2::-1])
-        self.tail = _conv(shape.width, 1)
+        self.tail = he_conv(shape.width, 1, bias=False)
         nn.init.zeros_(self.tail.weight)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -98,12 +99,6 @@ class Drunet(Generator):
 
 def _stage(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-
-
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    return conv
 
 
 def _margin(shape: DrunetConfig) -> int:

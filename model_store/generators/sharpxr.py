@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from model_store.generators.base import Generator
 from model_store.generators.critic import Critic
+from model_store.generators.layers import he_conv
 
 _SLOPE = 0.2
 _PIX2PIX_SD = 0.02
@@ -65,7 +66,7 @@ class DoubleConv(nn.Sequential):
     """Two 3x3 convolutions with zero "same" padding, each with ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(_conv(inputs, outputs), nn.ReLU(), _conv(outputs, outputs), nn.ReLU())
+        super().__init__(he_conv(inputs, outputs), nn.ReLU(), he_conv(outputs, outputs), nn.ReLU())
 
 
 class Decoder(nn.Module):
@@ -102,7 +103,11 @@ class Fusion(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weigh = nn.Sequential(
-            _conv(2 * width, width), nn.ReLU(), _conv(width, width), nn.ReLU(), _point(width, 2)
+            he_conv(2 * width, width),
+            nn.ReLU(),
+            he_conv(width, width),
+            nn.ReLU(),
+            he_conv(width, 2, 1),
         )
 
     def forward(self, plain: Tensor, sharp: Tensor) -> Tensor:
@@ -136,7 +141,7 @@ class SharpXr(Generator):
         self.sharp = Decoder(widths, sharpen=True)
         self.plain = Decoder(widths, sharpen=False) if self.config.dual else None
         self.fusion = Fusion(widths[0]) if self.config.dual else None
-        self.last = _point(widths[0], 1)
+        self.last = he_conv(widths[0], 1, 1)
         if self.config.residual:
             nn.init.zeros_(self.last.weight)
 
@@ -211,21 +216,6 @@ class PatchCritic(Critic):
         """A map of logits ``[N, 1, H / 8 - 2, W / 8 - 2]`` of ``[N, channels, H, W]``."""
         logits: Tensor = self.layers(images)
         return logits
-
-
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    return _he(nn.Conv2d(inputs, outputs, 3, padding=1))
-
-
-def _point(inputs: int, outputs: int) -> nn.Conv2d:
-    return _he(nn.Conv2d(inputs, outputs, 1))
-
-
-def _he(conv: nn.Conv2d) -> nn.Conv2d:
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
 
 
 def _margin(stages: int, *, dual: bool) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model_store.generators.base import Generator
 from model_store.generators.critic import FixedSizeCritic, halved
+from model_store.generators.layers import he_conv
 
 _LAYERS = 8
 _SLOPE = 0.2
@@ -61,7 +62,7 @@ class WganVggGenerator(Generator):
         self.config = config or WganVggConfig()
         widths = [1] + [self.config.width] * (_LAYERS - 1) + [1]
         self.convolutions = nn.ModuleList(
-            _conv(inputs, outputs) for inputs, outputs in pairwise(widths)
+            he_conv(inputs, outputs) for inputs, outputs in pairwise(widths)
         )
         convs = [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
         if self.config.residual:
@@ -123,14 +124,6 @@ class WganCritic(FixedSizeCritic):
             ]
         size = halved(shape.patch, 3)
         super().__init__(nn.Sequential(*layers), widths[-1] * size**2, shape.hidden, shape.patch)
-
-
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
 
 
 def _carry_input(convs: list[nn.Conv2d]) -> None:
