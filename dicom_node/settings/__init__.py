@@ -19,6 +19,7 @@ from pydantic_settings import (
 from dicom_node.domain.route import Route
 from dicom_node.errors import ConfigError
 from dicom_node.settings.network import DestinationSettings, PeerSettings
+from dicom_node.settings.promotion import PromotionSettings
 from dicom_node.settings.routes import RouteSettings
 from dicom_node.settings.sections import (
     BatchingSettings,
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     models: ModelSettings = ModelSettings()
+    promotion: PromotionSettings = PromotionSettings()
     results: ResultSettings = ResultSettings()
     routing: RoutingSettings = RoutingSettings()
     peers: tuple[PeerSettings, ...] = ()
