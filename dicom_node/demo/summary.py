@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from dicom_node.demo import noise, pictures, results
+from dicom_node import noise
+from dicom_node.demo import pictures, results
 from dicom_node.demo.images import Series, Source
-from dicom_node.demo.noise import Noise
 from dicom_node.demo.pictures import Box, View, Window
 from dicom_node.demo.results import Origin, Pair
+from dicom_node.noise import Noise
 
 _CT_CROP, _LUNG_CROP, _CT_SIDE = 192, 144, 576
 _DX_CROP, _DX_SIDE = 384, 760

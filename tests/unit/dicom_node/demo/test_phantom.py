@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
-from dicom_node import eligibility
-from dicom_node.demo import noise, phantom
+from dicom_node import eligibility, noise
+from dicom_node.demo import phantom
 from dicom_node.demo.results import pixels
 
 

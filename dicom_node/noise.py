@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,25 @@ class Noise:
         return 1.0 - self.after / self.before if self.before else float("nan")
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Noise of several images of one scene, measured in the same windows.
+
+    Parameters
+    ----------
+    sd : tuple of float
+        Standard deviation of each, image units.
+    shift : tuple of float
+        Of each, the median over the windows of its mean minus that of the reference, image units.
+    windows : int
+        Number of windows; 0 where nothing could be measured (then the rest is NaN).
+    """
+
+    sd: tuple[float, ...]
+    shift: tuple[float, ...]
+    windows: int
+
+
 def measure(pairs: Iterable[tuple[Pixels, Pixels]], region: Region) -> Noise:
     """Measure the noise of images of one series.
 
@@ -99,31 +118,56 @@ def measure(pairs: Iterable[tuple[Pixels, Pixels]], region: Region) -> Noise:
     region : Region
         Where to measure.
     """
-    parts = [_windows(before, after, region) for before, after in pairs]
-    table = np.concatenate(parts) if parts else np.empty((0, 4))
+    found = levels(pairs, region, count=2)
+    before, after = found.sd
+    return Noise(before, after, found.shift[1], found.windows)
+
+
+def levels(
+    scenes: Iterable[Sequence[Pixels]], region: Region, *, count: int, reference: int = 0
+) -> Levels:
+    """Measure the noise of several images of the same scenes, each in the same windows.
+
+    The windows are those with the least structure in the average of all images of a scene, whose
+    mean is in the region in the first of them.
+
+    Parameters
+    ----------
+    scenes : iterable of sequences of numpy.ndarray
+        `count` images of each scene, ``[H, W]`` of the same shape, image units.
+    region : Region
+        Where to measure.
+    count : int
+        Images of each scene.
+    reference : int
+        Which of the images shifts are counted from.
+    """
+    parts = [_windows(images, region, reference) for images in scenes]
+    table = np.concatenate(parts) if parts else np.empty((0, 1 + 2 * count))
     if not len(table):
-        nan = float("nan")
-        return Noise(nan, nan, nan, 0)
+        nothing = (float("nan"),) * count
+        return Levels(nothing, nothing, 0)
     kept = table[table[:, 0] <= np.quantile(table[:, 0], _FLATTEST)]
-    before, after, shift = np.median(kept[:, 1:], axis=0)
-    return Noise(float(before), float(after), float(shift), len(kept))
+    medians = [float(value) for value in np.median(kept[:, 1:], axis=0)]
+    return Levels(tuple(medians[:count]), tuple(medians[count:]), len(kept))
 
 
-def _windows(before: Pixels, after: Pixels, region: Region) -> npt.NDArray[np.float64]:
-    """Return ``[n, 4]``: structure, SD before, SD after, shift of the mean."""
-    first, second = (_blocks(image, region.window) for image in (before, after))
+def _windows(images: Sequence[Pixels], region: Region, reference: int) -> npt.NDArray[np.float64]:
+    """Return ``[n, 1 + 2 * images]``: structure, SD of each, shift of the mean of each."""
+    blocks = [_blocks(image, region.window) for image in images]
+    first = blocks[0]
     mean = first.mean(1)
     inside = (mean >= region.minimum) & (mean <= region.maximum)
     inside &= first.max(1) > first.min(1)
-    first, second = first[inside], second[inside]
+    blocks = [block[inside] for block in blocks]
     basis = _basis(region.window)
-    slopes = (0.5 * (first + second)) @ basis[:, 1:]
+    slopes = (sum(blocks) / len(blocks)) @ basis[:, 1:]
+    start = blocks[reference].mean(1)
     return np.column_stack(
         [
             np.sqrt((slopes**2).sum(1)),
-            _residual_sd(first, basis[:, :3]),
-            _residual_sd(second, basis[:, :3]),
-            second.mean(1) - first.mean(1),
+            *(_residual_sd(block, basis[:, :3]) for block in blocks),
+            *(block.mean(1) - start for block in blocks),
         ]
     )
 

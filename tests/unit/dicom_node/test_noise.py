@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_node.demo.noise import SOFT_TISSUE, exposed, measure
+from dicom_node.noise import SOFT_TISSUE, exposed, levels, measure
 
 
 def image(sd: float, seed: int = 0, *, slope: float = 0.0, level: float = 40.0) -> np.ndarray:
@@ -72,3 +72,16 @@ def test_scaling_the_noise_scales_the_measure(factor: float) -> None:
     after = (40 + (before - 40) * np.float32(factor)).astype(np.float32)
     found = measure([(before, after)], SOFT_TISSUE)
     assert found.after == pytest.approx(factor * found.before, rel=1e-3)
+
+
+def test_several_images_are_measured_in_the_same_windows() -> None:
+    flat = np.full((270, 270), 40, np.float32)
+    before = image(12)
+    noise = before - flat
+    scenes = [(before, flat + noise / 2, flat + noise / 4 + 2)]
+    found = levels(scenes, SOFT_TISSUE, count=3, reference=1)
+    assert found.sd[1] == pytest.approx(found.sd[0] / 2, rel=1e-3)
+    assert found.sd[2] == pytest.approx(found.sd[0] / 4, rel=1e-3)
+    assert found.shift[1] == 0
+    assert found.shift[2] == pytest.approx(2, abs=0.2)
+    assert found.windows == levels([scenes[0][:2]], SOFT_TISSUE, count=2).windows
