@@ -80,3 +80,15 @@ class DeliveryRetry(RetryLater):
 
 class DeliveryRefused(FailItem):
     """The destination refused the object for good; a person has to look (dead letter)."""
+
+
+class AliasMoved(FailItem):
+    """An alias was moved by somebody else in the meantime; nothing was changed."""
+
+
+class VersionTaken(FailItem):
+    """A name and version stand for other bytes already; they are never reused."""
+
+
+class VersionRefused(FailItem):
+    """A model version cannot be retired, or have an alias moved to it; the message says why."""

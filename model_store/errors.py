@@ -11,6 +11,14 @@ class UnknownModelError(ModelStoreError):
     """No model version or alias of that name is in the store."""
 
 
+class RetiredModelError(ModelStoreError):
+    """A model version was retired: it is there for replay, and takes no new work."""
+
+
+class ModelAwayError(ModelStoreError):
+    """A registered model version's files cannot be reached at the moment; try again later."""
+
+
 class ModelIntegrityError(ModelStoreError):
     """A file of a model version is missing or its bytes are not the ones that were released."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     Float,
     ForeignKey,
@@ -238,3 +239,98 @@ class AuditRow(Base):
     delivery_id: Mapped[int | None] = mapped_column(BigInteger)
     batch_id: Mapped[int | None] = mapped_column(BigInteger)
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class ModelVersionRow(Base):
+    """One model version that was ever registered; the row stays, so a name is never reused."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    onnx_sha256: Mapped[str] = mapped_column(String(64))
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    system: Mapped[str] = mapped_column(String(32))
+    origin: Mapped[str] = mapped_column(String(16))
+    signed_by: Mapped[str | None] = mapped_column(String(64))
+    added_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    added_by: Mapped[str] = mapped_column(String(128))
+    retired_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    retired_by: Mapped[str | None] = mapped_column(String(128))
+    retired_why: Mapped[str | None] = mapped_column(Text)
+
+
+class AliasMoveRow(Base):
+    """One move of an alias; rows are only ever added, and the last one of an alias counts."""
+
+    __tablename__ = "alias_move"
+    __table_args__ = (UniqueConstraint("name", "alias", "serial"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    alias: Mapped[str] = mapped_column(String(64))
+    serial: Mapped[int] = mapped_column(Integer)
+    target: Mapped[str | None] = mapped_column(String(130))
+    previous: Mapped[str | None] = mapped_column(String(130))
+    action: Mapped[str] = mapped_column(String(16))
+    at: Mapped[datetime] = mapped_column(AwareDateTime)
+    who: Mapped[str] = mapped_column(String(128))
+    why: Mapped[str] = mapped_column(Text)
+    forced: Mapped[bool] = mapped_column(Boolean)
+    gates: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    share: Mapped[float | None] = mapped_column(Float)
+
+
+class CertificateRow(Base):
+    """One comparison of an engine with the torch reference on a version's own images."""
+
+    __tablename__ = "certificate"
+    __table_args__ = (Index("ix_certificate_name_version", "name", "version"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    onnx_sha256: Mapped[str] = mapped_column(String(64))
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    engine: Mapped[str] = mapped_column(String(32))
+    precision: Mapped[str] = mapped_column(String(16))
+    device: Mapped[str] = mapped_column(String(128))
+    library: Mapped[dict[str, str]] = mapped_column(JSON)
+    images: Mapped[int] = mapped_column(Integer)
+    largest: Mapped[float] = mapped_column(Float)
+    mean: Mapped[float] = mapped_column(Float)
+    rms: Mapped[float] = mapped_column(Float)
+    limit: Mapped[float] = mapped_column(Float)
+    units: Mapped[str] = mapped_column(String(32))
+    passed: Mapped[bool] = mapped_column(Boolean)
+    at: Mapped[datetime] = mapped_column(AwareDateTime)
+    who: Mapped[str] = mapped_column(String(128))
+
+
+class ShadowMeasureRow(Base):
+    """What a shadow version did with one image beside the one that delivered, or why it did not."""
+
+    __tablename__ = "shadow_measure"
+    __table_args__ = (Index("ix_shadow_measure_production_shadow", "production", "shadow"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    at: Mapped[datetime] = mapped_column(AwareDateTime)
+    batch_id: Mapped[int] = mapped_column(BigInteger)
+    work_item_id: Mapped[int | None] = mapped_column(BigInteger)
+    route: Mapped[str] = mapped_column(String(64))
+    alias: Mapped[str] = mapped_column(String(64))
+    series_uid: Mapped[str] = mapped_column(UID)
+    production: Mapped[str] = mapped_column(String(130))
+    shadow: Mapped[str] = mapped_column(String(130))
+    noise_input: Mapped[float | None] = mapped_column(Float)
+    noise_production: Mapped[float | None] = mapped_column(Float)
+    noise_shadow: Mapped[float | None] = mapped_column(Float)
+    bias: Mapped[float | None] = mapped_column(Float)
+    rms_difference: Mapped[float | None] = mapped_column(Float)
+    largest_difference: Mapped[float | None] = mapped_column(Float)
+    seconds_production: Mapped[float | None] = mapped_column(Float)
+    seconds_shadow: Mapped[float | None] = mapped_column(Float)
+    units: Mapped[str | None] = mapped_column(String(32))
+    error: Mapped[str | None] = mapped_column(Text)
