@@ -105,5 +105,5 @@ $(VENV)/.installed-runtime: pyproject.toml $(VENV)/.created
 $(VENV)/.installed-develop: pyproject.toml $(VENV)/.created
 	@echo "Installing what tests, training and checks need into $(VENV) (once) ..."
 	@$(PIP) install "$(TORCH)"
-	@$(PIP) install --editable '.[test,dev,train,postgresql]'
+	@$(PIP) install --editable '.[test,dev,train,postgresql,remote]'
 	@touch $@ $(VENV)/.installed-runtime

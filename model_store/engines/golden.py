@@ -1,17 +1,94 @@
-"""Golden images: deterministic phantoms that every engine is compared on."""
+"""Golden images: deterministic phantoms that every engine is compared on; and golden outputs.
+
+A version's ``golden.safetensors`` has two float32 tensors of shape ``[N, 1, H, W]``: ``images``,
+the golden images as network input, and ``outputs``, what the torch reference gives for them (the
+residual where the manifest's ``output`` says so). It is one of the manifest's files, so a signature
+holds it too.
+"""
 
 # ruff: noqa: PLR2004 -- a phantom is made of numbers
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from model_store.engines.base import Images
+from model_store.errors import ModelIntegrityError
 from model_store.manifest import Manifest
+from model_store.registry import ModelVersion
 
+GOLDEN = "golden.safetensors"
+"""File of the golden outputs beside the manifest."""
+
+_IMAGES, _OUTPUTS = "images", "outputs"
+_MOST_PIXELS = 1 << 24
 _SIDE = 256
 _SEED = 20201
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """What a version's torch reference gave when the version was released.
+
+    Parameters
+    ----------
+    images, outputs : ndarray of float32, shape (N, 1, H, W)
+        Network input and output; H and W are multiples of the manifest's stride.
+    """
+
+    images: Images
+    outputs: Images
+
+    def encode(self) -> bytes:
+        """The bytes of ``golden.safetensors``."""
+        return bytes(save({_IMAGES: self.images, _OUTPUTS: self.outputs}))
+
+
+def golden_outputs(version: ModelVersion) -> Golden | None:
+    """Read what the torch reference gave for the golden images when `version` was released.
+
+    Returns
+    -------
+    Golden or None
+        None if the version has none.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the file is not the released one, or does not hold what its name promises.
+    """
+    if GOLDEN not in version.manifest.files:
+        return None
+    try:
+        tensors = load(version.read(GOLDEN))
+    except SafetensorError as error:
+        raise ModelIntegrityError(f"{version.ref}: {GOLDEN} is damaged: {error}") from error
+    if set(tensors) != {_IMAGES, _OUTPUTS}:
+        raise ModelIntegrityError(
+            f"{version.ref}: {GOLDEN} has {', '.join(sorted(tensors)) or 'nothing'}, "
+            f"not {_IMAGES} and {_OUTPUTS}"
+        )
+    images, outputs = tensors[_IMAGES], tensors[_OUTPUTS]
+    stride = version.manifest.tiling.stride
+    usable = (
+        images.dtype == outputs.dtype == np.float32
+        and images.shape == outputs.shape
+        and images.ndim == 4
+        and images.shape[1] == 1
+        and 0 < images.size <= _MOST_PIXELS
+        and images.shape[2] % stride == images.shape[3] % stride == 0
+    )
+    if not usable or not (np.isfinite(images).all() and np.isfinite(outputs).all()):
+        raise ModelIntegrityError(
+            f"{version.ref}: {GOLDEN} does not hold two finite float32 N x 1 x H x W tensors of "
+            f"one shape, H and W multiples of {stride}"
+        )
+    return Golden(images, outputs)
 
 
 def golden_images(manifest: Manifest) -> Images:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from model_store.engines.base import Engine, Images, engine_error
+from model_store.engines.golden import GOLDEN
 from model_store.errors import (
     EngineError,
     EngineUnavailableError,
@@ -96,10 +97,10 @@ class TorchEngine(Engine):
 
 
 def _weights_name(manifest: Manifest) -> str:
-    names = [name for name in manifest.files if name.endswith(_SUFFIX)]
+    names = [name for name in manifest.files if name.endswith(_SUFFIX) and name != GOLDEN]
     if len(names) != 1:
         raise EngineUnavailableError(
-            f"{manifest.ref} has {len(names)} safetensors files; the torch engine needs one"
+            f"{manifest.ref} has {len(names)} weight files; the torch engine needs one"
         )
     return names[0]
 
