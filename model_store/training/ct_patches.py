@@ -143,6 +143,11 @@ class CtPatches:
     def batch(self, step: int) -> Batch:
         """Batch number `step`."""
         generator = np.random.default_rng([self._seed, step])
+        if self._data.antithetic:
+            seeds = generator.integers(1 << 62, size=self._size // 2)
+            both = [(seed, sign) for seed in seeds for sign in (1.0, -1.0)]
+            drawn = [self._one(np.random.default_rng(seed), False, sign) for seed, sign in both]
+            return Batch.stack(drawn)
         noisy_target = self._data.target == "noisy"
         return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
 
@@ -152,13 +157,13 @@ class CtPatches:
         return Batch.stack([self._one(generator, False) for _ in range(self._size)])
 
     def _one(
-        self, generator: np.random.Generator, noisy_target: bool
+        self, generator: np.random.Generator, noisy_target: bool, sign: float = 1.0
     ) -> tuple[Floats, Floats, float]:
         item = self._slices[generator.choice(len(self._slices), p=self._share)]
         window = _window(item.clean, self._patch, generator)
         clean = np.asarray(item.clean[window])
         if isinstance(self._data.noise, ProjectionNoise):
-            noisy, target, weight = self._projected(item, window, generator, noisy_target)
+            noisy, target, weight = self._projected(item, window, generator, noisy_target, sign)
         else:
             draw = white_noise(self._data.noise, 0.0, generator)
             white, weight = [draw(_fraction(clean)) for _ in range(1 + noisy_target)], 1.0
@@ -168,7 +173,12 @@ class CtPatches:
         return self._scaled(turn(noisy)), self._scaled(turn(target)), weight
 
     def _projected(
-        self, item: NoisySlice, window: Window, generator: np.random.Generator, noisy_target: bool
+        self,
+        item: NoisySlice,
+        window: Window,
+        generator: np.random.Generator,
+        noisy_target: bool,
+        sign: float,
     ) -> tuple[Floats, Floats, float]:
         """Noisy patch, target and weight, with one or two of the slice's realisations."""
         clean = np.asarray(item.clean[window])
@@ -183,7 +193,7 @@ class CtPatches:
 
         def with_noise(index: int) -> Floats:
             noise = item.noise[index][window].astype(np.float32)
-            noisy: Floats = clean + np.float32(deviation) * noise
+            noisy: Floats = clean + np.float32(sign * deviation) * noise
             if generator.random() < 0.5:  # noqa: PLR2004
                 noisy = np.maximum(noisy, LOWEST_HU)
             return noisy

@@ -68,7 +68,8 @@ class CtData(_Strict):
     """Clean CT slices and their noise: low dose simulated in projections, or white.
 
     `target` "noisy" trains on a second, independent realisation of the noise (Noise2Noise).
-    `phantoms` digital phantoms without any noise of their own join the slices.
+    `phantoms` digital phantoms without any noise of their own join the slices. With `antithetic`
+    the patches of a batch come in pairs that differ in nothing but the sign of their noise.
     """
 
     kind: Literal["ct"]
@@ -81,6 +82,7 @@ class CtData(_Strict):
     quiet_share: float = Field(default=0.12, ge=0, le=1)
     noise: CtNoise = ProjectionNoise(kind="projection")
     target: Target = "clean"
+    antithetic: bool = False
 
     @property
     def noise_range(self) -> tuple[float, float]:
@@ -94,6 +96,9 @@ class CtData(_Strict):
     def _apart(self) -> CtData:
         if self.target == "noisy" and self.realisations < _PAIR:
             raise ValueError("a noisy target takes at least two realisations")
+        projected = isinstance(self.noise, ProjectionNoise)
+        if self.antithetic and not (projected and self.target == "clean"):
+            raise ValueError('antithetic takes noise of kind "projection" and target "clean"')
         both = {source.folder for source in self.sources} & set(self.held_out)
         if both:
             raise ValueError(f"{', '.join(sorted(both))}: both trained on and held out")
@@ -138,7 +143,7 @@ class XrayData(_Strict):
 class LossTerm(_Strict):
     """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`)."""
 
-    name: Literal["mse", "mae", "charbonnier", "ssim", "tv"]
+    name: Literal["mse", "mae", "charbonnier", "ssim", "tv", "systematic"]
     weight: float = Field(default=1.0, gt=0)
 
 
@@ -243,6 +248,11 @@ class Recipe(_Strict):
             raise ValueError("training.iterations is 0 and there is no training.start")
         if self.critic is not None and self.data.target == "noisy":
             raise ValueError('a critic takes clean images as real ones: data.target = "clean"')
+        paired = self.data.kind == "ct" and self.data.antithetic
+        if any(term.name == "systematic" for term in self.training.loss) and not paired:
+            raise ValueError('the loss "systematic" takes data.antithetic = true')
+        if paired and self.training.batch % 2:
+            raise ValueError("data.antithetic takes an even training.batch")
         if (self.data.kind == "ct") != (self.input.units == "HU"):
             raise ValueError('input.units is "HU" for CT and "stored" for radiographs')
         return self

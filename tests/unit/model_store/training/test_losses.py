@@ -15,6 +15,7 @@ from model_store.training.losses import (
     dissimilarity,
     mean_absolute,
     mean_square,
+    systematic_error,
     total_variation,
 )
 from model_store.training.recipe import InputSection, LossTerm, PerceptualTerm
@@ -127,3 +128,16 @@ def _reference_ssim(one: np.ndarray, other: np.ndarray) -> float:
                 / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
             )
     return float(np.mean(values))
+
+
+def test_a_systematic_error_is_what_opposite_noise_leaves() -> None:
+    generator = torch.Generator().manual_seed(3)
+    clean = torch.rand(2, 1, 8, 8, generator=generator).repeat_interleave(2, 0)
+    noise = torch.randn(2, 1, 8, 8, generator=generator).repeat_interleave(2, 0)
+    sign = torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(4, 1, 1, 1)
+
+    kept = systematic_error(clean + sign * noise, clean)
+    blurred = systematic_error(clean + sign * noise + 0.5, clean)
+
+    assert torch.allclose(kept, torch.zeros(4), atol=1e-6)
+    assert torch.allclose(blurred, torch.full((4,), 0.25), atol=1e-5)

@@ -63,6 +63,18 @@ def test_batches_are_float32_planes_with_a_weight_each(make: type[PatchSource]) 
     assert ((batch.weight > 0) & (batch.weight <= 1)).all()
 
 
+def test_antithetic_patches_differ_in_the_sign_of_their_noise_alone() -> None:
+    slices = [simulate(_slice(), 2, np.random.default_rng(1))]
+    data = _CT.model_copy(update={"antithetic": True})
+    batch = CtPatches(slices, data, _HU, batch=4, patch=32, seed=0).batch(3)
+    one, other = batch.noisy[::2] - batch.target[::2], batch.noisy[1::2] - batch.target[1::2]
+    assert np.array_equal(batch.target[::2], batch.target[1::2])
+    assert np.array_equal(batch.weight[::2], batch.weight[1::2])
+    body = batch.target[::2] > -0.5  # air is cut off at the lowest value now and then
+    assert np.allclose(one[body], -other[body], atol=1e-4)
+    assert one[body].std() > 0.001
+
+
 def test_simulated_noise_has_unit_deviation_in_tissue_and_none_in_padding() -> None:
     item = _slice()
     noise = simulate(item, 2, np.random.default_rng(3)).noise.astype(np.float32)
