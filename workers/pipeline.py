@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import metadata
 from io import BytesIO
 from typing import Final
 
@@ -22,19 +21,17 @@ from dicom_node.audit.events import AuditEvent
 from dicom_node.db import batches, work_items
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
 from dicom_node.domain.backoff import delay
-from dicom_node.domain.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
 from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, Next, NodeError, RetryLater
 from dicom_node.node import Node, process_name
-from workers.encode import ResultSpec, encode
+from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
 from workers.lease import Lease
 from workers.load import Source, load
-from workers.templates import series_labels
+from workers.results import record_of, result_spec
 
-_LONGEST_ENGINE: Final = 128
-_CHUNK: Final = 4
+CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
 
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
@@ -78,6 +75,23 @@ class Inferred:
     seconds: float
 
 
+class Watch:
+    """Is shown what becomes of one batch; this one does not look."""
+
+    def saw(self, inferred: Sequence[Inferred]) -> None:
+        """Items were inferred; they are yet to be recorded."""
+
+    def finished(self) -> None:
+        """The batch ended and its results are on their way: there is time now.
+
+        Nothing holds the batch any more; what goes wrong here is not its fault.
+        """
+
+
+Observer = Callable[[ClaimedBatch], Watch]
+"""Called when a batch was claimed; does not raise."""
+
+
 class Pipeline:
     """Runs batches. One in a process, used by one thread.
 
@@ -85,11 +99,16 @@ class Pipeline:
     ----------
     node : Node
     denoisers : Denoisers
+    observer : callable, optional
+        Gives each batch a watch.
     """
 
-    def __init__(self, node: Node, denoisers: Denoisers) -> None:
+    def __init__(
+        self, node: Node, denoisers: Denoisers, observer: Observer = lambda _batch: Watch()
+    ) -> None:
         self._node = node
         self._denoisers = denoisers
+        self._observer = observer
         self._lease = timedelta(seconds=node.settings.workers.lease_seconds)
         self._log = structlog.get_logger("worker")
 
@@ -111,11 +130,12 @@ class Pipeline:
         if batch is None:
             return False
         started = time.monotonic()
+        watch = self._observer(batch)
         try:
             lease = Lease(self._node.ledger, batch, self._lease)
             with lease.kept():  # an engine may be built for longer than a batch is worked on
                 denoiser = self._denoisers.get(batch.model)
-            self._stages(batch, denoiser, lease)
+            self._stages(batch, denoiser, lease, watch)
         except LedgerError:
             raise
         except RetryLater as error:
@@ -132,9 +152,10 @@ class Pipeline:
             "batch.done", batch=batch_id, items=len(batch.items), route=batch.route,
             model=str(batch.model), seconds=round(time.monotonic() - started, 2),
         )  # fmt: skip
+        watch.finished()
         return True
 
-    def _stages(self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease) -> None:
+    def _stages(self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: Watch) -> None:
         recording: list[Future[NodeError | None]] = []
         faults: list[NodeError | None] = []
         with (
@@ -143,6 +164,7 @@ class Pipeline:
         ):
             for chunk in self._loaded(batch, loader):
                 inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
+                watch.saw(inferred)
                 for earlier in [each for each in recording if each.done()]:
                     recording.remove(earlier)
                     faults.append(earlier.result())
@@ -158,7 +180,7 @@ class Pipeline:
         self, batch: ClaimedBatch, loader: ThreadPoolExecutor
     ) -> Iterator[list[Loaded | Verdict]]:
         """Chunks of loaded items; the next one is read while the engine works on this one."""
-        chunks = [batch.items[i : i + _CHUNK] for i in range(0, len(batch.items), _CHUNK)]
+        chunks = [batch.items[i : i + CHUNK] for i in range(0, len(batch.items), CHUNK)]
         waiting: Future[list[Loaded | Verdict]] | None = None
         for chunk in chunks:
             following = loader.submit(self._load_chunk, chunk)
@@ -268,7 +290,9 @@ class Pipeline:
         return retry
 
     def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> NewResult:
-        spec = self._spec(batch, denoiser, inferred)
+        spec = result_spec(
+            self._node.settings.results, batch, inferred.item, inferred.source, denoiser.engine
+        )
         data = encode(inferred.source, inferred.pixels, spec)
         path = self._node.storage.result_path(spec.sop_instance_uid)
         self._node.storage.write_atomic(path, data)
@@ -282,42 +306,9 @@ class Pipeline:
             path=str(path.relative_to(self._node.storage.root)),
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
-            engine=denoiser.describe(),
+            engine=record_of(denoiser),
             settings=dict(batch.plan["parameters"]),
             seconds=inferred.seconds,
-        )
-
-    def _spec(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> ResultSpec:
-        results = self._node.settings.results
-        engine = denoiser.engine
-        root = results.uid_root or UUID_ROOT
-        parameters = batch.plan["parameters"]
-        sha256 = batch.model.sha256
-        description, number = series_labels(
-            inferred.source.dataset, batch.plan, batch.route, batch.model
-        )
-        return ResultSpec(
-            form=batch.plan["output"],
-            model=batch.model,
-            engine=f"{engine.name} {engine.precision} on {engine.device}"[:_LONGEST_ENGINE],
-            strength=float(batch.plan["strength"]),
-            route=batch.route,
-            sop_instance_uid=result_sop_instance_uid(
-                inferred.item.sop_instance_uid, batch.route, sha256, parameters, root=root
-            ),
-            series_instance_uid=result_series_uid(
-                batch.series_uid, batch.route, sha256, parameters, root=root
-            ),
-            series_number=number,
-            series_description=description,
-            derivation_description=(
-                f"Denoised by generator {batch.model}, strength {batch.plan['strength']:g}, "
-                f"route {batch.route}"
-            ),
-            at=inferred.item.planned_at.replace(microsecond=0),
-            device_serial_number=results.device_serial_number,
-            institution_name=results.institution_name,
-            software_version=metadata.version("dicom-node"),
         )
 
     def _give_back(self, batch: ClaimedBatch, why: str) -> None:

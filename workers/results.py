@@ -1,0 +1,82 @@
+"""What a result says of itself: from its batch, its source, its engine and the node's settings."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Final
+
+from dicom_node.db.batches import ClaimedBatch, ClaimedItem
+from dicom_node.domain.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
+from dicom_node.settings.sections import ResultSettings
+from model_store.engines.base import Engine
+from workers.encode import ResultSpec
+from workers.infer import Denoiser
+from workers.load import Source
+from workers.templates import series_labels
+
+_LONGEST_ENGINE: Final = 128
+
+
+def software_version() -> str:
+    """Version of the node that is installed."""
+    return metadata.version("dicom-node")
+
+
+def record_of(denoiser: Denoiser) -> dict[str, str]:
+    """Everything that the ledger keeps of how a result was computed, for `workers.replay`.
+
+    Kind of engine, precision, device, its library's version and its settings as the engine tells
+    them, how images were cut, and the node's own version.
+    """
+    return {**denoiser.describe(), "node": software_version()}
+
+
+def result_spec(
+    settings: ResultSettings,
+    batch: ClaimedBatch,
+    item: ClaimedItem,
+    source: Source,
+    engine: Engine,
+) -> ResultSpec:
+    """Say what the result of one item is to say about itself.
+
+    The same arguments give the same, down to the time: that of planning, not of now.
+
+    Parameters
+    ----------
+    settings : ResultSettings
+    batch : ClaimedBatch
+    item : ClaimedItem
+        Of that batch.
+    source : Source
+        The item's image.
+    engine : Engine
+        What its pixels were computed by.
+    """
+    root = settings.uid_root or UUID_ROOT
+    parameters = batch.plan["parameters"]
+    sha256 = batch.model.sha256
+    description, number = series_labels(source.dataset, batch.plan, batch.route, batch.model)
+    return ResultSpec(
+        form=batch.plan["output"],
+        model=batch.model,
+        engine=f"{engine.name} {engine.precision} on {engine.device}"[:_LONGEST_ENGINE],
+        strength=float(batch.plan["strength"]),
+        route=batch.route,
+        sop_instance_uid=result_sop_instance_uid(
+            item.sop_instance_uid, batch.route, sha256, parameters, root=root
+        ),
+        series_instance_uid=result_series_uid(
+            batch.series_uid, batch.route, sha256, parameters, root=root
+        ),
+        series_number=number,
+        series_description=description,
+        derivation_description=(
+            f"Denoised by generator {batch.model}, strength {batch.plan['strength']:g}, "
+            f"route {batch.route}"
+        ),
+        at=item.planned_at.replace(microsecond=0),
+        device_serial_number=settings.device_serial_number,
+        institution_name=settings.institution_name,
+        software_version=software_version(),
+    )
