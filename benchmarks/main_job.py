@@ -63,6 +63,7 @@ precision = "{precision}"
 threads = {threads}
 [models]
 path = "{models}"
+unsigned = "accept"
 [[destinations]]
 name = "pacs"
 ae_title = "PACS"

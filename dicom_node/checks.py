@@ -11,12 +11,12 @@ from dicom_node.db import revision
 from dicom_node.db.engine import make_engine
 from dicom_node.echo import echo
 from dicom_node.errors import LedgerError, NodeError
+from dicom_node.models import Models
 from dicom_node.scu import Trouble
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.startup import PortTaken, at_start, require_broker, require_model, require_port
 from dicom_node.storage import Storage
 from model_store.errors import ModelStoreError
-from model_store.registry import ModelStore
 
 _OWN_SECONDS: Final = 3.0
 
@@ -36,8 +36,8 @@ def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
     yield _try("spool", lambda: _spool(tree))
     yield _try("ledger", lambda: _ledger(tree))
     yield _try("broker", lambda: _broker(tree))
-    more = () if tree.models.path is None else (tree.models.path,)
-    models = ModelStore(more=more)
+    models = Models.at_hand(tree)
+    yield _try("models", lambda: _models(models))
     for name in sorted({str(route.model) for route in tree.domain_routes()}):
         yield _try(f"model {name}", lambda name=name: _model(models, name))  # type: ignore[misc]
     yield _try("address", lambda: _address(tree))
@@ -119,8 +119,18 @@ def _broker(tree: Settings) -> str:
     return "embedded" if tree.broker.url is None else f"{where} answers"
 
 
-def _model(models: ModelStore, name: str) -> str:
+def _models(models: Models) -> str:
+    keys = [key for key in models.trust.keys().values() if not key.revoked]
+    found = [models.origin(version) for version in models.versions()]
+    refused = [f"{name}: {why}" for name, why in models.refused().items()]
+    text = f"{found.count('package')} of the package, {found.count('store')} in {models.folder}"
+    text += f", {len(keys)} trusted keys"
+    return "; not used: ".join([text, *refused])
+
+
+def _model(models: Models, name: str) -> str:
     require_model(models, name)
     version = models.resolve(name)
-    version.verify()
-    return f"{version.ref}, sha256 {version.ref.sha256[:12]}..., all files as released"
+    key = models.signer(version)
+    signed = "not signed" if key is None else f"signed by {key.name} ({key.key})"
+    return f"{version.ref}, sha256 {version.ref.sha256[:12]}..., all files as released, {signed}"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from dicom_node.db.engine import make_engine
 from dicom_node.db.revision import require_current
 from dicom_node.db.unit_of_work import Ledger
+from dicom_node.models import Models
 from dicom_node.outbox import Bell, CeleryBell
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
-from model_store.registry import ModelStore
 
 
 def process_name() -> str:
@@ -27,7 +27,7 @@ class Node:
     settings: Settings
     ledger: Ledger
     storage: Storage
-    models: ModelStore
+    models: Models
 
     @classmethod
     def open(cls, settings: Settings, bell: Bell | None = None) -> Node:
@@ -43,6 +43,5 @@ class Node:
         storage = Storage(settings.storage.path)
         engine = make_engine(settings.database_url)
         require_current(engine)
-        more = () if settings.models.path is None else (settings.models.path,)
         ledger = Ledger(engine, bell if bell is not None else CeleryBell(settings))
-        return cls(settings, ledger, storage, ModelStore(more=more))
+        return cls(settings, ledger, storage, Models.open(settings, ledger))

@@ -21,13 +21,13 @@ from dicom_node.db.work_items import NO_ROUTE
 from dicom_node.domain.route import Explanation, Route, explain
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.domain.work import InstanceState, WorkState
-from dicom_node.errors import FailItem, NodeError, PassThrough, RetryLater
+from dicom_node.errors import FailItem, LedgerError, NodeError, PassThrough, RetryLater
 from dicom_node.header import read_header, text_of, value_of
+from dicom_node.models import Models
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
-from model_store.errors import ModelStoreError
+from model_store.errors import ModelAwayError, ModelStoreError
 from model_store.ref import ModelRef
-from model_store.registry import ModelStore
 
 _MOST_AT_ONCE: Final = 256
 _MOST_ASIDE: Final = 10_000
@@ -80,11 +80,11 @@ class Decider:
     Parameters
     ----------
     settings : Settings
-    models : ModelStore
+    models : Models
         Asked for the version that a route's alias names, each time.
     """
 
-    def __init__(self, settings: Settings, models: ModelStore) -> None:
+    def __init__(self, settings: Settings, models: Models) -> None:
         self._routes = settings.domain_routes()
         self._first_only = settings.routing.matches == "first"
         self._uid_root = settings.results.uid_root
@@ -139,6 +139,8 @@ class Decider:
         eligible = eligibility.check(dataset, uid_root=self._uid_root)
         try:
             version = self._models.resolve(route.model)
+        except ModelAwayError as error:
+            raise RetryLater(f"model {route.model}: {error}") from error
         except ModelStoreError as error:
             raise FailItem(f"model {route.model}: {error}") from error
         manifest = version.manifest
@@ -158,7 +160,7 @@ class Planner:
     """
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, storage: Storage, models: ModelStore
+        self, settings: Settings, ledger: Ledger, storage: Storage, models: Models
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -219,11 +221,13 @@ class Planner:
             dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
             decision = self._decider.decide(dataset)
             return _checked(decision, row, text_of(dataset, "SOPInstanceUID"))
+        except LedgerError:
+            raise
         except RetryLater as error:
             if row.received_at + self._give_up > self._ledger.clock():
                 self._set_aside(row, error)
                 return None
-            ended = Ended(NO_ROUTE, WorkState.FAILED, f"its file cannot be read: {error}")
+            ended = Ended(NO_ROUTE, WorkState.FAILED, f"it could not be planned: {error}")
             return Decision(None, "", None, ended=(ended,))
         except NodeError as error:
             reason = str(error).removeprefix(f"{row.sop_instance_uid}: ")  # it is in the row

@@ -8,14 +8,29 @@ from contextlib import closing
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import structlog
+
 from dicom_node.broker import broker_configuration
 from dicom_node.errors import ConfigError, LedgerError, RetryLater
+from dicom_node.models import Models
 from dicom_node.settings import Settings
-from model_store.errors import ModelStoreError
-from model_store.registry import ModelStore
+from model_store.errors import (
+    ModelAwayError,
+    ModelIntegrityError,
+    ModelStoreError,
+    QuarantinedError,
+    RetiredModelError,
+    SignatureError,
+    UnknownModelError,
+)
 
 PORT_SECONDS: Final = 5.0
 """How long a node that starts waits for its port."""
+
+_PASSING: Final = (
+    ModelAwayError, ModelIntegrityError, QuarantinedError, RetiredModelError, SignatureError,
+)  # fmt: skip
+"""What happens to a version that was usable; the node receives all the same."""
 
 _LOOK_SECONDS: Final = 0.2
 _BROKER_SECONDS: Final = 5
@@ -28,21 +43,28 @@ class PortTaken(ConfigError):
     """Something listens on the node's port already."""
 
 
-def require_startable(tree: Settings, models: ModelStore) -> None:
+def require_startable(tree: Settings, models: Models) -> None:
     """Refuse to start what could not work.
 
-    A destination that is away is no reason: results wait for it.
+    A destination that is away is no reason: results wait for it. Nor is a model that worked before
+    and was retired, changed, or is out of reach: what needs it waits or fails, the rest goes on.
 
     Raises
     ------
     ConfigError
-        The port is taken, a route's model is unknown, or the broker is of an unknown kind.
+        The port is taken, a route's model is unknown or of nobody trusted, or the broker is of an
+        unknown kind.
     RetryLater
         The broker does not answer.
     """
     _wait_for_port(tree)
     for route in tree.domain_routes():
-        require_model(models, str(route.model), route.name)
+        try:
+            require_model(models, str(route.model), route.name)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, _PASSING):
+                raise
+            structlog.get_logger("node").error("model.unusable", why=str(error))
     if tree.broker.url is not None:
         require_broker(tree)
 
@@ -92,22 +114,21 @@ def require_port(tree: Settings) -> None:
         ) from error
 
 
-def require_model(models: ModelStore, name: str, route: str | None = None) -> None:
-    """Refuse a model that is not in the store.
+def require_model(models: Models, name: str, route: str | None = None) -> None:
+    """Refuse a model that new work cannot be planned with.
 
     Raises
     ------
     ConfigError
-        It is not, or its manifest cannot be read.
+        It is not in the store, or may not be used; the message says why and what to do.
     """
     try:
         models.resolve(name)
     except ModelStoreError as error:
         whose = "" if route is None else f"route {route!r}: "
-        raise ConfigError(
-            f"{whose}model {name}: {error}; mend the route's model, or name the folder that has "
-            "it in [models] path"
-        ) from error
+        remedy = "; mend the route's model, or name the folder that has it in [models] path"
+        unknown = isinstance(error, UnknownModelError)
+        raise ConfigError(f"{whose}model {name}: {error}{remedy if unknown else ''}") from error
 
 
 def require_broker(tree: Settings) -> str:

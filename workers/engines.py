@@ -9,12 +9,12 @@ from typing import Final
 import structlog
 
 from dicom_node.errors import FailItem, RetryLater
+from dicom_node.models import Models
 from dicom_node.settings import WorkerSettings
 from model_store.engines.base import DeviceLostError
 from model_store.engines.select import choose_engine
-from model_store.errors import EngineUnavailableError, ModelStoreError
+from model_store.errors import EngineUnavailableError, ModelAwayError, ModelStoreError
 from model_store.ref import ModelName, ModelRef
-from model_store.registry import ModelStore
 from workers.infer import Denoiser
 
 _MOST: Final = 4
@@ -25,12 +25,12 @@ class Denoisers:
 
     Parameters
     ----------
-    models : ModelStore
+    models : Models
     settings : WorkerSettings
         Engine, precision, threads and tile size.
     """
 
-    def __init__(self, models: ModelStore, settings: WorkerSettings) -> None:
+    def __init__(self, models: Models, settings: WorkerSettings) -> None:
         self._models = models
         self._settings = settings
         self._ready: OrderedDict[ModelRef, Denoiser] = OrderedDict()
@@ -39,14 +39,15 @@ class Denoisers:
     def get(self, ref: ModelRef) -> Denoiser:
         """Denoiser of exactly this model version.
 
-        Its files are verified before they are loaded, once in a process.
+        Its files and signature are verified before they are loaded, once in a process; one that
+        was retired since it was planned is used all the same.
 
         Raises
         ------
         FailItem
             The version is not in the store, or its bytes are not the ones that were planned.
         RetryLater
-            The engine cannot be built now.
+            The engine cannot be built now, or the store is out of reach.
         DeviceLostError
             The GPU is lost: the process must end.
         """
@@ -56,13 +57,12 @@ class Denoisers:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         cores = cores or 1
         try:
-            version = self._models.resolve(ModelName(ref.name, ref.version))
+            version = self._models.version(ModelName(ref.name, ref.version))
             if version.ref != ref:
                 raise FailItem(
                     f"model {ref} in the store has sha256 {version.ref.sha256[:12]}..., the work "
                     f"was planned with {ref.sha256[:12]}...; versions must never change"
                 )
-            version.verify()
             choice = choose_engine(
                 version,
                 kind=self._settings.engine,
@@ -71,7 +71,7 @@ class Denoisers:
             )
         except DeviceLostError:
             raise
-        except EngineUnavailableError as error:
+        except (EngineUnavailableError, ModelAwayError) as error:
             raise RetryLater(f"model {ref}: {error}") from error
         except ModelStoreError as error:
             raise FailItem(f"model {ref}: {error}") from error

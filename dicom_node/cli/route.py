@@ -42,12 +42,11 @@ def explain(
     """Say which routes would take a file, and why the others would not."""
     # Imported here, so that no other command loads what reads DICOM files.
     from dicom_node.header import read_header  # noqa: PLC0415
+    from dicom_node.models import Models  # noqa: PLC0415
     from dicom_node.planning import Decider  # noqa: PLC0415
-    from model_store.registry import ModelStore  # noqa: PLC0415
 
     tree = settings(config)
-    more = () if tree.models.path is None else (tree.models.path,)
-    decider = Decider(tree, ModelStore(more=more))
+    decider = Decider(tree, Models.at_hand(tree))
     dataset = read_header(file, file.name)
     console = Console(highlight=False)
     for each in decider.explain(dataset):

@@ -110,10 +110,10 @@ class WorkerSettings(Section):
     engine: Literal["auto", "openvino", "onnxruntime", "torch", "tensorrt"] = Field(
         "auto", description="Engine to run models on; auto picks by what the machine has."
     )
-    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+    precision: Literal["auto", "f32", "bf16", "f16", "int8", "fp8"] = Field(
         "f32",
-        description="Arithmetic of the engine; f32 is the reference, bf16 is OpenVINO's, f16 "
-        "TensorRT's.",
+        description="Arithmetic of the engine; f32 is the reference, bf16 is OpenVINO's; f16, int8 "
+        "and fp8 are TensorRT's, the last two with far larger differences.",
     )
     threads: int = Field(
         0, ge=0, description="CPU threads of an engine; 0: all cores, shared by the processes."
@@ -158,9 +158,27 @@ class UpkeepSettings(Section):
 
 
 class ModelSettings(Section):
-    """Where model versions come from, besides those in the package."""
+    """Model versions of the node's own, besides those in the package, and whose are used."""
 
-    path: Path | None = Field(None, description="Folder of further model versions and aliases.")
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of the node's own model versions, or the fsspec URL of one such as "
+        "s3://bucket/models; absent: models in the storage folder.",
+    )
+    trust: Path | None = Field(
+        None,
+        description="Folder of public keys whose signatures count; the keys in the package count "
+        "too.",
+    )
+    unsigned: Literal["refuse", "accept"] = Field(
+        "refuse",
+        description="What to do with a version without a signature that did not come with the "
+        "package.",
+    )
+    shadow_instances: int = Field(
+        2, ge=1, le=512, description="Most instances of a batch that a shadow version runs on."
+    )
 
 
 class ResultSettings(Section):

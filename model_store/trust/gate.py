@@ -56,7 +56,7 @@ class SignedOnly:
         try:
             return self._checked(folder)
         except (SignatureError, ModelIntegrityError, ManifestError) as error:
-            if not _unreadable(error):
+            if not unreadable(error):
                 self._quarantine.put(name, f"{type(error).__name__}: {error}")
             raise
 
@@ -73,7 +73,8 @@ class SignedOnly:
         return version
 
 
-def _unreadable(error: Exception) -> bool:
+def unreadable(error: Exception) -> bool:
+    """Whether a version could merely not be read just now: its disk is at fault, not its bytes."""
     cause = error.__cause__
     return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
 

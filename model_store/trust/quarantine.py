@@ -51,6 +51,11 @@ class Quarantine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def folder(self) -> Path:
+        """Where the markers are."""
+        return self._folder
+
     def findings(self) -> tuple[Finding, ...]:
         """All of them, by version.
 

@@ -219,7 +219,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
                 *(route(name, f'ProtocolName = "{name}"', "toy-ct", name) for name in UNKIND),
                 *ROUTES,
             ],
-            extra=f'[models]\npath = "{folder / "models"}"\n',
+            extra=f'[models]\npath = "{folder / "models"}"\nunsigned = "accept"\n',
         )
         text = node.config.read_text(encoding="utf-8")
         text = text.replace("[delivery]", "[delivery]\ngive_up_hours = 0.007")

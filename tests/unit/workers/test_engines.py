@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dicom_node.errors import FailItem, RetryLater
-from dicom_node.settings import WorkerSettings
+from dicom_node.models import Models
+from dicom_node.settings import Settings, WorkerSettings
 from model_store.ref import ModelName, ModelRef
-from model_store.registry import ModelStore
 from tests.factories.models import model_version
 from workers.engines import Denoisers
 
@@ -17,22 +17,26 @@ SETTINGS = WorkerSettings(engine="onnxruntime", threads=1)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path: Path) -> Models:
     for number in range(6):
         model_version(tmp_path, version=f"1.0.{number}")
-    return ModelStore(more=(tmp_path,))
+    settings = Settings(
+        storage={"path": tmp_path / "node"},  # type: ignore[arg-type]
+        models={"path": str(tmp_path), "unsigned": "accept"},  # type: ignore[arg-type]
+    )
+    return Models.without_ledger(settings)
 
 
-def ref(store: ModelStore, version: str = "1.0.0") -> ModelRef:
+def ref(store: Models, version: str = "1.0.0") -> ModelRef:
     return store.resolve(ModelName("toy-ct", version)).ref
 
 
-def test_a_denoiser_is_built_once(store: ModelStore) -> None:
+def test_a_denoiser_is_built_once(store: Models) -> None:
     denoisers = Denoisers(store, SETTINGS)
     assert denoisers.get(ref(store)) is denoisers.get(ref(store))
 
 
-def test_the_least_used_is_let_go(store: ModelStore) -> None:
+def test_the_least_used_is_let_go(store: Models) -> None:
     denoisers = Denoisers(store, SETTINGS)
     first = denoisers.get(ref(store))
     for number in range(1, 6):
@@ -40,13 +44,13 @@ def test_the_least_used_is_let_go(store: ModelStore) -> None:
     assert denoisers.get(ref(store)) is not first
 
 
-def test_other_bytes_than_were_planned_fail(store: ModelStore) -> None:
+def test_other_bytes_than_were_planned_fail(store: Models) -> None:
     planned = ModelRef("toy-ct", "1.0.0", "f" * 64)
     with pytest.raises(FailItem, match="planned"):
         Denoisers(store, SETTINGS).get(planned)
 
 
-def test_a_file_that_was_changed_fails(store: ModelStore, tmp_path: Path) -> None:
+def test_a_file_that_was_changed_fails(store: Models, tmp_path: Path) -> None:
     wanted = ref(store)
     file = tmp_path / "toy-ct" / "1.0.0" / "model.onnx"
     file.write_bytes(file.read_bytes() + b"\0")
@@ -54,17 +58,17 @@ def test_a_file_that_was_changed_fails(store: ModelStore, tmp_path: Path) -> Non
         Denoisers(store, SETTINGS).get(wanted)
 
 
-def test_an_unknown_version_fails(store: ModelStore) -> None:
+def test_an_unknown_version_fails(store: Models) -> None:
     with pytest.raises(FailItem):
         Denoisers(store, SETTINGS).get(ModelRef("toy-ct", "9.9.9", "0" * 64))
 
 
-def test_an_engine_that_this_machine_does_not_have_is_waited_for(store: ModelStore) -> None:
+def test_an_engine_that_this_machine_does_not_have_is_waited_for(store: Models) -> None:
     with pytest.raises(RetryLater):
         Denoisers(store, WorkerSettings(engine="tensorrt")).get(ref(store))
 
 
-def test_warming_up_a_broken_model_stops_nothing(store: ModelStore) -> None:
+def test_warming_up_a_broken_model_stops_nothing(store: Models) -> None:
     denoisers = Denoisers(store, SETTINGS)
     denoisers.warm({ModelName("toy-ct", "9.9.9"), ModelName("no-such", "production")})
     assert denoisers.get(ref(store)) is not None

@@ -1,0 +1,334 @@
+"""Which model version a route's name stands for now, and whether it may be used.
+
+What an alias stands for is in the ledger, and for an alias that was never moved there in the
+``aliases.toml`` of the package or of the node's own store. Who asks for a version is given it only
+if its bytes are those that were released and, outside the package, a trusted key signed them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from dicom_node.db import models as registry
+from dicom_node.db import revision
+from dicom_node.db.engine import make_engine
+from dicom_node.db.unit_of_work import Ledger
+from dicom_node.domain.registry import Indexed, Move
+from dicom_node.errors import NodeError
+from dicom_node.outbox import SilentBell
+from dicom_node.settings import Settings
+from model_store.errors import (
+    ManifestError,
+    ModelAwayError,
+    ModelIntegrityError,
+    ModelStoreError,
+    QuarantinedError,
+    RetiredModelError,
+    SignatureError,
+    UnknownKeyError,
+    UnknownModelError,
+    UnsignedError,
+)
+from model_store.ref import ModelName
+from model_store.registry import ModelStore, ModelVersion, packaged_zoo
+from model_store.trust.gate import SignedOnly, trust_store, unreadable
+from model_store.trust.key import PublicKey
+from model_store.trust.quarantine import Quarantine
+from model_store.trust.store import verify
+
+ALIAS_SECONDS: Final = 1.0
+"""A moved alias is seen after at most this long."""
+
+CHECK_SECONDS: Final = 30.0
+"""For new work a version is looked at again after this long; workers look each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What ledger and alias files say, as they were read together."""
+
+    files: Mapping[ModelName, ModelName]
+    moves: Mapping[ModelName, Move]
+    indexed: Mapping[ModelName, Indexed]
+
+    def target(self, name: ModelName) -> ModelName | None:
+        """The version that an alias stands for, `name` itself if it is a version."""
+        if name.is_version:
+            return name
+        move = self.moves.get(name)
+        return self.files.get(name) if move is None else move.target
+
+
+class Models:
+    """The model versions that a node may use; made by `open`.
+
+    Parameters
+    ----------
+    settings : Settings
+    ledger : Ledger or None
+        Where aliases and retired versions are; None: only the alias files count.
+    clock : callable
+        Seconds, for how long something was remembered.
+    """
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings.models
+        self._ledger = ledger
+        self._clock = clock
+        self._folder = _folder(settings)
+        self._quarantine = Quarantine(settings.storage.path / "quarantine")
+        folders = () if settings.models.trust is None else (settings.models.trust,)
+        self.trust: Final = trust_store(*folders)
+        accepted = (self._folder,) if settings.models.unsigned == "accept" else ()
+        self._gate = SignedOnly(self.trust, self._quarantine, (packaged_zoo(), *accepted))
+        self._known: tuple[float, _Known] | None = None
+        self._admitted: dict[ModelName, tuple[float, ModelVersion]] = {}
+        self._log = structlog.get_logger("models")
+
+    @classmethod
+    def open(cls, settings: Settings, ledger: Ledger) -> Models:
+        """The models of a node that has a ledger."""
+        return cls(settings, ledger)
+
+    @classmethod
+    def without_ledger(cls, settings: Settings) -> Models:
+        """The models as alias files and folders have them."""
+        return cls(settings, None)
+
+    @classmethod
+    def at_hand(cls, settings: Settings) -> Models:
+        """The models of a node that may not have run yet, or whose database is away."""
+        if settings.database.url is None and not (settings.storage.path / "ledger.sqlite").exists():
+            return cls.without_ledger(settings)
+        try:
+            engine = make_engine(settings.database_url)
+            if revision.current(engine) == revision.REVISION:
+                return cls.open(settings, Ledger(engine, SilentBell()))
+        except NodeError:
+            return cls.without_ledger(settings)
+        return cls.without_ledger(settings)
+
+    @property
+    def folder(self) -> Path:
+        """Where the node's own versions are; it is made when the first is added."""
+        return self._folder
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """The versions that were found changed."""
+        return self._quarantine
+
+    # --- one version -----------------------------------------------------------------------------
+
+    def resolve(self, name: ModelName | str) -> ModelVersion:
+        """The version that new work is planned with.
+
+        Asked for each instance, so what was found is remembered for `CHECK_SECONDS`, and what
+        aliases stand for for `ALIAS_SECONDS`.
+
+        Parameters
+        ----------
+        name : ModelName or str
+            ``label@alias`` or ``name@version``.
+
+        Raises
+        ------
+        UnknownModelError
+            There is none, or `name` is malformed; the message lists what there is.
+        RetiredModelError
+            It takes no new work.
+        ModelAwayError
+            It is registered, and its files cannot be reached at the moment.
+        TrustError
+            It is not signed by whom it should be, or is in quarantine.
+        ManifestError, ModelIntegrityError
+            It is not what was released; it is in quarantine from now on.
+        LedgerError
+            The ledger does not answer.
+        """
+        wanted = _parse(name)
+        known = self._look()
+        target = self._target(wanted, known)
+        row = known.indexed.get(target)
+        if row is not None and row.retired_at is not None:
+            raise RetiredModelError(
+                f"{target} was retired on {row.retired_at:%Y-%m-%d} by {row.retired_by} "
+                f"({row.retired_why}) and takes no new work; name another version in the route, or "
+                "promote one"
+            )
+        found = self._admitted.get(target)
+        if found is None or found[0] <= self._clock():
+            self._admitted.pop(target, None)
+            found = (self._clock() + CHECK_SECONDS, self._admit(target, known))
+            self._admitted[target] = found
+        return found[1]
+
+    def version(self, name: ModelName | str) -> ModelVersion:
+        """Exactly this version, retired or not, with every byte checked now.
+
+        Parameters
+        ----------
+        name : ModelName or str
+            ``name@version``.
+
+        Raises
+        ------
+        UnknownModelError, ModelAwayError, TrustError, ManifestError, ModelIntegrityError, \
+LedgerError
+            As `resolve` does.
+        """
+        wanted = _parse(name)
+        if not wanted.is_version:
+            raise UnknownModelError(f"{wanted} is an alias; name a version, NAME@MAJOR.MINOR.PATCH")
+        return self._admit(wanted, self._read())
+
+    def origin(self, version: ModelVersion) -> registry.Origin:
+        """Whether a version came with the package, or is in the node's own store."""
+        inside = version.folder.resolve().is_relative_to(packaged_zoo().resolve())
+        return "package" if inside else "store"
+
+    def signer(self, version: ModelVersion) -> PublicKey | None:
+        """The trusted key that signed a version, None if nobody did; all its bytes are checked.
+
+        Raises
+        ------
+        TrustError, ModelIntegrityError
+            The signature that it has does not count, or is not of these bytes.
+        """
+        try:
+            return verify(version, self.trust)
+        except UnsignedError:
+            return None
+
+    # --- what there is ---------------------------------------------------------------------------
+
+    def versions(self) -> tuple[ModelVersion, ...]:
+        """Every version that may be used, retired ones too, by name, then version."""
+        return self._store().versions()
+
+    def refused(self) -> dict[ModelName, ModelStoreError]:
+        """The versions that may not be used, and why not."""
+        return self._store().refused()
+
+    def aliases(self) -> dict[ModelName, ModelName]:
+        """What every alias stands for now.
+
+        Raises
+        ------
+        LedgerError
+            The ledger does not answer.
+        ManifestError
+            An ``aliases.toml`` is malformed.
+        """
+        known = self._read()
+        names = {*known.files, *known.moves}
+        found = {name: known.target(name) for name in sorted(names, key=str)}
+        return {name: target for name, target in found.items() if target is not None}
+
+    def moves(self) -> Mapping[ModelName, Move]:
+        """The last move of every alias that was ever moved, as of at most `ALIAS_SECONDS` ago."""
+        return self._look().moves
+
+    def indexed(self) -> Mapping[ModelName, Indexed]:
+        """Every version that was ever registered, as of at most `ALIAS_SECONDS` ago."""
+        return self._look().indexed
+
+    @staticmethod
+    def label_of(name: ModelName) -> str:
+        """The label of what a route names: ``ct-default`` of ``ct-default@production``."""
+        return name.name
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _look(self) -> _Known:
+        if self._known is None or self._known[0] <= self._clock():
+            self._known = (self._clock() + ALIAS_SECONDS, self._read())
+        return self._known[1]
+
+    def _read(self) -> _Known:
+        files = self._store().aliases()
+        if self._ledger is None:
+            return _Known(files, {}, {})
+        with self._ledger.read() as session:
+            return _Known(files, registry.aliases(session), registry.indexed(session))
+
+    def _store(self) -> ModelStore:
+        """The store as its folders are now: the node's own may be made, or come back, any time."""
+        own = (self._folder,) if self._folder.is_dir() else ()
+        return ModelStore(more=own, gate=self._gate)
+
+    def _target(self, wanted: ModelName, known: _Known) -> ModelName:
+        target = known.target(wanted)
+        if target is not None:
+            return target
+        move = known.moves.get(wanted)
+        if move is not None:
+            raise UnknownModelError(
+                f"alias {wanted} was removed on {move.at:%Y-%m-%d} by {move.who} ({move.why}); "
+                "promote a version to it, or name another in the route"
+            )
+        there = ", ".join(sorted({str(name) for name in (*known.files, *known.moves)}))
+        raise UnknownModelError(f"no alias {wanted}; there is {there or 'none'}")
+
+    def _admit(self, target: ModelName, known: _Known) -> ModelVersion:
+        row = known.indexed.get(target)
+        try:
+            found = self._store().resolve(target)
+        except UnknownModelError as error:
+            if row is None:
+                raise
+            raise self._away(target, "its files are not there") from error
+        except OSError as error:
+            raise self._away(target, error.strerror or str(error)) from error
+        except UnsignedError as error:
+            raise UnsignedError(
+                f"{error}; a store whose every writer you trust may be used without signatures: "
+                '[models] unsigned = "accept"'
+            ) from error
+        except UnknownKeyError as error:
+            hint = "" if self._settings.trust else "; name your folder of keys in [models] trust"
+            raise UnknownKeyError(f"{error}{hint}") from error
+        except QuarantinedError as error:
+            where = self._quarantine.folder
+            raise QuarantinedError(f"{error} (--state {where})") from error
+        except (SignatureError, ModelIntegrityError, ManifestError) as error:
+            if unreadable(error):
+                raise self._away(target, str(error)) from error
+            self._log.error("model.quarantined", version=str(target), why=str(error))
+            raise
+        if row is not None and row.onnx_sha256 != found.ref.sha256:
+            raise ModelIntegrityError(
+                f"{target} has sha256 {found.ref.sha256[:12]}..., registered on "
+                f"{row.added_at:%Y-%m-%d} was {row.onnx_sha256[:12]}...; a version never changes: "
+                "install the registered one again, release the other under a new version"
+            )
+        return found
+
+    def _away(self, target: ModelName, why: str) -> ModelAwayError:
+        return ModelAwayError(
+            f"{target} is registered and cannot be read now: {why}; mount or restore the store "
+            f"{self._folder} ([models] path)"
+        )
+
+
+def _parse(name: ModelName | str) -> ModelName:
+    if isinstance(name, ModelName):
+        return name
+    try:
+        return ModelName.parse(name)
+    except ValueError as error:
+        raise UnknownModelError(str(error)) from error
+
+
+def _folder(settings: Settings) -> Path:
+    """Folder of the node's own versions."""
+    path = settings.models.path
+    return settings.storage.path / "models" if path is None else Path(path)
