@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from model_store.evaluation.physics.acceptance import kept_and_missed, strongest
 from model_store.manifest import Manifest, TrainedNoise, Validity
 from model_store.training.objective import objective
 from model_store.training.recipe import Recipe
@@ -45,6 +47,8 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
             "The whole recipe is `recipe.toml` beside this card."
         )
     parts += ["## Measured", _measured(manifest.metrics)]
+    if manifest.metrics.get("physics"):
+        parts += ["## On phantoms", _physics(manifest.metrics["physics"])]
     if manifest.validity is not None:
         parts += ["## Where it helps and where it harms", _validity(manifest.validity)]
     parts += ["## Limits", recipe.release.limits.strip()]
@@ -68,6 +72,23 @@ def _measured(metrics: dict[str, Any]) -> str:
         return "Not measured yet."
     statement = metrics.get("margin")
     return "\n\n".join([statement, *tables] if statement else tables)
+
+
+def physics_tables(physics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All tables of results on phantoms, the one over strengths last."""
+    sweep = physics.get("sweep") or {}
+    return [*physics.get("tables", []), *([sweep["table"]] if "table" in sweep else [])]
+
+
+def _physics(physics: Mapping[str, Any]) -> str:
+    sentences = [strongest(physics.get("sweep"))]
+    if physics.get("gates"):
+        sentences.insert(0, kept_and_missed(physics["gates"], physics.get("strength", 1)))
+    if physics.get("quick"):
+        sentences.append("Few images: a quick run.")
+    said = " ".join(sentence for sentence in sentences if sentence)
+    tables = [table_of(table) for table in physics_tables(physics)]
+    return "\n\n".join([said, *tables] if said else tables)
 
 
 def _validity(validity: Validity) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model_store.evaluation.physics.acceptance import kept_and_missed, strongest
 from model_store.manifest import Manifest
 from model_store.reports.sweep import Sweep
 
@@ -113,18 +114,7 @@ def _phantoms(physics: Mapping[str, Any] | None) -> list[str]:
     gates = (physics or {}).get("gates") or []
     if not gates:
         return []
-    failed = [
-        f"{gate['name']} {gate['limit']:g} {gate['unit']} (is {gate['value']:.3g})"
-        for gate in gates
-        if not gate["passed"]
-    ]
-    strength = (physics or {}).get("strength", 1)
-    if not failed:
-        return [f"On phantoms at strength {strength:g} it keeps all {len(gates)} limits."]
-    return [
-        f"On phantoms at strength {strength:g} it misses {len(failed)} of {len(gates)} limits: "
-        f"{'; '.join(failed)}."
-    ]
+    return [kept_and_missed(gates, (physics or {}).get("strength", 1))]
 
 
 def _losses(headline: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -182,13 +172,8 @@ def _strongest(manifest: Manifest) -> list[str]:
 
 
 def _strength(physics: Mapping[str, Any] | None) -> list[str]:
-    levels = (physics or {}).get("sweep")
-    if not levels:
-        return []
-    best = levels.get("strength")
-    if best is None:
-        return ["No strength keeps every limit of the phantoms under every condition."]
-    return [f"The largest strength that keeps every limit of the phantoms is {best:g}."]
+    sentence = strongest((physics or {}).get("sweep"))
+    return [sentence] if sentence else []
 
 
 def _group(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from model_store.evaluation.card import render_card
+from model_store.evaluation.card import physics_tables, render_card
 from model_store.export import export_onnx, sha256
 from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
@@ -119,6 +119,32 @@ def write_metrics(folder: Path, results: dict[str, Any]) -> None:
     validity = Validity.model_validate(results["validity"])
     changes = {"metrics": metrics, "validity": validity}
     _write(folder, manifest.model_copy(update=changes), recipe)
+
+
+def write_physics(folder: Path, results: dict[str, Any]) -> None:
+    """Put results on phantoms into a version's manifest and card, in place of earlier ones.
+
+    What an evaluation wrote stays, but for tables of the same title.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<zoo>/<name>/<version>``.
+    results : dict
+        As of `model_store.evaluation.physics.report.for_manifest`.
+
+    Raises
+    ------
+    ManifestError, RecipeError
+        If the folder holds no version.
+    """
+    manifest = Manifest.read(folder / MANIFEST)
+    recipe = Recipe.read(folder / RECIPE)
+    metrics = {**manifest.metrics, "physics": results}
+    own = {table["title"] for table in physics_tables(results)}
+    if "tables" in metrics:
+        metrics["tables"] = [table for table in metrics["tables"] if table["title"] not in own]
+    _write(folder, manifest.model_copy(update={"metrics": metrics}), recipe)
 
 
 def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,3 +106,36 @@ def detection_gate(differences: dict[str, tuple[float, float, float]]) -> Gate:
     )
     note = f"{where}; 95 % interval {low:+.3f} to {high:+.3f}, passes if it reaches 0"
     return Gate("CHO AUC, denoised less input", difference, 0.0, "", passed, note)
+
+
+def kept_and_missed(gates: Sequence[Mapping[str, Any]], strength: float) -> str:
+    """Which limits hold, as a sentence.
+
+    Parameters
+    ----------
+    gates : sequence of mapping
+        As `Gate.as_dict` has them, at least one.
+    strength : float
+        Of the denoising.
+    """
+    missed = [
+        f"{gate['name']} {gate['limit']:g} {gate['unit']} (is {gate['value']:.3g})"
+        for gate in gates
+        if not gate["passed"]
+    ]
+    if not missed:
+        return f"On phantoms at strength {strength:g} it keeps all {len(gates)} limits."
+    return (
+        f"On phantoms at strength {strength:g} it misses {len(missed)} of {len(gates)} limits: "
+        f"{'; '.join(missed)}."
+    )
+
+
+def strongest(sweep: Mapping[str, Any] | None) -> str:
+    """The largest strength of a sweep that keeps every limit, as a sentence; empty without one."""
+    if not sweep:
+        return ""
+    best = sweep.get("strength")
+    if best is None:
+        return "No strength keeps every limit of the phantoms under every condition."
+    return f"The largest strength that keeps every limit of the phantoms is {best:g}."

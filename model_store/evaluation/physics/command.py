@@ -28,6 +28,7 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
         out: Annotated[
             Path | None, typer.Option(help="also write all results to this JSON")
         ] = None,
+        write: Annotated[bool, typer.Option(help="put the results into manifest and card")] = False,
         quick: Annotated[bool, typer.Option(help="few images")] = False,
         sweep: Annotated[bool, typer.Option(help="also look for the largest strength")] = True,
         threads: Annotated[int, typer.Option(help="processor threads; 0: all")] = 0,
@@ -44,22 +45,31 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             Measurement,
             strength_sweep,
         )
-        from model_store.evaluation.physics.report import summary, sweep_summary  # noqa: PLC0415
+        from model_store.evaluation.physics.report import (  # noqa: PLC0415
+            for_manifest,
+            summary,
+            sweep_summary,
+        )
         from model_store.evaluation.physics.study import Study  # noqa: PLC0415
         from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
+        from model_store.training.recipe import Recipe  # noqa: PLC0415
+        from model_store.training.release import RECIPE, write_physics  # noqa: PLC0415
 
         console = Console()
         name, _, version = model.partition("@")
+        folder = zoo / name / version
         try:
-            released = ReleasedModel(zoo / name / version, threads)
+            released = ReleasedModel(folder, threads)
             if released.manifest.input.units != "HU":
                 raise DataError(f"{model} is no CT model: its input is not in HU")
+            if write:
+                Recipe.read(folder / RECIPE)  # the card needs it: rather now than in minutes
             study = Study.run(released, data, quick=quick)
             agreements = [] if data is None or quick else compare_with_repeats(data)
         except ModelStoreError as error:
             console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
             raise typer.Exit(1) from error
-        results = summary(Measurement.of(study, strength))
+        results = summary(Measurement.of(study, strength)) | {"quick": quick}
         tables = list(results["tables"])
         if agreements:
             results["simulation"] = fidelity_table(agreements)
@@ -69,6 +79,8 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             tables.append(results["sweep"]["table"])
         if out is not None:
             out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        if write:
+            write_physics(folder, for_manifest(results))
         for table in tables:
             _print(table, console)
         if sweep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,18 @@ def summary(measurement: Measurement) -> dict[str, Any]:
         "tables": tables,
         "curves": _curves(measurement),
     }
+
+
+def for_manifest(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest keeps of all results: everything but the curves and the check of the noise.
+
+    Parameters
+    ----------
+    results : mapping
+        As of `summary`, with the ``sweep`` of `sweep_summary` and whether it was ``quick``, if so.
+    """
+    kept = ("strength", "passed", "quick", "gates", "conditions", "tables", "sweep")
+    return {name: results[name] for name in kept if name in results}
 
 
 def sweep_summary(sweep: list[Measurement]) -> dict[str, Any]:
