@@ -27,6 +27,14 @@ class ManifestError(ModelStoreError):
     """A manifest is malformed or contradicts the files beside it."""
 
 
+class ContentError(ModelStoreError):
+    """The files of a model version cannot be read, written or fetched; the message says why."""
+
+
+class VersionTakenError(ContentError):
+    """A name and version are known with other bytes; neither is ever used again."""
+
+
 class BehaviourError(ManifestError):
     """A network does something else than its manifest says."""
 

@@ -100,7 +100,7 @@ def _weights_name(manifest: Manifest) -> str:
     names = [name for name in manifest.files if name.endswith(_SUFFIX) and name != GOLDEN]
     if len(names) != 1:
         raise EngineUnavailableError(
-            f"{manifest.ref} has {len(names)} weight files; the torch engine needs one"
+            f"{manifest.ref} has {len(names)} safetensors files of weights; torch needs one"
         )
     return names[0]
 

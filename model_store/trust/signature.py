@@ -80,13 +80,24 @@ class Signature(BaseModel):
             ) from error
         except OSError as error:
             raise SignatureError(f"{path}: {error.strerror or error}") from error
+        return cls.decode(data, str(path))
+
+    @classmethod
+    def decode(cls, data: bytes, place: str) -> Signature:
+        """Read a signature from the bytes of its file, which came from `place`.
+
+        Raises
+        ------
+        SignatureError
+            If it is cut off, or not exactly what signing writes.
+        """
         try:
             found = cls.model_validate_json(data)
             whole = len(found.raw) == _SIGNATURE_BYTES and found.encode() == data
         except (ValidationError, binascii.Error):
             whole = False
         if not whole:
-            raise SignatureError(f"{path} is damaged: get the version again from its releaser")
+            raise SignatureError(f"{place} is damaged: get the version again from its releaser")
         return found
 
 

@@ -11,14 +11,12 @@ user alone, only with the key of this moment, and only with the bytes that were 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +24,7 @@ from typing import Any, Final
 from model_store.engines.tensorrt.key import PlanKey
 from model_store.engines.tensorrt.network import Built
 from model_store.errors import EngineError
+from model_store.locking import locked
 
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _PRIVATE: Final = 0o700
@@ -91,7 +90,7 @@ class PlanCache:
         self._own(device)
         path = device / f"{key.digest}.plan"
         try:
-            with _locked(device / "lock"):
+            with locked(device / "lock"):
                 return self._get(key, build, path)
         except OSError as error:
             raise EngineError(f"plan cache {device}: {error.strerror or error}") from error
@@ -187,13 +186,3 @@ def _write(path: Path, data: bytes) -> None:
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
