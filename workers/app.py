@@ -20,6 +20,7 @@ from dicom_node.settings import Settings, load
 from workers.deliver import Courier
 from workers.engines import Denoisers
 from workers.pipeline import Pipeline
+from workers.shadow import Shadows
 
 
 class NodeLoader(AppLoader):  # type: ignore[misc]
@@ -46,7 +47,8 @@ class NodeApp(Celery):  # type: ignore[misc]
     @cached_property
     def pipeline(self) -> Pipeline:
         """What the ``infer`` task runs."""
-        return Pipeline(self.node, self.denoisers)
+        looked_at = Denoisers(self.node.models, self.settings.workers)
+        return Pipeline(self.node, self.denoisers, Shadows(self.node, looked_at))
 
     @cached_property
     def denoisers(self) -> Denoisers:
