@@ -161,10 +161,15 @@ def replay(moves: Iterable[Move]) -> dict[ModelName, ModelName | None]:
 
 
 def before(moves: Sequence[Move]) -> ModelName | None:
-    """What a rollback takes an alias back to; None if there is nothing.
+    """What a rollback takes an alias back to, the first of `earlier`; None if there is nothing."""
+    return next(iter(earlier(moves)), None)
 
-    That is the version before the current one was put there: a rollback takes its version off the
-    pile, so that a second one goes further back rather than forth again.
+
+def earlier(moves: Sequence[Move]) -> tuple[ModelName, ...]:
+    """What an alias stood for before what it stands for now, the latest first.
+
+    A rollback takes its version off the pile, so that a second one goes further back rather than
+    forth again.
 
     Parameters
     ----------
@@ -181,7 +186,8 @@ def before(moves: Sequence[Move]) -> ModelName | None:
         else:
             pile.append(each.target)
     current = pile[-1] if pile else None
-    return next((one for one in reversed(pile) if one is not None and one != current), None)
+    back = dict.fromkeys(one for one in reversed(pile) if one is not None and one != current)
+    return tuple(back)
 
 
 def _text(name: ModelName | None) -> str | None:
