@@ -21,6 +21,7 @@ from model_store.engines.tensorrt.device import (
 )
 from model_store.engines.tensorrt.profile import Size
 from model_store.engines.tensorrt.program import Context, Program
+from model_store.errors import EngineError
 
 H200 = DeviceProperties(
     name="NVIDIA H200",
@@ -153,6 +154,8 @@ class FakeDevice(Device):
         self._run(stream, len(self.streams[stream].queued))
 
     def begin_capture(self, stream: int) -> None:
+        if self.streams[stream].captured is not None:
+            raise EngineError("played: the stream is captured already (401)")
         self.streams[stream].captured = []
 
     def end_capture(self, stream: int) -> int:

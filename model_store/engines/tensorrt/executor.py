@@ -105,6 +105,11 @@ class Executor:
                     f"the device has no memory for one image of {place[1]} x {place[0]}: {error}"
                 ) from error
             self._limits[place] = most // 2
+        except DeviceLostError:
+            raise
+        except EngineError:
+            lane.drain()  # says so if the device is lost, which the program cannot tell
+            raise
         return finished.images
 
     def _fit(self, lane: _Lane, count: int, place: tuple[int, int]) -> int:
@@ -248,7 +253,6 @@ class _Lane:
         """Queue the network: as a graph if there is one, which the second run of a size makes."""
         if ready.warm and not ready.graph and ready.capturable:
             self._device.drain(self._compute)
-            self._device.begin_capture(self._compute)
             ready.graph = self._captured(ready.context)
             ready.capturable = bool(ready.graph)
         if ready.graph:
@@ -278,7 +282,7 @@ class _Lane:
             return self._ready[key]
         context = self._program.context(profile, size, self._compute)
         if context.scratch_bytes > self._scratch_bytes:
-            self._drain()
+            self.drain()
             self._forget()
             self._free_scratch()
             self._scratch = self._device.allocate(context.scratch_bytes)
@@ -287,7 +291,7 @@ class _Lane:
         context.bind(slot.source, slot.target, self._scratch)
         self._ready[key] = _Ready(context)
         if len(self._ready) > _GRAPHS:
-            self._drain()
+            self.drain()
             _, old = self._ready.popitem(last=False)
             if old.graph:
                 self._device.close_graph(old.graph)
@@ -296,12 +300,13 @@ class _Lane:
     def _reserve(self, size: int) -> None:
         if all(slot.size >= size for slot in self._slots):
             return
-        self._drain()
+        self.drain()
         self._forget()
         for slot in self._slots:
             slot.take(size)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Wait until nothing is queued."""
         self._device.drain(self._copy)
         self._device.drain(self._compute)
 
@@ -319,7 +324,7 @@ class _Lane:
 
     def free(self) -> None:
         """Give all memory back; the next run takes what it needs."""
-        self._drain()
+        self.drain()
         self._forget()
         self._free_scratch()
         for slot in self._slots:

@@ -5,7 +5,8 @@ import pytest
 
 from model_store.engines.base import DeviceLostError, EngineMemoryError
 from model_store.engines.tensorrt.executor import Executor
-from model_store.engines.tensorrt.profile import Profile
+from model_store.engines.tensorrt.profile import Profile, Size
+from model_store.engines.tensorrt.program import Context
 from model_store.errors import EngineError
 from tests.factories.device import FakeDevice, TwicePlusOne
 
@@ -131,6 +132,112 @@ def test_a_lost_device_stays_lost() -> None:
         executor.run(images(2))
     executor.close()
     assert program.closed
+
+
+class Faulty(TwicePlusOne):
+    """Its networks cannot be queued; if the device is to go with it, nothing works after that."""
+
+    def __init__(self, device: FakeDevice, *, loses: bool) -> None:
+        super().__init__(device)
+        self.loses = loses
+
+    def context(self, profile: int, size: Size, stream: int) -> Context:
+        made = super().context(profile, size, stream)
+
+        def fails(stream: int) -> None:
+            self.device.lost = self.loses
+            raise EngineError("running failed: no reason given")
+
+        made.enqueue = fails  # type: ignore[method-assign]
+        return made
+
+
+def test_a_fault_of_the_program_is_the_devices_if_that_is_lost() -> None:
+    device = FakeDevice()
+    executor = Executor(device, Faulty(device, loses=True), PROFILES)
+    with pytest.raises(DeviceLostError):
+        executor.run(images(2))
+    device.lost = False
+    with pytest.raises(DeviceLostError):
+        executor.run(images(2))
+
+
+def test_a_fault_of_the_program_alone_is_no_lost_device() -> None:
+    device = FakeDevice()
+    executor = Executor(device, Faulty(device, loses=False), PROFILES)
+    with pytest.raises(EngineError, match="no reason given") as found:
+        executor.run(images(2))
+    assert not isinstance(found.value, DeviceLostError)
+
+
+class Watched(FakeDevice):
+    """Notes what is queued, and for what the host waits, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+
+    def upload(self, target: int, source: np.ndarray, stream: int) -> None:
+        self.order.append("up")
+        super().upload(target, source, stream)
+
+    def download(self, target: np.ndarray, source: int, stream: int) -> None:
+        self.order.append("down")
+        super().download(target, source, stream)
+
+    def launch(self, graph: int, stream: int) -> None:
+        self.order.append("run")
+        super().launch(graph, stream)
+
+    def wait_here(self, event: int) -> None:
+        self.order.append("wait")
+        super().wait_here(event)
+
+    def drain(self, stream: int) -> None:
+        self.order.append("drain")
+        super().drain(stream)
+
+
+def test_the_next_chunk_is_copied_while_one_is_computed() -> None:
+    device = Watched()
+    executor = Executor(device, TwicePlusOne(device), PROFILES)
+    for _ in range(4):
+        executor.run(images(12))
+    device.order.clear()
+    executor.run(images(12))
+    assert device.order == [
+        "up", "run",  # the first chunk
+        "up", "run", "down",  # the second is queued before anybody waits for the first
+        "wait", "up", "run", "down", "wait",  # its memory free again, the third; the first is back
+        "down", "wait", "wait",
+    ]  # fmt: skip
+
+
+def test_copies_go_through_pinned_memory_only() -> None:
+    device = FakeDevice()
+    seen: list[int] = []
+    upload, download = device.upload, device.download
+
+    def note_upload(target: int, source: np.ndarray, stream: int) -> None:
+        seen.append(source.ctypes.data)
+        upload(target, source, stream)
+
+    def note_download(target: np.ndarray, source: int, stream: int) -> None:
+        seen.append(target.ctypes.data)
+        download(target, source, stream)
+
+    device.upload, device.download = note_upload, note_download  # type: ignore[method-assign]
+    Executor(device, TwicePlusOne(device), PROFILES).run(images(9))
+    assert len(seen) == 6
+    assert set(seen) == set(device.pinned)
+
+
+def test_a_graph_is_captured_once_for_each_slot_and_size() -> None:
+    device, _, executor = made()
+    for _ in range(5):
+        executor.run(images(8))  # two chunks of four, one in each slot
+        executor.run(images(1, 32, 32))
+    assert len(device.graphs) == 3
 
 
 def test_every_thread_has_its_own_contexts() -> None:
