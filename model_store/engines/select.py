@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from model_store.engines.base import DeviceLostError, Engine
 from model_store.engines.equivalence import compare
@@ -16,7 +16,7 @@ from model_store.graph import check_graph
 from model_store.registry import ModelVersion
 
 Kind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch"]
-Precision = Literal["auto", "f32", "bf16", "f16"]
+Precision = Literal["auto", "f32", "bf16", "f16", "int8", "fp8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,11 @@ def choose_engine(
     kind : {"auto", "openvino", "onnxruntime", "tensorrt", "torch"}
         ``auto`` takes TensorRT where library and GPU are there and it can be built, and else
         OpenVINO; the reason says why.
-    precision : {"f32", "bf16", "f16", "auto"}
-        bf16 is OpenVINO's, f16 TensorRT's. ``auto`` takes the engine's own where it can run and no
-        pixel of the golden images comes out more than 1 HU, or one grey level of twelve bits, away
-        from f32.
+    precision : {"f32", "bf16", "f16", "int8", "fp8", "auto"}
+        bf16 is OpenVINO's, f16, int8 and fp8 are TensorRT's. ``auto`` takes bf16 or f16 where the
+        engine has it and no pixel of the golden images comes out more than 1 HU, or one grey level
+        of twelve bits, away from f32. It never takes int8 or fp8: no released model comes close to
+        that limit in them, so they must be asked for.
     threads : int
         Threads of one call; 0 leaves it to the engine.
 
@@ -80,9 +81,9 @@ def choose_engine(
         return _tensorrt(version, precision, "asked for")
     if kind == "openvino":
         return _openvino(version, precision, threads)
-    if precision in {"bf16", "f16"}:
+    if precision not in {"auto", "f32"}:
         raise EngineUnavailableError(
-            f"engine {kind} runs in f32 only; use openvino for bf16, tensorrt for f16"
+            f"engine {kind} runs in f32 only; use openvino for bf16, tensorrt for f16, int8 and fp8"
         )
     if kind == "onnxruntime":
         return EngineChoice(OnnxRuntimeEngine(version, threads), "onnxruntime f32: asked for")
@@ -111,7 +112,9 @@ def _tensorrt(version: ModelVersion, precision: Precision, why: str) -> EngineCh
     exact = build_tensorrt(version, "f32")
     try:
         fast = build_tensorrt(version, "f16")
-    except EngineUnavailableError as error:
+    except DeviceLostError:
+        raise
+    except EngineError as error:
         return EngineChoice(exact, f"tensorrt f32: {why}; not f16: {error}")
     found = compare(exact, fast, version.manifest)
     kept, dropped = (fast, exact) if found.passed else (exact, fast)
@@ -120,10 +123,10 @@ def _tensorrt(version: ModelVersion, precision: Precision, why: str) -> EngineCh
 
 
 def _openvino(version: ModelVersion, precision: Precision, threads: int) -> EngineChoice:
-    if precision == "f16":
-        raise EngineUnavailableError("openvino runs in f32 and bf16 here, not in f16")
+    if precision in {"f16", "int8", "fp8"}:
+        raise EngineUnavailableError(f"openvino runs in f32 and bf16 here, not in {precision}")
     if precision not in {"auto", "f32", "bf16"}:
-        raise EngineError(f"precision {precision!r} is none of auto, f32, bf16 and f16")
+        raise EngineError(f"precision {precision!r} is none of {', '.join(get_args(Precision))}")
     if precision != "auto":
         engine = OpenVinoEngine(version, precision, threads)
         return EngineChoice(engine, f"openvino {precision}: precision set by the configuration")

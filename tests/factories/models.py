@@ -48,6 +48,32 @@ def small_unet(seed: int = 0, amplitude: float = 0.05) -> onnx.ModelProto:
     return _model(nodes, weights)
 
 
+def wide_unet(seed: int = 0, width: int = 16) -> onnx.ModelProto:
+    """Wide enough for 8 bits: of its six weighted layers the second, third and fifth; stride 2."""
+    rng = np.random.default_rng(seed)
+
+    def weights(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(np.float32) / np.float32(3 * shape[0] ** 0.5)
+
+    nodes = [
+        _conv("x", "w0", "a"),
+        helper.make_node("Relu", ["a"], ["b"]),
+        _conv("b", "w1", "c"),
+        helper.make_node("MaxPool", ["c"], ["d"], kernel_shape=[2, 2], strides=[2, 2]),
+        _conv("d", "w2", "e"),
+        helper.make_node("ConvTranspose", ["e", "w3"], ["f"], strides=[2, 2]),
+        helper.make_node("Concat", ["f", "b"], ["g"], axis=1),
+        _conv("g", "w4", "h"),
+        _conv("h", "w5", "y"),
+    ]
+    held = {
+        "w0": weights(width, 1, 3, 3), "w1": weights(width, width, 3, 3),
+        "w2": weights(width, width, 3, 3), "w3": weights(width, width, 2, 2),
+        "w4": weights(width, 2 * width, 3, 3), "w5": weights(1, width, 3, 3),
+    }  # fmt: skip
+    return _model(nodes, held)
+
+
 def model_version(
     root: Path,
     name: str = "toy-ct",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_store.engines.base import Engine, Images
+from model_store.engines.base import Engine, EngineMemoryError, Images
+from model_store.engines.golden import golden_images
 from model_store.engines.tensorrt.cuda import CudaDevice
 from model_store.engines.tensorrt.device import Device, DeviceProperties, require_device
 from model_store.engines.tensorrt.executor import Executor
@@ -13,7 +14,7 @@ from model_store.engines.tensorrt.key import plan_key
 from model_store.engines.tensorrt.library import Library, installed, load_library
 from model_store.engines.tensorrt.network import BuildSettings, Built, Network
 from model_store.engines.tensorrt.plan import Plan, PlanCache, default_folder
-from model_store.engines.tensorrt.precision import RECIPES, Recipe, typed
+from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic, typed
 from model_store.engines.tensorrt.profile import BATCH, Profile, profiles_of
 from model_store.engines.tensorrt.program import TensorrtProgram
 from model_store.errors import EngineError, EngineUnavailableError, ModelStoreError
@@ -52,7 +53,8 @@ def make_plan(
     ----------
     version : ModelVersion
         Its ONNX bytes are read and verified here.
-    recipe : {"f32", "f16"}
+    recipe : {"f32", "f16", "int8", "fp8"}
+        The last two are calibrated on the version's golden images.
     library : Library
     device : DeviceProperties
     folder : Path
@@ -63,14 +65,17 @@ def make_plan(
 
     Raises
     ------
+    EngineUnavailableError
+        If the device has no arithmetic for the recipe, or a package that it needs is missing.
     ModelIntegrityError
         If the ONNX file is not the released one.
     EngineError
-        If the plan cannot be built or kept.
+        If the plan cannot be built or kept; the message has what TensorRT said.
     """
     settings = settings or BuildSettings()
+    require_arithmetic(recipe, device.compute_capability, device.name)
     released = version.read()
-    given = typed(released, recipe, version.ref)
+    given = typed(released, recipe, version.ref, golden_images(version.manifest))
     profiles = profiles_of(version.manifest, batch)
     key = plan_key(
         released,
@@ -83,7 +88,12 @@ def make_plan(
     )
 
     def build(timings: bytes) -> Built:
-        return Network(library, given, version.ref).build(profiles, settings, timings)
+        try:
+            return Network(library, given, version.ref).build(profiles, settings, timings)
+        except EngineMemoryError:
+            raise
+        except EngineError as error:
+            raise EngineError(f"no {recipe} plan on {device.name}: {error}") from error
 
     return Planned(PlanCache(folder).get(key, build), profiles)
 
@@ -97,17 +107,18 @@ class TensorrtEngine(Engine):
     ----------
     version : ModelVersion
         Its ONNX bytes are read and verified here.
-    precision : {"f32", "f16"}
-        ``f32`` is without TF32.
+    precision : {"f32", "f16", "int8", "fp8"}
+        ``f32`` is without TF32; see `typed`.
     plans : Path, optional
         Folder of the plan cache; `default_folder` if left out.
     batch : int
-        Most slices of 512 x 512 in one call.
+        Most slices of 512 x 512 in one call; halved until the plan can be built in the memory
+        there is.
 
     Raises
     ------
     EngineUnavailableError
-        If TensorRT or a GPU is missing, or this TensorRT does not run on this GPU.
+        If TensorRT or a GPU is missing, or they do not run together or in this precision.
     ModelIntegrityError
         If the ONNX file is not the released one.
     EngineError
@@ -133,9 +144,7 @@ class TensorrtEngine(Engine):
                     f"TensorRT for RTX does not run on {about.name}: install the full TensorRT"
                 )
             gpu.activate()
-            planned = make_plan(
-                version, precision, library, about, plans or default_folder(), batch=batch
-            )
+            planned = _fitted(version, precision, library, about, plans or default_folder(), batch)
             program = TensorrtProgram(library, planned.plan, version.ref)
         except ModelStoreError:
             gpu.close()
@@ -145,7 +154,7 @@ class TensorrtEngine(Engine):
             name="tensorrt",
             precision=precision,
             device=about.name,
-            preferred_batch=batch,
+            preferred_batch=planned.profiles[0].most[0],
         )
         self._library, self._plan, self._about = library, planned.plan, about
         self._gpu = gpu
@@ -176,6 +185,23 @@ class TensorrtEngine(Engine):
         }
 
 
+def _fitted(  # noqa: PLR0917 -- as `make_plan`
+    version: ModelVersion,
+    recipe: Recipe,
+    library: Library,
+    device: DeviceProperties,
+    folder: Path,
+    batch: int,
+) -> Planned:
+    """The plan with the largest batch that can be built in the memory there is."""
+    try:
+        return make_plan(version, recipe, library, device, folder, batch=batch)
+    except EngineMemoryError:
+        if batch == 1:
+            raise
+    return _fitted(version, recipe, library, device, folder, batch // 2)
+
+
 def build_tensorrt(version: ModelVersion, precision: str = "f32") -> TensorrtEngine:
     """Build a TensorRT engine; see `TensorrtEngine`.
 
@@ -189,4 +215,4 @@ def build_tensorrt(version: ModelVersion, precision: str = "f32") -> TensorrtEng
     for recipe in RECIPES:
         if precision == recipe:
             return TensorrtEngine(version, recipe)
-    raise EngineUnavailableError(f"tensorrt runs in {' and '.join(RECIPES)}, not in {precision}")
+    raise EngineUnavailableError(f"tensorrt runs in {', '.join(RECIPES)}, not in {precision}")

@@ -11,35 +11,60 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from model_store.engines.base import Images
+from model_store.engines.tensorrt.calibration import largest_values
 from model_store.engines.tensorrt.library import INSTALL
+from model_store.engines.tensorrt.quantise import KINDS, quantisable, quantise
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.ref import ModelRef
 
-Recipe = Literal["f32", "f16"]
-RECIPES: Final[tuple[Recipe, ...]] = ("f32", "f16")
+Recipe = Literal["f32", "f16", "int8", "fp8"]
+RECIPES: Final[tuple[Recipe, ...]] = ("f32", "f16", "int8", "fp8")
+_LEAST_CAPABILITY: Final[dict[Recipe, tuple[int, int]]] = {"fp8": (8, 9)}
+"""Compute capability below which there is no arithmetic for a recipe."""
 _RESIZE_NUMBERS: Final = (1, 2)
 """Inputs of ONNX Resize that are float32 whatever the image is: region and scales."""
 
 
-def typed(data: bytes, recipe: Recipe, ref: ModelRef) -> bytes:
+def require_arithmetic(recipe: Recipe, capability: tuple[int, int], device: str) -> None:
+    """See that a GPU computes in a recipe's precision.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If it does not.
+    """
+    least = _LEAST_CAPABILITY.get(recipe, (0, 0))
+    if capability < least:
+        raise EngineUnavailableError(
+            f"{recipe} needs compute capability {least[0]}.{least[1]}, {device} has "
+            f"{capability[0]}.{capability[1]}; use f16"
+        )
+
+
+def typed(data: bytes, recipe: Recipe, ref: ModelRef, images: Images | None = None) -> bytes:
     """ONNX bytes in the recipe's precision, float32 at both ends.
 
     Parameters
     ----------
     data : bytes
         The released ONNX file, float32.
-    recipe : {"f32", "f16"}
+    recipe : {"f32", "f16", "int8", "fp8"}
         ``f32`` is the file as it is (TF32 is cleared when it is built); ``f16`` holds weights and
-        computes in half, with a cast after the input and one before the output.
+        computes in half, with a cast after the input and one before the output. ``int8`` and
+        ``fp8`` are ``f16`` with most convolutions between Q/DQ nodes; see `quantise`.
     ref : ModelRef
         Named in messages.
+    images : ndarray of float32, shape (N, 1, H, W), optional
+        What ``int8`` and ``fp8`` are calibrated on, normalised.
 
     Raises
     ------
     EngineUnavailableError
-        If `onnx`, which ``f16`` needs, is not installed.
+        If `onnx`, which all but ``f32`` need, is not installed.
     EngineError
-        If the network cannot be converted, or a weight is beyond half's range.
+        If the network cannot be converted, a weight is beyond half's range, or there are no images
+        to calibrate on.
     """
     if recipe == "f32":
         return data
@@ -48,18 +73,26 @@ def typed(data: bytes, recipe: Recipe, ref: ModelRef) -> bytes:
         errors = importlib.import_module("google.protobuf.message").DecodeError
     except ImportError as error:
         raise EngineUnavailableError(
-            f"f16 needs onnx, which is not installed: {INSTALL}"
+            f"{recipe} needs onnx, which is not installed: {INSTALL}"
         ) from error
     try:
         model = onnx.load_from_string(data)
     except (errors, ValueError) as error:
         raise EngineError(f"{ref}: the ONNX file cannot be read: {error}") from error
+    if recipe in KINDS:
+        chosen = quantisable(model.graph, recipe)
+        if not chosen:
+            raise EngineError(f"{ref}: no layer is wide enough for {recipe}; use f16")
+        if images is None or not len(images):
+            raise EngineError(f"{ref}: {recipe} needs images to be calibrated on")
+        names = list(dict.fromkeys(node.input[0] for node in chosen))
+        quantise(onnx, model, recipe, largest_values(data, names, images, ref), ref)
     _halve(onnx, model.graph, ref)
     try:
         onnx.checker.check_model(model)
         onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise EngineError(f"{ref}: the network is not sound in f16: {error}") from error
+        raise EngineError(f"{ref}: the network is not sound in {recipe}: {error}") from error
     return bytes(model.SerializeToString(deterministic=True))
 
 

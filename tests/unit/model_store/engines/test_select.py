@@ -8,7 +8,7 @@ from model_store.engines.base import DeviceLostError, Engine, Images
 from model_store.engines.equivalence import compare
 from model_store.engines.golden import golden_images
 from model_store.engines.openvino import OpenVinoEngine, supports
-from model_store.engines.select import Kind, build_engine, choose_engine
+from model_store.engines.select import Kind, Precision, build_engine, choose_engine
 from model_store.engines.tensorrt import build_tensorrt
 from model_store.engines.tensorrt.library import INSTALL
 from model_store.errors import EngineError, EngineUnavailableError
@@ -99,6 +99,44 @@ def test_auto_precision_takes_f16_only_if_it_is_close(
     choice = choose_engine(version, "tensorrt", "auto")
     assert choice.engine is engines[kept]
     assert "f16 against f32" in choice.reason
+
+
+def test_auto_precision_keeps_f32_where_f16_cannot_be_built(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(version: ModelVersion, precision: str) -> Engine:
+        if precision != "f32":
+            raise EngineError(f"no {precision} plan")
+        return Shifted(version, 0.0)
+
+    _with_tensorrt(monkeypatch, made)
+    choice = choose_engine(version, "auto", "auto")
+    assert (choice.engine.name, choice.engine.precision) == ("shifted", "f32")
+    assert "not f16: no f16 plan" in choice.reason
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_eight_bits_are_tensorrts_and_only_if_asked_for(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    asked: list[str] = []
+
+    def made(version: ModelVersion, precision: str) -> Engine:
+        asked.append(precision)
+        return Shifted(version, 0.0)
+
+    _without_tensorrt(monkeypatch)
+    for kind in ("openvino", "onnxruntime", "torch"):
+        with pytest.raises(EngineUnavailableError):
+            choose_engine(version, kind, precision)  # type: ignore[arg-type]
+    with pytest.raises(EngineUnavailableError, match=f"not in {precision}; not tensorrt: Tensor"):
+        choose_engine(version, "auto", precision)
+    _with_tensorrt(monkeypatch, made)
+    choose_engine(version, "auto", "auto")
+    assert asked == ["f32", "f16"]
+    assert (
+        choose_engine(version, "auto", precision).reason == f"tensorrt {precision}: it can run here"
+    )
 
 
 def test_tensorrt_names_what_to_install(

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -6,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_store.engines.base import EngineMemoryError
 from model_store.engines.tensorrt import engine as engine_module
 from model_store.engines.tensorrt.engine import TensorrtEngine, build_tensorrt
 from model_store.engines.tensorrt.library import Library, installed, load_library
+from model_store.engines.tensorrt.network import Built, Network
 from model_store.engines.tensorrt.plan import Plan
+from model_store.engines.tensorrt.profile import Profile
 from model_store.engines.tensorrt.program import TensorrtProgram
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
 from model_store.registry import ModelVersion
@@ -55,6 +59,31 @@ def test_an_engine_runs_its_plan_and_says_what_it_is(
     engine.close()
 
 
+def test_a_batch_that_cannot_be_built_is_halved(
+    played: FakeDevice, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Library, "refuses", lambda *_: False)
+    build, tried = Network.build, list[int]()
+
+    def small(self: Network, profiles: Sequence[Profile], *more: Any) -> Built:
+        tried.append(profiles[0].most[0])
+        if profiles[0].most[0] > most:
+            raise EngineMemoryError("TensorRT could not build a plan: out of memory")
+        return build(self, profiles, *more)
+
+    monkeypatch.setattr(Network, "build", small)
+    most = 2
+    with TensorrtEngine(version, plans=tmp_path / "plans", batch=8) as engine:
+        assert engine.preferred_batch == 2
+        images = np.ones((5, 1, 8, 8), np.float32)
+        np.testing.assert_array_equal(engine.infer(images), 2 * images + 1)
+    assert tried == [8, 4, 2]
+    most = 0
+    with pytest.raises(EngineMemoryError):
+        TensorrtEngine(version, plans=tmp_path / "others", batch=2)
+    assert played.held == 0
+
+
 def test_changed_bytes_are_never_built(
     played: FakeDevice, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +103,7 @@ def test_tensorrt_for_rtx_does_not_run_on_hopper(
 
 
 def test_other_precisions_are_unavailable(version: ModelVersion) -> None:
-    with pytest.raises(EngineUnavailableError, match="f32 and f16, not in bf16"):
+    with pytest.raises(EngineUnavailableError, match="f32, f16, int8, fp8, not in bf16"):
         build_tensorrt(version, "bf16")
 
 

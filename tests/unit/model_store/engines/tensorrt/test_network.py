@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 from model_store.engines.tensorrt.library import Library
 from model_store.engines.tensorrt.network import BuildSettings, Network
-from model_store.engines.tensorrt.precision import RECIPES, Recipe, typed
+from model_store.engines.tensorrt.precision import Recipe, typed
 from model_store.engines.tensorrt.profile import Profile, profile_for, profiles_of
 from model_store.errors import EngineError
 from model_store.manifest import TilingSpec
@@ -16,6 +16,7 @@ from model_store.ref import ModelRef
 from model_store.registry import ModelStore
 from tests.factories.models import convolutions, model_version, small_unet
 
+RECIPES: tuple[Recipe, ...] = ("f32", "f16")  # int8 and fp8 are in test_quantise
 REF = ModelRef("toy-ct", "1.0.0", "0" * 64)
 SMALL = (Profile("slices", (1, 2, 2), (2, 32, 32), (2, 32, 32)),)
 
