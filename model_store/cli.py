@@ -14,7 +14,7 @@ from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
 from model_store.registry import ModelVersion
 from model_store.reports.command import add_report
-from model_store.trust.command import add_trust
+from model_store.trust.command import add_trust, version_folder
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -85,21 +85,45 @@ def export(
     version: Annotated[str | None, typer.Option(help="another version than the recipe's")] = None,
     key: Annotated[Path | None, typer.Option(help="private key file to sign with")] = None,
 ) -> None:
-    """Write the averaged weights of a run as a model version: ONNX, weights, manifest, card."""
+    """Write the averaged weights of a run as a model version, golden outputs and card with it."""
     from model_store.training.release import release  # noqa: PLC0415
     from model_store.trust.key import PrivateKey  # noqa: PLC0415
-    from model_store.trust.signature import SIGNATURE, sign  # noqa: PLC0415
+    from model_store.trust.signature import sign  # noqa: PLC0415
 
     console = Console()
     try:
         private = PrivateKey.read(key) if key is not None else None
         folder = release(run, zoo, version=version)
-        (folder / SIGNATURE).unlink(missing_ok=True)
         if private is not None:
             sign(ModelVersion.open(folder), private)
     except ModelStoreError as error:
         raise _failed(console, error) from error
     console.print(str(folder))
+
+
+@app.command()
+def golden(
+    versions: Annotated[
+        list[str], typer.Argument(metavar="VERSION", help="NAME@VERSION, one or more")
+    ],
+    zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
+) -> None:
+    """Add golden outputs to versions that were exported without; a signed version is refused.
+
+    They are what torch gives for three test images. Nodes compare their engines with them.
+
+    Example: model-store golden drunet-ct@1.0.0
+    """
+    from model_store.training.release import add_golden  # noqa: PLC0415
+
+    console = Console()
+    try:
+        for name in versions:
+            added = add_golden(version_folder(zoo, name))
+            said = "has golden outputs now" if added else "had golden outputs already"
+            console.print(f"{name} {said}", highlight=False)
+    except ModelStoreError as error:
+        raise _failed(console, error) from error
 
 
 add_evaluation(app, _ZOO)

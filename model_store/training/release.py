@@ -1,4 +1,4 @@
-"""From a training run to a model version: graph, weights, recipe, manifest and model card."""
+"""From a training run to a model version: graph, weights, golden outputs, manifest and card."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import save_file
 
+from model_store.engines.golden import GOLDEN, Golden, golden_images, golden_outputs
+from model_store.engines.torch_reference import TorchEngine
+from model_store.errors import ExportError
 from model_store.evaluation.card import physics_tables, render_card
 from model_store.export import export_onnx, sha256
 from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
+from model_store.registry import ModelVersion
 from model_store.training.checkpoint import STATE
 from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.recipe import CtData, Recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
 from model_store.training.run import RECIPE, load_average
+from model_store.trust.signature import SIGNATURE
 
 MANIFEST = "manifest.json"
 ONNX = "model.onnx"
@@ -53,6 +59,8 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
     version = version or recipe.version
     folder = zoo / recipe.name / version
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in (SIGNATURE, GOLDEN):
+        (folder / stale).unlink(missing_ok=True)
     parameters, macs = count_parameters(generator), macs_per_pixel(generator)
     state = {key: value.contiguous() for key, value in generator.state_dict().items()}
     save_file(state, folder / WEIGHTS)
@@ -102,7 +110,54 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
         metrics=metrics,
     )
     _write(folder, manifest, recipe)
+    add_golden(folder)
     return folder
+
+
+def add_golden(folder: Path) -> bool:
+    """Write the golden outputs of a version that has none; all else in the manifest stays.
+
+    The torch reference runs the golden images one by one; `model_store.engines.golden` says what is
+    kept of it.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<zoo>/<name>/<version>``.
+
+    Returns
+    -------
+    bool
+        False if the version had its golden outputs already.
+
+    Raises
+    ------
+    ManifestError, ModelIntegrityError
+        If the folder holds no whole version.
+    ExportError
+        If the version is signed: its manifest may not change any more.
+    EngineUnavailableError
+        If the version has no weights or no recipe to run by torch.
+    """
+    version = ModelVersion.open(folder)
+    version.verify()
+    if golden_outputs(version) is not None:
+        return False
+    if (folder / SIGNATURE).exists():
+        raise ExportError(
+            f"{version.ref} is signed, so its manifest may not change: release a new version, "
+            "which has golden outputs from the start"
+        )
+    images = golden_images(version.manifest)
+    with TorchEngine(version) as engine:
+        outputs = np.concatenate([engine.infer(image) for image in images[:, np.newaxis]])
+    (folder / GOLDEN).write_bytes(Golden(images, outputs).encode())
+    text = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    text["files"][GOLDEN] = sha256(folder / GOLDEN)
+    written = folder / f".{MANIFEST}"
+    written.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    written.replace(folder / MANIFEST)
+    return True
 
 
 def write_metrics(folder: Path, results: dict[str, Any]) -> None:
@@ -149,5 +204,6 @@ def write_physics(folder: Path, results: dict[str, Any]) -> None:
 
 def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
     (folder / CARD).write_text(render_card(manifest, recipe), encoding="utf-8")
-    files = {name: sha256(folder / name) for name in (ONNX, WEIGHTS, RECIPE, CARD)}
+    names = [ONNX, WEIGHTS, RECIPE, CARD, *([GOLDEN] if (folder / GOLDEN).exists() else [])]
+    files = {name: sha256(folder / name) for name in names}
     Manifest.model_validate({**manifest.model_dump(), "files": files}).write(folder / MANIFEST)

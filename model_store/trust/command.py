@@ -101,7 +101,7 @@ def add_trust(app: typer.Typer, zoo_folder: Path) -> None:
         try:
             private = PrivateKey.read(key, _secret(ask, passphrase_file))
             for name in versions:
-                version = ModelVersion.open(_place(zoo, name))
+                version = ModelVersion.open(version_folder(zoo, name))
                 sign_version(version, private)
                 _tell(False, {}, f"{version.ref} signed by key {private.id}")
         except ModelStoreError as error:
@@ -201,7 +201,7 @@ def _verified(
 ) -> tuple[dict[str, Any], int]:
     row: dict[str, Any] = {"version": name}
     try:
-        place = _place(zoo, name)
+        place = version_folder(zoo, name)
         wanted = ModelName.parse(name)
         if quarantine is not None and not release:
             quarantine.check(wanted)
@@ -234,7 +234,14 @@ def exit_code(error: ModelStoreError) -> int:
     return next((code for code, kinds in _CODES if isinstance(error, kinds)), 1)
 
 
-def _place(zoo: Path, name: str) -> Path:
+def version_folder(zoo: Path, name: str) -> Path:
+    """Folder of ``NAME@VERSION`` in a zoo.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such version, or `name` is none.
+    """
     try:
         parsed = ModelName.parse(name)
     except ValueError as error:

@@ -10,10 +10,13 @@ from safetensors.numpy import save
 from model_store.engines.base import Engine, Images
 from model_store.engines.equivalence import certify
 from model_store.engines.golden import GOLDEN, Golden, golden_images, golden_outputs
+from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
 from model_store.manifest import InputSpec, TilingSpec
-from model_store.registry import ModelVersion
+from model_store.registry import ModelVersion, packaged_zoo
 from tests.factories.models import HU, STORED, convolutions, model_version
+
+_PACKAGED = sorted(path.parent for path in packaged_zoo().glob("*/*/manifest.json"))
 
 
 class Recorded(Engine):
@@ -159,3 +162,14 @@ def test_without_golden_outputs_and_torch_it_says_what_to_do(
     version = model_version(tmp_path)
     with pytest.raises(EngineUnavailableError, match=r"golden.*train"):
         certify(version, Recorded(version, _golden()))
+
+
+@pytest.mark.parametrize("folder", _PACKAGED, ids=lambda folder: folder.parent.name)
+def test_packaged_versions_run_as_they_were_released(folder: Path) -> None:
+    version = ModelVersion.open(folder)
+    golden = golden_outputs(version)
+    assert golden is not None
+    assert golden.images.shape == (3, 1, 256, 256)
+    np.testing.assert_allclose(golden.images, golden_images(version.manifest), atol=1e-5)
+    with OpenVinoEngine(version) as engine:
+        assert certify(version, engine, 0.1).passed

@@ -161,7 +161,8 @@ def test_the_command_trains_and_exports(data: Path, recipe: Path, tmp_path: Path
     exported = CliRunner().invoke(app, ["export", str(run), "--zoo", str(zoo)])
     assert exported.exit_code == 0, exported.output
     names = {path.name for path in (zoo / "tiny" / "0.1.0").iterdir()}
-    assert names == {"model.onnx", "weights.safetensors", "manifest.json", "card.md", "recipe.toml"}
+    written = {"model.onnx", "weights.safetensors", "golden.safetensors", "card.md", "recipe.toml"}
+    assert names == {"manifest.json", *written}
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
