@@ -332,7 +332,7 @@ def _spool(ledger: Ledger, scope: Scope, storage: Storage) -> SpoolProof:
     faults: list[dict[str, str]] = []
     for table, file in _kept(ledger, scope):
         checked += 1
-        fault = _fault(storage.root / file.path, file, whole=table is ResultRow)
+        fault = fault_of(storage.root / file.path, file, whole=table is ResultRow)
         if not fault:
             continue
         with ledger.read() as session:
@@ -362,7 +362,7 @@ def _kept(
             after = files[-1].row_id
 
 
-def _fault(path: Path, file: StoredFile, *, whole: bool) -> str:
+def fault_of(path: Path, file: StoredFile, *, whole: bool) -> str:
     """Return what is wrong with a file, or "".
 
     A result's hash is of the whole file. An instance's is of its transfer syntax UID, a zero byte

@@ -42,3 +42,4 @@ class AuditEvent(StrEnum):
     ALIAS_FORCED = "alias:person:forced"
     ALIAS_REFUSED = "alias:gate:refused"
     ALIAS_RESTORED = "alias:person:restored"
+    RESULT_REPLAYED = "result:person:replayed"
