@@ -66,7 +66,14 @@ def build(section: GeneratorSection) -> Generator:
             generator = Drl(DrlConfig(section.width))
         case DrlCascadeSection():
             generator = DrlCascade(
-                DrlCascadeConfig(section.width, section.levels, section.blend, section.stack_input)
+                DrlCascadeConfig(
+                    section.width,
+                    section.levels,
+                    section.blend,
+                    section.stack_input,
+                    section.first,
+                    section.further,
+                )
             )
         case Cnn10Section():
             generator = Cnn10(Cnn10Config(section.width))

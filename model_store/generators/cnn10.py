@@ -27,9 +27,13 @@ class Cnn10Config:
     ----------
     width : int
         Feature maps of the hidden layers.
+    inputs : int
+        Channels of the input; 2 have 336,449 parameters. With more than one only `Cnn10.residual`
+        is meant to be used, as the difference network of a cascade.
     """
 
     width: int = 64
+    inputs: int = 1
 
 
 class Cnn10(Generator):
@@ -46,8 +50,9 @@ class Cnn10(Generator):
 
     def __init__(self, config: Cnn10Config | None = None) -> None:
         super().__init__()
-        width = (config or Cnn10Config()).width
-        self.first = nn.Conv2d(1, width, 3, padding=1)
+        shape = config or Cnn10Config()
+        width = shape.width
+        self.first = nn.Conv2d(shape.inputs, width, 3, padding=1)
         self.blocks = nn.Sequential(*(DilatedConv(width, width, 1) for _ in range(_NORMALISED)))
         self.last = nn.Conv2d(width, 1, 3, padding=1)
         for layer in self.modules():
@@ -56,6 +61,6 @@ class Cnn10(Generator):
         nn.init.zeros_(self.last.weight)
 
     def residual(self, x: Tensor) -> Tensor:
-        """G(x) - x for ``[N, 1, H, W]`` in the unit that the manifest states."""
+        """G(x) - x for ``[N, inputs, H, W]`` in the unit that the manifest states: one channel."""
         out: Tensor = self.last(self.blocks(torch.relu(self.first(x))))
         return out

@@ -63,13 +63,15 @@ class DrlSection(_Strict):
 
 
 class DrlCascadeSection(_Strict):
-    """A cascade of DRL: width and number of levels, share of the change applied, stacked input."""
+    """A cascade: width, number and networks of its levels, share of the change, stacked input."""
 
     system: Literal["drl-cascade"]
     width: int = Field(default=64, ge=1)
     levels: int = Field(default=2, ge=2, le=3)
     blend: float = Field(default=1.0, gt=0, le=1)
     stack_input: bool = False
+    first: Literal["drl", "cnn10"] = "drl"
+    further: Literal["drl", "cnn10"] = "drl"
 
 
 class Cnn10Section(_Strict):

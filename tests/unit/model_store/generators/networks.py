@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "drl-cascade-3-stacked": {
         "system": "drl-cascade", "width": 4, "levels": 3, "stack_input": True, "blend": 0.7
     },
+    "drl-cascade-cnn10": {"system": "drl-cascade", "width": 4, "further": "cnn10"},
     "cnn10": {"system": "cnn10", "width": 4},
     "drunet": {"system": "drunet", "width": 4, "stages": 3},
 }  # fmt: skip

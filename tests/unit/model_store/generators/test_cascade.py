@@ -6,6 +6,7 @@ from torch import Tensor
 
 from model_store.errors import RecipeError
 from model_store.export import fold_norm
+from model_store.generators.cnn10 import Cnn10, Cnn10Config
 from model_store.generators.drl import Drl, DrlConfig
 from model_store.generators.drl_cascade import DrlCascade, DrlCascadeConfig
 
@@ -113,6 +114,25 @@ def test_three_levels_start_from_two(stack_input: bool) -> None:
     x = torch.rand(1, 1, 20, 20)
     with torch.no_grad():
         torch.testing.assert_close(three(x), two(x), rtol=0, atol=1e-6)
+
+
+def test_a_cnn10_starts_from_what_the_level_before_it_left() -> None:
+    torch.manual_seed(1)
+    drl, cnn10 = Drl(DrlConfig(4)), Cnn10(Cnn10Config(4))
+    x = torch.rand(1, 1, 20, 20)
+    shapes = (
+        (DrlCascadeConfig(4, further="cnn10"), randomised(drl).float()),
+        (DrlCascadeConfig(4, 2, 1.0, True, "cnn10", "cnn10"), randomised(cnn10).float()),
+    )
+    for shape, first in shapes:
+        cascade = DrlCascade(shape).eval()
+        cascade.adopt(first.state_dict())
+        with torch.no_grad():
+            torch.testing.assert_close(cascade(x), first(x), rtol=0, atol=1e-6)
+        assert isinstance(cascade.levels[1], Cnn10)
+        assert {name.split(".")[1] for name, _ in cascade.trained_parameters()} == {"1"}
+    with pytest.raises(RecipeError, match=r"0\.first\.weight is missing"):
+        DrlCascade(DrlCascadeConfig(4, first="cnn10")).adopt(drl.state_dict())
 
 
 def test_a_cascade_goes_on_from_one_of_as_many_levels() -> None:

@@ -22,6 +22,8 @@ STRIDE_1 = [
     ({"system": "drl-cascade", "width": 4}, 34),
     ({"system": "drl-cascade", "width": 4, "levels": 3}, 51),
     ({"system": "drl-cascade", "width": 4, "levels": 3, "stack_input": True}, 51),
+    ({"system": "drl-cascade", "width": 4, "further": "cnn10"}, 28),
+    ({"system": "drl-cascade", "width": 4, "first": "cnn10", "further": "cnn10"}, 22),
 ]
 
 
