@@ -6,10 +6,24 @@ order of the arms and the margin over classical filters.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from model_store.generators.sections import (
+    Cnn10Section,
+    DnganSection,
+    DrlCascadeSection,
+    DrlSection,
+    N2nUnetSection,
+    SharpXrSection,
+    WganVggSection,
+)
 from model_store.training.noise import AwgnNoise
 from model_store.training.recipe import CtData, Recipe
+
+Order = tuple[str, str, str]
+METRICS = ("PSNR", "SSIM", "PDR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +33,12 @@ class Figures:
     psnr: float | None = None
     ssim: float | None = None
     pdr: float | None = None
+    parameters: int | None = None
+
+    def of(self, metric: str) -> float | None:
+        """The figure of ``PSNR``, ``SSIM`` or ``PDR``."""
+        value: float | None = getattr(self, metric.lower())
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +58,10 @@ class PaperTable:
     filters : dict of str to Figures
         Classical filters.
     claims : tuple of (str, str, str)
-        Metric, better arm, worse arm: what the publication concludes from the table.
+        Metric, better arm, worse arm: what the publication concludes from the table, or for a
+        metric that it does not report, what the method is for.
+    series : tuple of tuple of str
+        Arms that are ranked among themselves; all of them by default.
     training : str
         How much the networks were trained.
     condition : str
@@ -51,15 +74,42 @@ class PaperTable:
     arms: dict[str, Figures]
     noisy: Figures | None = None
     filters: dict[str, Figures] = field(default_factory=dict)
-    claims: tuple[tuple[str, str, str], ...] = ()
+    claims: tuple[Order, ...] = ()
     training: str = ""
     condition: str = ""
+    series: tuple[tuple[str, ...], ...] = ()
 
     def margin(self, arm: str) -> float | None:
         """PSNR of an arm over the best filter of the table, dB."""
         own = self.arms[arm].psnr
         filters = [item.psnr for item in self.filters.values() if item.psnr is not None]
         return None if own is None or not filters else round(own - max(filters), 2)
+
+    def orders(self, present: Collection[str]) -> list[Order]:
+        """Metric, better arm, worse arm: all that the table says of the arms in `present`.
+
+        For each metric the neighbours in the ranking of its figures, then what is claimed.
+        """
+        found: list[Order] = []
+        for metric in METRICS:
+            for members in self.series or (tuple(self.arms),):
+                known = [
+                    (value, arm)
+                    for arm in members
+                    if arm in present and (value := self.arms[arm].of(metric)) is not None
+                ]
+                ranked = sorted(known, key=lambda item: item[0], reverse=metric != "PDR")
+                found += [
+                    (metric, better, worse)
+                    for (high, better), (low, worse) in pairwise(ranked)
+                    if high != low
+                ]
+            found += [
+                claim
+                for claim in self.claims
+                if claim[0] == metric and set(claim[1:]) <= set(present)
+            ]
+        return list(dict.fromkeys(found))
 
 
 _DNGAN = "Sun et al., J X-Ray Sci Technol 26:523 (2018)"
@@ -115,6 +165,10 @@ DNGAN_WEIGHTS = PaperTable(
     ),
     training="500 epochs of 40,960 patches of 64 x 64",
     condition="Poisson noise, 24.15 dB",
+    series=tuple(
+        tuple("base" if factor == 1 else f"{name}-{factor:g}" for factor in _FACTORS)
+        for name in _SWEEP
+    ),
 )
 _CLASSICAL = ("Gaussian", "Bilateral", "Median")
 
@@ -153,8 +207,9 @@ N2N_CT_STRONG = PaperTable(
     training=_N2N_TRAINING.format("10,000"),
     condition="white noise, 18.66 dB",
 )
+_WGAN = "Mbouwe, Mehdaoui, Zeddoun (student report after Yang et al. 2018)"
 WGAN = PaperTable(
-    "Mbouwe, Mehdaoui, Zeddoun (student report after Yang et al. 2018), Table 3",
+    f"{_WGAN}, Table 3",
     "LoDoPaB slices shrunk to 64 x 64, one noise field for all of them: no evidence of denoising",
     {
         "Generator-MSE": Figures(37.871, 0.9967),
@@ -168,16 +223,77 @@ WGAN = PaperTable(
         ("PSNR", "WGAN-VGG", "WGAN-MSE"),
         ("PDR", "Generator-VGG", "Generator-MSE"),
         ("PDR", "WGAN-VGG", "WGAN-MSE"),
+        ("PDR", "WGAN-VGG", "Generator-MSE"),
     ),
     training="100 epochs of 6,272 slices",
+)
+WGAN_SAMPLE = PaperTable(
+    f"{_WGAN}, Table 2",
+    "one of the test slices",
+    {
+        "Generator-MSE": Figures(37.213),
+        "Generator-VGG": Figures(35.089, 0.9949),
+        "WGAN-MSE": Figures(32.812, 0.9901),
+        "WGAN-VGG": Figures(37.692, 0.9968),
+    },
+)
+WGAN_FAIR = PaperTable(
+    "Eulig et al., Med Phys 51:8776 (2024), abdomen",
+    "the same data, budget and tuning for every network; abdominal CT at a quarter of the dose",
+    {
+        "WGAN-VGG": Figures(30.906, 0.893),
+        "RED-CNN": Figures(33.685, 0.913),
+        "ResNet": Figures(33.583, 0.912),
+        "DU-GAN": Figures(32.468, 0.904),
+    },
+    Figures(29.117, 0.856),
+    {"Bilateral, trained": Figures(27.357, 0.871)},
+)
+_DRL, _CNN10 = Figures(parameters=225_601), Figures(parameters=335_873)
+DRL = PaperTable(
+    "Ataei, Alirezaie, Babyn, arXiv 2006.14738, Figures 2, 5 and 6",
+    "abdominal CT at a quarter of the dose; pictures, no measure of quality: of the arms only the "
+    "parameters of a level are published",
+    {
+        "DRL, A": _DRL,
+        "DRL, B": _DRL,
+        "cascade C": Figures(),
+        "cascade D": Figures(),
+        "cascade C, 3 levels": Figures(),
+        "cascade C, blended": Figures(),
+        "DRL, then CNN10": Figures(),
+        "CNN10": _CNN10,
+        "cascade of CNN10": Figures(),
+    },
+    claims=(
+        ("PSNR", "DRL, A", "CNN10"),
+        ("PSNR", "cascade C", "DRL, B"),
+        ("PSNR", "cascade D", "DRL, A"),
+        ("PSNR", "cascade C", "DRL, then CNN10"),
+        ("PDR", "DRL, B", "DRL, A"),
+        ("PDR", "cascade C", "cascade D"),
+    ),
+    training="15 epochs of 281,660 patches of 64 x 64 for the first level and 10 for the second",
 )
 SHARPXR = PaperTable(
     "Abolade et al., arXiv 2508.08518 (SharpXR), read-me of its code",
     "chest radiographs of children, 256 x 256, Poisson and normal noise",
-    {"SharpXR": Figures(35.52, 0.9263)},
+    {
+        "DnCNN": Figures(33.97, 0.8945),
+        "REDCNN": Figures(34.95, 0.9140),
+        "Sharp U-Net": Figures(35.40, 0.9261),
+        "SharpXR": Figures(35.52, 0.9263),
+    },
     filters={"BM3D": Figures(29.45, 0.7003)},
 )
+FURTHER = {
+    DNGAN.source: (DNGAN_WEIGHTS,),
+    DNGAN_WEIGHTS.source: (DNGAN,),
+    WGAN.source: (WGAN_SAMPLE, WGAN_FAIR),
+}
+"""Tables to be read beside another, by its source."""
 _STRONG_DB = 20.0
+_ON_FIDELITY = ("drl-a", "drl-ct")
 _FIDELITY = {"mse", "mae", "charbonnier", "ssim"}
 
 
@@ -189,22 +305,27 @@ def is_fidelity(recipe: Recipe) -> bool:
 def arm_of(recipe: Recipe) -> tuple[PaperTable, str] | None:
     """Table and arm of a publication that a recipe repeats, told by its generator and its loss.
 
-    None for DRL and its cascade, whose publication has pictures and no table, and for systems
-    without a publication here.
+    None for systems without a publication here.
     """
     terms: set[str] = {term.name for term in recipe.training.loss}
-    match recipe.generator.system:
-        case "dngan":
-            return _dngan_arm(recipe, terms)
-        case "n2n-unet":
-            return _n2n_arm(recipe, terms)
-        case "wgan-vgg":
+    found: tuple[PaperTable, str] | None = None
+    match recipe.generator:
+        case DnganSection():
+            found = _dngan_arm(recipe, terms)
+        case N2nUnetSection():
+            found = _n2n_arm(recipe, terms)
+        case WganVggSection():
             start = "Generator" if recipe.critic is None else "WGAN"
-            return WGAN, f"{start}-{'VGG' if 'perceptual' in terms else 'MSE'}"
-        case "sharpxr":
-            return SHARPXR, "SharpXR"
-        case _:
-            return None
+            found = WGAN, f"{start}-{'VGG' if 'perceptual' in terms else 'MSE'}"
+        case SharpXrSection():
+            found = SHARPXR, "SharpXR"
+        case DrlSection():
+            found = DRL, "DRL, B" if "perceptual" in terms else "DRL, A"
+        case DrlCascadeSection() as section:
+            found = DRL, _cascade_arm(section, recipe.training.start or "")
+        case Cnn10Section():
+            found = DRL, "CNN10"
+    return found
 
 
 def _dngan_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str]:
@@ -219,6 +340,17 @@ def _dngan_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str]:
         if term not in terms:
             return DNGAN, f"DNGAN-{arm}"
     return DNGAN, "DNGAN"
+
+
+def _cascade_arm(section: DrlCascadeSection, start: str) -> str:
+    """The arm of a cascade; where its last level is the second, its first tells C from D."""
+    if section.further == "cnn10":
+        return "cascade of CNN10" if section.first == "cnn10" else "DRL, then CNN10"
+    if section.blend < 1:
+        return "cascade C, blended"
+    if section.levels > 2:  # noqa: PLR2004
+        return "cascade C, 3 levels"
+    return "cascade D" if start.startswith(_ON_FIDELITY) else "cascade C"
 
 
 def _n2n_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str] | None:

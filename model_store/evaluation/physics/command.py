@@ -53,7 +53,8 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
         from model_store.evaluation.physics.study import Study  # noqa: PLC0415
         from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
         from model_store.training.recipe import Recipe  # noqa: PLC0415
-        from model_store.training.release import RECIPE, write_physics  # noqa: PLC0415
+        from model_store.training.release import write_physics  # noqa: PLC0415
+        from model_store.training.run import RECIPE  # noqa: PLC0415
 
         console = Console()
         name, _, version = model.partition("@")

@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from model_store.evaluation.papers import (
     DNGAN,
     DNGAN_WEIGHTS,
+    DRL,
     N2N_CT,
     N2N_CT_STRONG,
     N2N_XRAY,
@@ -16,6 +18,7 @@ from model_store.evaluation.papers import (
     arm_of,
     is_fidelity,
 )
+from model_store.generators.sections import GeneratorSection
 from tests.unit.model_store.evaluation.recipes import CONTENT, CRITIC, CT, POISSON, XRAY, recipe
 
 _MSE, _TV = {"name": "mse"}, {"name": "tv"}
@@ -83,7 +86,69 @@ def test_other_systems() -> None:
     assert arm_of(recipe("any", "wgan-vgg", CT, [CONTENT])) == (WGAN, "Generator-VGG")
     assert arm_of(recipe("any", "wgan-vgg", CT, [_MSE], critic)) == (WGAN, "WGAN-MSE")
     assert arm_of(recipe("any", "sharpxr")) == (SHARPXR, "SharpXR")
-    assert arm_of(recipe("any", "drl", CT)) is None
+    assert arm_of(recipe("any", "drunet", CT)) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "loss", "start", "arm"),
+    [
+        ({"system": "drl"}, _MSE, None, "DRL, A"),
+        ({"system": "drl"}, CONTENT, None, "DRL, B"),
+        ({"system": "drl-cascade"}, _MSE, "drl-b", "cascade C"),
+        ({"system": "drl-cascade"}, _MSE, "drl-ct@1.0.0", "cascade D"),
+        ({"system": "drl-cascade", "levels": 3}, _MSE, "drl-cascade-c", "cascade C, 3 levels"),
+        (
+            {"system": "drl-cascade", "levels": 3, "blend": 0.7},
+            _MSE,
+            "drl-cascade-3",
+            "cascade C, blended",
+        ),
+        ({"system": "drl-cascade", "further": "cnn10"}, _MSE, "drl-b", "DRL, then CNN10"),
+        (
+            {"system": "drl-cascade", "first": "cnn10", "further": "cnn10"},
+            _MSE,
+            "cnn10",
+            "cascade of CNN10",
+        ),
+        ({"system": "cnn10"}, _MSE, None, "CNN10"),
+    ],
+)
+def test_arms_of_drl(
+    shape: dict[str, Any], loss: dict[str, Any], start: str | None, arm: str
+) -> None:
+    plain = recipe("any", "drl", CT, [loss])
+    section = TypeAdapter[GeneratorSection](GeneratorSection).validate_python(shape)
+    training = plain.training.model_copy(update={"start": start})
+    made = plain.model_copy(update={"generator": section, "training": training})
+    assert arm_of(made) == (DRL, arm)
+
+
+@pytest.mark.parametrize(
+    "table", [DNGAN, DNGAN_WEIGHTS, N2N_XRAY, N2N_CT, N2N_CT_STRONG, WGAN, SHARPXR, DRL]
+)
+def test_orders_are_of_arms_that_are_there(table: PaperTable) -> None:
+    for metric, better, worse in table.orders(table.arms):
+        left, right = table.arms[better].of(metric), table.arms[worse].of(metric)
+        if left is not None and right is not None:
+            assert left < right if metric == "PDR" else left > right
+    assert set(table.claims) <= set(table.orders(table.arms))
+    assert table.orders([]) == []
+
+
+def test_the_ranking_of_a_table_is_its_order() -> None:
+    assert N2N_CT.orders(N2N_CT.arms) == [
+        ("PSNR", "N2N-MSE", "N2N-MAE"),
+        ("PSNR", "N2N-MAE", "N2C-MSE"),
+        ("PSNR", "N2N-MSE", "N2C-MSE"),
+    ]
+    assert DNGAN.orders(["DNGAN", "DNGAN-MSE", "DNGAN-WOMSE"])[-3:] == [
+        ("PDR", "DNGAN", "DNGAN-WOMSE"),
+        ("PDR", "DNGAN-WOMSE", "DNGAN-MSE"),
+        ("PDR", "DNGAN", "DNGAN-MSE"),
+    ]
+    # factors of one weight are ranked among themselves, never those of two weights
+    assert DNGAN_WEIGHTS.orders(["mse-5", "tv-0.2"]) == []
+    assert ("PDR", "mse-0.2", "mse-5") in DNGAN_WEIGHTS.orders(["mse-5", "mse-0.2"])
 
 
 def test_fidelity_is_told_by_loss_and_critic() -> None:
