@@ -120,6 +120,7 @@ def _broker(tree: Settings) -> str:
 
 
 def _models(models: Models) -> str:
+    models.content.refresh()
     keys = [key for key in models.trust.keys().values() if not key.revoked]
     found = [models.origin(version) for version in models.versions()]
     refused = [f"{name}: {why}" for name, why in models.refused().items()]

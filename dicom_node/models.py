@@ -7,6 +7,7 @@ if its bytes are those that were released and, outside the package, a trusted ke
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from dicom_node.db import revision
 from dicom_node.db.engine import make_engine
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.registry import Indexed, Move
-from dicom_node.errors import NodeError
+from dicom_node.errors import ConfigError, NodeError, VersionTaken
 from dicom_node.outbox import SilentBell
 from dicom_node.settings import Settings
+from model_store.content import ContentStore
 from model_store.errors import (
+    ContentError,
     ManifestError,
     ModelAwayError,
     ModelIntegrityError,
@@ -47,6 +50,9 @@ ALIAS_SECONDS: Final = 1.0
 
 CHECK_SECONDS: Final = 30.0
 """For new work a version is looked at again after this long; workers look each time."""
+
+REFRESH_SECONDS: Final = 30.0
+"""A remote store is asked for a version that is not here at most this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,11 @@ class Models:
         Where aliases and retired versions are; None: only the alias files count.
     clock : callable
         Seconds, for how long something was remembered.
+
+    Raises
+    ------
+    ConfigError
+        ``[models] path`` is a URL of a kind that cannot be read here.
     """
 
     def __init__(
@@ -83,12 +94,16 @@ class Models:
         self._settings = settings.models
         self._ledger = ledger
         self._clock = clock
-        self._folder = _folder(settings)
+        self._remote = "://" in (settings.models.path or "")
+        self._content = _content(settings)
+        self._refreshed = -math.inf
+        self._unreachable: str | None = None
         self._quarantine = Quarantine(settings.storage.path / "quarantine")
         folders = () if settings.models.trust is None else (settings.models.trust,)
         self.trust: Final = trust_store(*folders)
-        accepted = (self._folder,) if settings.models.unsigned == "accept" else ()
+        accepted = (self.folder,) if settings.models.unsigned == "accept" else ()
         self._gate = SignedOnly(self.trust, self._quarantine, (packaged_zoo(), *accepted))
+        self._files: Mapping[ModelName, ModelName] | None = None
         self._known: tuple[float, _Known] | None = None
         self._admitted: dict[ModelName, tuple[float, ModelVersion]] = {}
         self._log = structlog.get_logger("models")
@@ -118,8 +133,13 @@ class Models:
 
     @property
     def folder(self) -> Path:
-        """Where the node's own versions are; it is made when the first is added."""
-        return self._folder
+        """Where this machine has the node's own versions; made when the first is added."""
+        return self._content.folder
+
+    @property
+    def content(self) -> ContentStore:
+        """The node's own versions, to add to."""
+        return self._content
 
     @property
     def quarantine(self) -> Quarantine:
@@ -146,7 +166,7 @@ class Models:
         RetiredModelError
             It takes no new work.
         ModelAwayError
-            It is registered, and its files cannot be reached at the moment.
+            It is registered, or may be in a remote store, and cannot be reached at the moment.
         TrustError
             It is not signed by whom it should be, or is in quarantine.
         ManifestError, ModelIntegrityError
@@ -212,10 +232,12 @@ LedgerError
 
     def versions(self) -> tuple[ModelVersion, ...]:
         """Every version that may be used, retired ones too, by name, then version."""
+        self._refresh()
         return self._store().versions()
 
     def refused(self) -> dict[ModelName, ModelStoreError]:
         """The versions that may not be used, and why not."""
+        self._refresh()
         return self._store().refused()
 
     def aliases(self) -> dict[ModelName, ModelName]:
@@ -246,6 +268,37 @@ LedgerError
         """The label of what a route names: ``ct-default`` of ``ct-default@production``."""
         return name.name
 
+    def register(self, who: str) -> tuple[Indexed, ...]:
+        """Register the versions that may be used and the ledger does not know; returns those.
+
+        Raises
+        ------
+        LedgerError
+            The ledger does not answer.
+        """
+        if self._ledger is None:
+            return ()
+        try:
+            known = self._read().indexed
+            found = [(version, self.signer(version)) for version in self.versions()]
+        except (ModelStoreError, OSError) as error:
+            self._log.error("models.not_registered", why=str(error))
+            return ()
+        added = []
+        with self._ledger.write() as unit:
+            for version, key in found:
+                signed_by = None if key is None else key.key
+                try:
+                    row = registry.index(unit, version, self.origin(version), who, signed_by)
+                except (VersionTaken, ModelStoreError) as error:
+                    self._log.error(
+                        "model.not_registered", version=str(version.ref), why=str(error)
+                    )
+                    continue
+                if row.target not in known:
+                    added.append(row)
+        return tuple(added)
+
     # --- inside ----------------------------------------------------------------------------------
 
     def _look(self) -> _Known:
@@ -254,15 +307,28 @@ LedgerError
         return self._known[1]
 
     def _read(self) -> _Known:
-        files = self._store().aliases()
+        files = self._read_files()
         if self._ledger is None:
             return _Known(files, {}, {})
         with self._ledger.read() as session:
             return _Known(files, registry.aliases(session), registry.indexed(session))
 
+    def _read_files(self) -> Mapping[ModelName, ModelName]:
+        """The alias files; while they cannot be read, what they said before."""
+        try:
+            self._files = self._store().aliases()
+        except (ManifestError, OSError) as error:
+            if self._files is None and isinstance(error, OSError):
+                where = self._settings.path or self.folder
+                raise ModelAwayError(f"the store {where} cannot be read: {error}") from error
+            if self._files is None:
+                raise
+            self._log.warning("aliases.unreadable", why=str(error))
+        return self._files
+
     def _store(self) -> ModelStore:
         """The store as its folders are now: the node's own may be made, or come back, any time."""
-        own = (self._folder,) if self._folder.is_dir() else ()
+        own = (self.folder,) if self.folder.is_dir() else ()
         return ModelStore(more=own, gate=self._gate)
 
     def _target(self, wanted: ModelName, known: _Known) -> ModelName:
@@ -278,14 +344,40 @@ LedgerError
         there = ", ".join(sorted({str(name) for name in (*known.files, *known.moves)}))
         raise UnknownModelError(f"no alias {wanted}; there is {there or 'none'}")
 
+    def _refresh(self) -> bool:
+        """Look into a remote store; False if that was not long ago, or there is none."""
+        if not self._remote or self._clock() < self._refreshed + REFRESH_SECONDS:
+            return False
+        self._refreshed = self._clock()
+        try:
+            found = self._content.refresh()
+            self._unreachable = None
+        except ContentError as error:
+            self._unreachable = str(error)
+            self._log.error("models.unreachable", error=str(error))
+            return False
+        for version in found.new:
+            self._log.info("model.fetched", version=str(version.ref))
+        for name, why in found.refused.items():
+            self._log.error("model.not_fetched", version=str(name), why=str(why))
+        return bool(found.new)
+
+    def _find(self, target: ModelName) -> ModelVersion:
+        try:
+            return self._store().resolve(target)
+        except UnknownModelError:
+            if not self._refresh():
+                raise
+        return self._store().resolve(target)
+
     def _admit(self, target: ModelName, known: _Known) -> ModelVersion:
         row = known.indexed.get(target)
         try:
-            found = self._store().resolve(target)
+            found = self._find(target)
         except UnknownModelError as error:
-            if row is None:
+            if row is None and self._unreachable is None:
                 raise
-            raise self._away(target, "its files are not there") from error
+            raise self._away(target, self._unreachable or "its files are not there") from error
         except OSError as error:
             raise self._away(target, error.strerror or str(error)) from error
         except UnsignedError as error:
@@ -314,8 +406,8 @@ LedgerError
 
     def _away(self, target: ModelName, why: str) -> ModelAwayError:
         return ModelAwayError(
-            f"{target} is registered and cannot be read now: {why}; mount or restore the store "
-            f"{self._folder} ([models] path)"
+            f"{target} cannot be read now: {why}; mount or restore the store "
+            f"{self._settings.path or self.folder} ([models] path)"
         )
 
 
@@ -328,7 +420,9 @@ def _parse(name: ModelName | str) -> ModelName:
         raise UnknownModelError(str(error)) from error
 
 
-def _folder(settings: Settings) -> Path:
-    """Folder of the node's own versions."""
-    path = settings.models.path
-    return settings.storage.path / "models" if path is None else Path(path)
+def _content(settings: Settings) -> ContentStore:
+    storage = settings.storage.path
+    try:
+        return ContentStore(settings.models.path or storage / "models", storage / "models-cache")
+    except ContentError as error:
+        raise ConfigError(f"[models] path: {error}") from error

@@ -12,7 +12,7 @@ from dicom_node.cli.common import ConfigOption, plain_errors, settings
 from dicom_node.db import revision
 from dicom_node.db.engine import make_engine
 from dicom_node.errors import LedgerError
-from dicom_node.node import Node
+from dicom_node.node import Node, process_name
 from dicom_node.outbox import SilentBell
 
 
@@ -65,5 +65,6 @@ def upkeep(config: ConfigOption = None) -> None:
     tree = settings(config)
     stop = supervisor.stop_on_signals()
     node = Node.open(tree)
+    node.models.register(process_name())
     planner = Planner(tree, node.ledger, node.storage, node.models)
     Upkeep(tree, node.ledger, node.storage, planner).run(stop)

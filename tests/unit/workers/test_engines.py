@@ -72,3 +72,17 @@ def test_warming_up_a_broken_model_stops_nothing(store: Models) -> None:
     denoisers = Denoisers(store, SETTINGS)
     denoisers.warm({ModelName("toy-ct", "9.9.9"), ModelName("no-such", "production")})
     assert denoisers.get(ref(store)) is not None
+
+
+def test_what_is_loaded_goes_on_when_its_file_is_changed(store: Models, tmp_path: Path) -> None:
+    wanted = ref(store)
+    denoisers = Denoisers(store, SETTINGS)
+    loaded = denoisers.get(wanted)
+    file = tmp_path / "toy-ct" / "1.0.0" / "model.onnx"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert denoisers.get(wanted) is loaded
+    another_process = Denoisers(store, SETTINGS)
+    for said in ("sha256", "quarantine"):
+        with pytest.raises(FailItem, match=said):
+            another_process.get(wanted)
+    assert denoisers.get(wanted) is loaded
