@@ -7,22 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from model_store.errors import DataError
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.filters import FAMILIES
 from model_store.evaluation.groups import Group
 from model_store.evaluation.lpips import Lpips
-from model_store.evaluation.metrics import lower_is_better
-from model_store.evaluation.papers import Figures, PaperTable, arm_of
+from model_store.evaluation.orders import DIGITS, Member, order_table, orders, statements
+from model_store.evaluation.papers import METRICS, Figures, PaperTable, arm_of
 from model_store.evaluation.report import cases_of, trial_of
 from model_store.evaluation.run_model import RunModel
 from model_store.evaluation.session import Denoiser, ReleasedModel
 from model_store.training.recipe import Recipe
 
-_METRICS = ("PSNR", "SSIM", "PDR")
-_DIGITS = {"PSNR": 2, "SSIM": 4, "PDR": 4}
 Values = dict[str, float | None]
 
 
@@ -95,8 +91,8 @@ def compare_arms(
     Returns
     -------
     dict
-        ``summary`` with a table for each condition and one for each publication's order of the
-        arms, and ``arms`` with all means.
+        ``summary`` with ``tables`` (one a condition, and one for the publications' orders of the
+        arms) and ``orders`` (in words, whether each holds); ``arms`` with all means.
 
     Raises
     ------
@@ -115,30 +111,11 @@ def compare_arms(
         measured.append((arm, Group.of([trial_of(case, arm.model, filters) for case in cases])))
     conditions = list(dict.fromkeys(group.name for _, groups in measured for group in groups))
     tables = [_condition(name, measured) for name in conditions]
-    orders = [row for name in conditions for row in _orders(name, measured)]
-    if orders:
-        tables.append(
-            {
-                "title": "Whether the publication's order of the arms is kept",
-                "note": "Differences, better arm less worse arm, as the publication's table (or "
-                "for PDR, where it has none, the idea of the method) has them, and ours on our "
-                "cases. PDR is better when smaller. The last column counts the images that keep "
-                "it; one training an arm, so small differences may be chance.",
-                "columns": [
-                    "condition",
-                    "metric",
-                    "better",
-                    "worse",
-                    "theirs",
-                    "ours",
-                    "kept",
-                    "images",
-                ],
-                "rows": orders,
-            }
-        )
+    found = [order for name in conditions for order in orders(name, _members(name, measured))]
+    if found:
+        tables.append(order_table(found))
     return {
-        "summary": {"tables": tables},
+        "summary": {"tables": tables, "orders": statements(found)},
         "arms": {
             arm.name: {group.name: _values(group, "model") for group in groups}
             for arm, groups in measured
@@ -195,53 +172,11 @@ def _condition(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> dict[s
     }
 
 
-def _orders(
-    name: str, measured: Sequence[tuple[Arm, list[Group]]]
-) -> list[list[str | float | None]]:
-    present = _present(name, measured)
-    ours: dict[str, dict[str, Group]] = {}
-    tables: dict[str, PaperTable] = {}
-    for arm, group in present:
-        found = _found(arm, name)
-        if found is not None:
-            table, label = found
-            tables[table.source] = table
-            ours.setdefault(table.source, {})[label] = group
-    rows: list[list[str | float | None]] = []
-    for source, table in tables.items():
-        for metric, better, worse in table.claims:
-            if better not in ours[source] or worse not in ours[source]:
-                continue
-            differences = _differences(ours[source][better], ours[source][worse], metric)
-            if not differences:
-                continue
-            sign = -1 if lower_is_better(metric) else 1
-            difference = float(np.mean(differences))
-            theirs = _difference(table, metric, better, worse)
-            digits = _DIGITS[metric]
-            rows.append(
-                [
-                    name,
-                    metric,
-                    better,
-                    worse,
-                    None if theirs is None else round(theirs, digits),
-                    round(difference, digits),
-                    "yes" if sign * difference > 0 else "no",
-                    f"{sum(sign * each > 0 for each in differences)} of {len(differences)}",
-                ]
-            )
-    return rows
-
-
-def _differences(better: Group, worse: Group, metric: str) -> list[float]:
-    """Better arm less worse arm, image by image."""
-    name = better.metric(metric)
-    if name is None or worse.metric(metric) != name:
-        return []
+def _members(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> list[Member]:
     return [
-        left.scores["model"][name] - right.scores["model"][name]
-        for left, right in zip(better.trials, worse.trials, strict=True)
+        Member(arm.name, group, *found)
+        for arm, group in _present(name, measured)
+        if (found := _found(arm, name)) is not None
     ]
 
 
@@ -251,24 +186,18 @@ def _found(arm: Arm, condition: str) -> tuple[PaperTable, str] | None:
     return found if found is not None and condition.startswith(found[0].condition) else None
 
 
-def _difference(table: PaperTable, metric: str, better: str, worse: str) -> float | None:
-    left: float | None = getattr(table.arms[better], metric.lower())
-    right: float | None = getattr(table.arms[worse], metric.lower())
-    return None if left is None or right is None else left - right
-
-
 def _present(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> list[tuple[Arm, Group]]:
     return [(arm, group) for arm, groups in measured for group in groups if group.name == name]
 
 
 def _values(group: Group, method: str) -> Values:
     """Mean of the main PSNR, the SSIM and the PDR of a method."""
-    names = {start: group.metric(start) for start in _METRICS}
+    names = {start: group.metric(start) for start in METRICS}
     return {
         start: None if name is None else group.mean(method, name) for start, name in names.items()
     }
 
 
 def _row(values: Values) -> list[float | None]:
-    found = ((values[name], _DIGITS[name]) for name in _METRICS)
+    found = ((values[name], DIGITS[name]) for name in METRICS)
     return [None if value is None else round(value, digits) for value, digits in found]

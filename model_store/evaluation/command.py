@@ -116,8 +116,11 @@ def _show(
     if out is not None:
         out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if markdown is not None:
-        tables = [table_of(table) for table in results["summary"]["tables"]]
-        markdown.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+        parts = [table_of(table) for table in results["summary"]["tables"]]
+        orders = results["summary"].get("orders")
+        if orders:
+            parts.append("\n".join(f"- {statement}" for statement in orders))
+        markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print_summary(results, console)
 
 

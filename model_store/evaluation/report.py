@@ -111,7 +111,7 @@ def trial_of(case: Case, model: Denoiser, filters: FilterFile | None) -> Trial:
 
 
 def print_summary(results: dict[str, Any], console: Console) -> None:
-    """Print the tables of an evaluation."""
+    """Print the tables of an evaluation, and whether the arms are in the publication's order."""
     for item in results["summary"]["tables"]:
         table = Table(*item["columns"], title=item["title"])
         for row in item["rows"]:
@@ -121,6 +121,8 @@ def print_summary(results: dict[str, Any], console: Console) -> None:
             console.print(item["note"], highlight=False)
     if results["summary"].get("margin"):
         console.print(results["summary"]["margin"], highlight=False)
+    for statement in results["summary"].get("orders", []):
+        console.print(statement, highlight=False)
 
 
 def _headline(groups: list[Group]) -> dict[str, Any]:

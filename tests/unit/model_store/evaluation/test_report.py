@@ -124,6 +124,10 @@ def test_arms_are_measured_on_the_same_cases_beside_the_publication(radiographs:
         ("PSNR", "DNGAN-MSE", "DNGAN"): ["yes", "2 of 2"],
         ("SSIM", "DNGAN-MSE", "DNGAN"): ["yes", "2 of 2"],
     }
+    psnr, _ssim, held = result["summary"]["orders"]
+    assert psnr.startswith("PSNR: fidelity > all: holds (ours +")
+    assert psnr.endswith("published +2.09; on 2 of 2 images)")
+    assert held == "2 of 2 orders hold."
 
 
 def test_two_arms_of_one_name_are_refused(radiographs: Path) -> None:

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from model_store.evaluation.groups import Group
+from model_store.evaluation.orders import Member, Order, order_table, orders, statements
+from model_store.evaluation.papers import DNGAN, DRL, WGAN, PaperTable
+from model_store.evaluation.trial import Trial
+
+
+def _member(name: str, table: PaperTable, label: str, **scores: tuple[float, ...]) -> Member:
+    """An arm with these scores, metric by metric, one an image."""
+    count = len(next(iter(scores.values())))
+    trials = [
+        Trial("any", str(at), "PSNR", {"model": {key: found[at] for key, found in scores.items()}})
+        for at in range(count)
+    ]
+    (group,) = Group.of(trials)
+    return Member(name, group, table, label)
+
+
+def _dngan(pdr: tuple[float, ...]) -> list[Order]:
+    members = [
+        _member("dngan-mse", DNGAN, "DNGAN-MSE", PSNR=(34.0, 36.0), PDR=(0.2, 0.2)),
+        _member("dngan", DNGAN, "DNGAN", PSNR=(33.0, 34.0), PDR=pdr),
+    ]
+    return orders("Poisson noise, 24.15 dB", members)
+
+
+def test_an_order_that_holds_and_one_that_does_not_are_stated() -> None:
+    assert statements(_dngan((0.1, 0.2))) == [
+        "PSNR: dngan-mse > dngan: holds (ours +1.50, published +2.09; on 2 of 2 images)",
+        "PDR: dngan < dngan-mse: holds (ours -0.0500, published -0.0620; on 1 of 2 images)",
+        "2 of 2 orders hold.",
+    ]
+    found = _dngan((0.3, 0.2))
+    assert statements(found)[1:] == [
+        "PDR: dngan < dngan-mse: does not hold (ours +0.0500, published -0.0620; on 0 of 2 images)",
+        "1 of 2 orders hold.",
+    ]
+    assert [row[1:] for row in order_table(found)["rows"]] == [
+        ["PSNR", "DNGAN-MSE", "DNGAN", 2.09, 1.5, "yes", "2 of 2"],
+        ["PDR", "DNGAN", "DNGAN-MSE", -0.062, 0.05, "no", "0 of 2"],
+    ]
+
+
+def test_arms_that_are_equal_do_not_hold_an_order() -> None:
+    assert "does not hold" in statements(_dngan((0.2, 0.2)))[1]
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict", "count"),
+    [
+        (30.0, "holds under all 2 conditions", 1),
+        (38.0, "holds under 1 of 2 conditions", 0),
+    ],
+)
+def test_an_order_is_counted_over_the_conditions(second: float, verdict: str, count: int) -> None:
+    found = []
+    for condition, value in (("10 HU", 30.0), ("25 HU", second)):
+        members = [
+            _member("generator-mse", WGAN, "Generator-MSE", PSNR=(35.0,)),
+            _member("wgan-vgg", WGAN, "WGAN-VGG", PSNR=(value,)),
+        ]
+        found += orders(condition, members)
+    assert statements(found) == [
+        f"PSNR: generator-mse > wgan-vgg: {verdict}",
+        f"{count} of 1 orders hold.",
+    ]
+
+
+def test_what_the_publication_shows_as_pictures_has_an_order_without_figures() -> None:
+    members = [
+        _member("drl-b", DRL, "DRL, B", PSNR=(30.0,)),
+        _member("drl-cascade-c", DRL, "cascade C", PSNR=(31.0,)),
+    ]
+    assert statements(orders("any", members))[0] == (
+        "PSNR: drl-cascade-c > drl-b: holds (ours +1.00, no figure published; on 1 of 1 images)"
+    )
+
+
+def test_every_run_of_an_arm_has_its_own_order() -> None:
+    members = [
+        _member("dngan", DNGAN, "DNGAN", PSNR=(33.0,)),
+        _member("dngan-mse", DNGAN, "DNGAN-MSE", PSNR=(34.0,)),
+        _member("dngan-mse@1.0.0", DNGAN, "DNGAN-MSE", PSNR=(32.0,)),
+    ]
+    assert [line.partition(" (")[0] for line in statements(orders("any", members))] == [
+        "PSNR: dngan-mse > dngan: holds",
+        "PSNR: dngan-mse@1.0.0 > dngan: does not hold",
+        "1 of 2 orders hold.",
+    ]
+
+
+def test_arms_of_no_common_table_have_no_order() -> None:
+    members = [
+        _member("dngan", DNGAN, "DNGAN", PSNR=(33.0,)),
+        _member("wgan-vgg", WGAN, "WGAN-VGG", PSNR=(34.0,)),
+    ]
+    assert statements(orders("any", members)) == []
