@@ -144,7 +144,7 @@ def _check(entries: list[zipfile.ZipInfo], size: int, archive: Path) -> None:
         raise ModelIntegrityError(f"{archive} has {len(entries)} files, {MOST_FILES} at most")
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if entry.is_dir() or kind not in {0, stat.S_IFREG}:
+        if entry.filename.endswith("/") or kind not in {0, stat.S_IFREG}:
             raise ModelIntegrityError(f"{archive}: {entry.filename!r} is no plain file")
         stored = entry.compress_type == zipfile.ZIP_STORED and (
             entry.compress_size == entry.file_size

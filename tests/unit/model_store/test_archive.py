@@ -167,6 +167,15 @@ def _encrypted(version: ModelVersion, path: Path) -> Path:
     return path
 
 
+def _nameless(version: ModelVersion, path: Path) -> Path:
+    """The name of an entry of the directory becomes its comment."""
+    data = bytearray(pack(version, path).read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 28], data[entry + 32] = 0, data[entry + 28]
+    path.write_bytes(data)
+    return path
+
+
 def _cut(version: ModelVersion, path: Path) -> Path:
     path.write_bytes(pack(version, path).read_bytes()[:-30])
     return path
@@ -194,6 +203,7 @@ def _empty(_version: ModelVersion, path: Path) -> Path:
         (_many, "at most"),
         (_changed, "sha256"),
         (_encrypted, "encrypted"),
+        (_nameless, "differ"),
         (_cut, "damaged"),
         (_empty, "damaged"),
     ],
