@@ -8,7 +8,7 @@ a network that nobody vouches for has no business on this machine.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
@@ -314,8 +314,19 @@ def whole(settings: Settings, models: Models) -> tuple[Gate, ...]:
     return SignatureGate(models, unsigned=unsigned), StateGate(models), GraphGate()
 
 
-def judge(asked: Sequence[Gate], candidate: Candidate) -> tuple[Verdict, ...]:
+def judge(
+    asked: Sequence[Gate], candidate: Candidate, tell: Callable[[str], None] = lambda _: None
+) -> tuple[Verdict, ...]:
     """Ask every gate; what a firm gate refused is not run any more.
+
+    Parameters
+    ----------
+    asked : sequence of Gate
+        In this order.
+    candidate : Candidate
+        What is judged.
+    tell : callable
+        Told the name of each gate before it is asked.
 
     Returns
     -------
@@ -325,6 +336,7 @@ def judge(asked: Sequence[Gate], candidate: Candidate) -> tuple[Verdict, ...]:
     said: list[Verdict] = []
     refused: list[str] = []
     for gate in asked:
+        tell(gate.name)
         if gate.runs and refused:
             why = f"not run: refused by {' and '.join(refused)}"
             said.append(Verdict(gate.name, False, why, judged=False))

@@ -6,9 +6,11 @@ import typer
 
 from dicom_node.cli import audit, check, config, db, destination, route, run, study
 from dicom_node.cli.demo import demo
+from dicom_node.cli.extensions import ExtensibleGroup
 
 app = typer.Typer(
     name="dicom-node",
+    cls=ExtensibleGroup,
     help="A DICOM node that denoises CT and projection X-ray beside the PACS.",
     no_args_is_help=True,
     add_completion=True,

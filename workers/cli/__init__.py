@@ -1,0 +1,1 @@
+"""Commands that the workers add to ``dicom-node``; see `dicom_node.cli.extensions`."""
