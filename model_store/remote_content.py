@@ -38,6 +38,7 @@ from model_store.trust.signature import MANIFEST, SIGNATURE
 from model_store.version_files import LARGEST, VersionFiles, manifest_of
 
 _PART: Final = ".part"
+_DEPTH: Final = 3
 
 
 class RemoteContent:
@@ -63,7 +64,9 @@ class RemoteContent:
             ) from error
         self._url = url
         parts = urlsplit(url)
-        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        who, at, host = parts.netloc.rpartition("@")
+        self._secret = who + at
+        self._shown = f"{parts.scheme}://{host}{parts.path}"
 
     def put(self, files: VersionFiles) -> None:
         """Add a version, or complete the one that is there with the same manifest.
@@ -120,15 +123,13 @@ class RemoteContent:
         ContentError
             If the store cannot be listed.
         """
-        with self._spoken():
-            self._files.invalidate_cache()
-            found = sorted(self._files.glob(f"{self._root}/*/*/{MANIFEST}"))
         names = []
-        for path in found:
-            name, version = path.split("/")[-3:-1]
-            with suppress(ValueError):
-                parsed = ModelName.parse(f"{name}@{version}")
-                names.extend([parsed] if parsed.is_version else [])
+        for path in self._under(self._root):
+            parts = path.removeprefix(self._root).strip("/").split("/")
+            if len(parts) == _DEPTH and parts[-1] == MANIFEST:
+                with suppress(ValueError):
+                    parsed = ModelName.parse(f"{parts[0]}@{parts[1]}")
+                    names.extend([parsed] if parsed.is_version else [])
         return names
 
     def fetch(self, name: ModelName, known: Path | None = None) -> VersionFiles | None:
@@ -187,7 +188,7 @@ class RemoteContent:
         ContentError
             If one cannot be read.
         """
-        return [decode_entry(self._read(path) or b"", path) for path in sorted(self._entries())]
+        return [decode_entry(self._read(path) or b"", path) for path in self._entries()]
 
     @property
     def _files(self) -> Any:
@@ -209,14 +210,18 @@ class RemoteContent:
         return f"{self._root}/{name.name}/{name.tag}{REMOVED}"
 
     def _entries(self) -> list[str]:
-        with self._spoken():
-            self._files.invalidate_cache()
-            return list(self._files.glob(f"{self._root}/{HISTORY}/*.json"))
+        inside = self._under(f"{self._root}/{HISTORY}")
+        return [path for path in inside if not path.endswith(_PART)]
 
     def _inside(self, name: ModelName) -> list[str]:
-        with self._spoken():
+        return self._under(self._path(name, "").rstrip("/"))
+
+    def _under(self, folder: str) -> list[str]:
+        """Every file below a folder; none if it is not there."""
+        with self._spoken(), suppress(FileNotFoundError):
             self._files.invalidate_cache()
-            return list(self._files.glob(self._path(name, "*")))
+            return sorted(self._files.find(folder))
+        return []
 
     def _read(self, path: str, most: int = LARGEST) -> bytes | None:
         with self._spoken(), suppress(FileNotFoundError):
@@ -245,6 +250,8 @@ class RemoteContent:
             raise
         except Exception as error:  # every driver has errors of its own
             said = str(error).replace(self._url, self._shown) or type(error).__name__
+            if self._secret:
+                said = said.replace(self._secret, "")
             raise ContentError(f"{self._shown}: {said}") from error
 
 

@@ -1,9 +1,7 @@
 import errno
 import os
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from model_store.registry import ModelStore, ModelVersion, packaged_zoo
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import SIGNATURE, sign
 from tests.factories.models import convolutions, model_version
+from tests.factories.processes import until_killed
 
 TOY = ModelName("toy-ct", "1.0.0")
 
@@ -283,33 +282,11 @@ def test_a_damaged_entry_of_the_history_is_named(content: ContentStore, text: st
 # --- killed, full, at once
 
 
-def _until_killed(at: int, work: Any) -> bool:
-    """Run `work` in a child that is killed at its `at`-th dealing with the file system."""
-    child = os.fork()
-    if child == 0:
-        seen = 0
-
-        def hook(event: str, _arguments: Any) -> None:
-            nonlocal seen
-            if event in {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.listdir",
-                         "os.scandir", "shutil.rmtree"}:  # fmt: skip
-                seen += 1
-                if seen == at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.addaudithook(hook)
-            work()
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
 def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path: Path, source: Path) -> None:
     outcomes = []
     for at in range(1, 200):
         content = ContentStore(tmp_path / str(at), tmp_path / "unused")
-        killed = _until_killed(at, lambda content=content: content.add(source))
+        killed = until_killed(at, lambda content=content: content.add(source))
         if not killed:
             break
         found = ModelStore(content.folder).versions() if content.folder.exists() else ()
@@ -328,7 +305,7 @@ def test_killed_while_removing_it_is_whole_or_gone(tmp_path: Path, source: Path)
     for at in range(1, 200):
         content = ContentStore(tmp_path / str(at), tmp_path / "unused")
         content.add(source)
-        killed = _until_killed(at, lambda content=content: content.remove("toy-ct", "1.0.0"))
+        killed = until_killed(at, lambda content=content: content.remove("toy-ct", "1.0.0"))
         found = ModelStore(content.folder).versions()
         for version in found:
             version.verify()
