@@ -111,7 +111,12 @@ class ContentStore:
         ContentError
             If it cannot be removed.
         """
-        wanted = ModelName(name, version)
+        try:
+            wanted = ModelName.parse(f"{name}@{version}")
+        except ValueError as error:
+            raise UnknownModelError(str(error)) from error
+        if not wanted.is_version:
+            raise UnknownModelError(f"{wanted} is an alias, and aliases have no files")
         known = self.holds(wanted)
         if self._remote is not None:
             with suppress(UnknownModelError) if known else nullcontext():

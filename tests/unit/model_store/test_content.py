@@ -249,6 +249,19 @@ def test_a_removed_version_stays_taken(content: ContentStore, source: Path, tmp_
     content.add(source).verify()
 
 
+@pytest.mark.parametrize(
+    ("name", "version"), [("..", "1.0.0"), ("toy-ct", ".."), ("toy-ct", "production"), ("", "")]
+)
+def test_only_versions_are_removed(
+    content: ContentStore, source: Path, name: str, version: str
+) -> None:
+    content.add(source)
+    before = _kept(content.folder.parent)
+    with pytest.raises(UnknownModelError):
+        content.remove(name, version)
+    assert _kept(content.folder.parent) == before
+
+
 def test_a_version_whose_manifest_rotted_is_removed_and_added_again(
     content: ContentStore, source: Path
 ) -> None:
