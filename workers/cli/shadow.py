@@ -78,9 +78,9 @@ def shadow(  # noqa: PLR0917 -- options of a command
 ) -> None:
     """Let a version run on a share of the live batches beside production, and deliver nothing.
 
-    It runs after a batch is on its way, on a few of its images ([models] shadow_instances), and is
-    measured against what was delivered. A running node follows by itself. Give --off LABEL to end
-    it; what was measured stays.
+    It runs after a batch is on its way, on a few of its images (shadow_instances in node.toml), and
+    is measured against what was delivered. A running node follows by itself. Give --off LABEL to
+    end it; what was measured stays.
 
     Exit code: 0, done; 1, an error; 3, the version may not be used, nothing was changed; 4,
     somebody else changed the shadow meanwhile.
@@ -241,7 +241,7 @@ def _print(found: Comparison, since: datetime | None) -> None:
     show(rows, title=title, as_json=False, empty="")
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"{found.images} images of {found.series} series, {found.failures} failures; difference "
+        f"{found.images} images of {found.series} series, {found.failures} failed; difference "
         f"of the pixels: rms {_number(found.rms_difference)}, largest "
         f"{_number(found.largest_difference)} {found.units}"
     )

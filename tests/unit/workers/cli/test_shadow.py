@@ -140,7 +140,7 @@ def test_less_noise_is_compared_and_nothing_speaks_against_it(bench: Bench) -> N
     done = bench.run("compare", ALIAS)
     assert done.exit_code == 0, done.output
     assert f"{NEW} against {OLD}" in done.output
-    assert "12 images of 12 series, 0 failures" in done.output
+    assert "12 images of 12 series, 0 failed" in done.output
     assert "% of the noise that toy-ct@1.0.0 leaves" in done.output
     assert "verdict: less noise" in done.output
     found = json.loads(bench.run("compare", ALIAS, "--json").stdout)
