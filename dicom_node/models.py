@@ -191,6 +191,10 @@ class Models:
             self._admitted[target] = found
         return found[1]
 
+    def look_again(self) -> None:
+        """Ask the ledger anew what aliases stand for when the next version is resolved."""
+        self._known = None
+
     def version(self, name: ModelName | str) -> ModelVersion:
         """Exactly this version, retired or not, with every byte checked now.
 

@@ -165,6 +165,7 @@ class Planner:
         self._settings = settings
         self._ledger = ledger
         self._storage = storage
+        self._models = models
         self._decider = Decider(settings, models)
         self._give_up = timedelta(hours=settings.delivery.give_up_hours)
         self._aside: dict[int, float] = {}
@@ -189,6 +190,7 @@ class Planner:
             rows = list(received)
         if not rows:
             return 0
+        self._models.look_again()  # an alias that was moved counts from here on
         decisions = {row.id: decision for row in rows if (decision := self._decide(row))}
         with self._ledger.write() as unit:
             locked = unit.session.execute(

@@ -81,6 +81,9 @@ class FakeModels:
             modality=tuple(modality), input=SimpleNamespace(units=units)
         )
 
+    def look_again(self) -> None:
+        """Aliases are never remembered here."""
+
     def resolve(self, name: ModelName | str) -> Any:
         parsed = ModelName.parse(name) if isinstance(name, str) else name
         if parsed.name not in self.known:
