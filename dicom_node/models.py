@@ -31,7 +31,6 @@ from model_store.errors import (
     ModelAwayError,
     ModelIntegrityError,
     ModelStoreError,
-    QuarantinedError,
     RetiredModelError,
     SignatureError,
     UnknownKeyError,
@@ -98,7 +97,9 @@ class Models:
         self._content = _content(settings)
         self._refreshed = -math.inf
         self._unreachable: str | None = None
-        self._quarantine = Quarantine(settings.storage.path / "quarantine")
+        self._quarantine = Quarantine(
+            settings.storage.path / "quarantine", "dicom-node model verify"
+        )
         folders = () if settings.models.trust is None else (settings.models.trust,)
         self.trust: Final = trust_store(*folders)
         accepted = (self.folder,) if settings.models.unsigned == "accept" else ()
@@ -392,9 +393,6 @@ LedgerError
         except UnknownKeyError as error:
             hint = "" if self._settings.trust else "; name your folder of keys in [models] trust"
             raise UnknownKeyError(f"{error}{hint}") from error
-        except QuarantinedError as error:
-            where = self._quarantine.folder
-            raise QuarantinedError(f"{error} (--state {where})") from error
         except (SignatureError, ModelIntegrityError, ManifestError) as error:
             if unreadable(error):
                 raise self._away(target, str(error)) from error

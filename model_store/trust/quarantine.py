@@ -46,10 +46,13 @@ class Quarantine:
     ----------
     folder : Path
         Folder of the markers; made when the first is written.
+    command : str
+        What a person gives a version's name and ``--release`` to, for messages.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: str = "model-store verify") -> None:
         self._folder = folder
+        self._command = command
 
     @property
     def folder(self) -> Path:
@@ -82,7 +85,7 @@ class Quarantine:
             return
         raise QuarantinedError(
             f"{name} is in quarantine since {finding.found:%Y-%m-%d %H:%M} UTC: {finding.reason}; "
-            f"install it again, then `model-store verify {name} --release`"
+            f"install it again, then `{self._command} {name} --release`"
         )
 
     def put(self, name: ModelName, reason: str) -> None:
