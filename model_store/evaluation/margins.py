@@ -7,8 +7,9 @@ from typing import Any
 
 from model_store.evaluation.filters import FAMILIES
 from model_store.evaluation.groups import Group
-from model_store.evaluation.papers import DNGAN, N2N_CT, N2N_XRAY, PaperTable, is_fidelity
+from model_store.evaluation.papers import DNGAN, N2N_CT, N2N_XRAY, PaperTable
 from model_store.evaluation.xray import LEVELS_DB, poisson_group
+from model_store.training.objective import for_fidelity
 from model_store.training.recipe import CtData, Recipe
 
 _CLASSICAL = FAMILIES[:3]
@@ -96,7 +97,7 @@ def _arms(table: PaperTable) -> str:
 
 
 def _statement(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]) -> str:
-    if not is_fidelity(recipe):
+    if not for_fidelity(recipe):
         return (
             "Trained with a perceptual, adversarial or smoothing term: PSNR is not what it aims "
             "at, and no margin is claimed."

@@ -294,12 +294,6 @@ FURTHER = {
 """Tables to be read beside another, by its source."""
 _STRONG_DB = 20.0
 _ON_FIDELITY = ("drl-a", "drl-ct")
-_FIDELITY = {"mse", "mae", "charbonnier", "ssim"}
-
-
-def is_fidelity(recipe: Recipe) -> bool:
-    """Whether a recipe's loss asks for fidelity alone: no critic, no perceptual term, no TV."""
-    return recipe.critic is None and {term.name for term in recipe.training.loss} <= _FIDELITY
 
 
 def arm_of(recipe: Recipe) -> tuple[PaperTable, str] | None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from model_store.errors import DataError
 from model_store.manifest import Manifest, Validity
 from model_store.registry import ModelVersion
+from model_store.reports.beside import beside
 from model_store.reports.losses import LOG, Points, read_losses
 from model_store.reports.published import Publication, publication_of
 from model_store.reports.sweep import Sweep
@@ -111,6 +112,19 @@ class Findings:
     def publication(self) -> Publication | None:
         """The work that the system follows."""
         return publication_of(self.manifest.system, self.recipe)
+
+    @property
+    def beside(self) -> Table:
+        """Ours in the shape of the publication's table."""
+        return beside(self.headline, self.tables)
+
+    @property
+    def comparable(self) -> str:
+        """The group that repeats the setting of the publication's table; empty if none does."""
+        condition = "" if self.publication is None else self.publication.condition
+        return next(
+            (name for name in self.headline if condition and name.startswith(condition)), ""
+        )
 
     @property
     def sweep(self) -> Sweep | None:

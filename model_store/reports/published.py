@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from model_store.evaluation.papers import Figures, PaperTable, arm_of
+from model_store.evaluation.papers import FURTHER, Figures, PaperTable, arm_of
 from model_store.training.recipe import Recipe
 
 _FILE = "published.toml"
@@ -31,7 +31,12 @@ class Publication:
     arm : str
         The arm that the model follows, as `table` names it; empty if it has none.
     table : dict or None
-        ``title``, ``note``, ``columns``, ``rows`` of its figures; None where it has pictures alone.
+        ``title``, ``note``, ``columns``, ``rows`` of its figures; None if it has none.
+    condition : str
+        Start of the name of the condition of ours that repeats the table's setting; empty if none
+        does.
+    further : tuple of dict
+        Tables to be read beside it, of the publication or of others on the same network.
     """
 
     citation: str
@@ -39,6 +44,8 @@ class Publication:
     note: str
     arm: str = ""
     table: dict[str, Any] | None = None
+    condition: str = ""
+    further: tuple[dict[str, Any], ...] = ()
 
 
 def publication_of(system: str, recipe: Recipe | None) -> Publication | None:
@@ -59,18 +66,40 @@ def publication_of(system: str, recipe: Recipe | None) -> Publication | None:
     if found is None:
         return Publication(**entry)
     table, arm = found
-    return Publication(**entry, arm=arm, table=_plain(table))
+    further = tuple(
+        _grid(other) if other.series else _plain(other) for other in FURTHER.get(table.source, ())
+    )
+    return Publication(
+        **entry, arm=arm, table=_plain(table), condition=table.condition, further=further
+    )
 
 
 def _plain(table: PaperTable) -> dict[str, Any]:
     lines: dict[str, Figures] = {"input": table.noisy} if table.noisy is not None else {}
     lines |= table.filters | table.arms
-    kinds = ("psnr", "ssim", "pdr")
+    kinds = {"psnr": "PSNR", "ssim": "SSIM", "pdr": "PDR", "parameters": "parameters"}
     kept = [kind for kind in kinds if any(getattr(item, kind) for item in lines.values())]
     training = f" Trained on {table.training}." if table.training else ""
     return {
         "title": table.source,
         "note": f"{table.setting[:1].upper()}{table.setting[1:]}.{training}",
-        "columns": ["", *(kind.upper() for kind in kept)],
+        "columns": ["", *(kinds[kind] for kind in kept)],
         "rows": [[name, *(getattr(item, kind) for kind in kept)] for name, item in lines.items()],
     }
+
+
+def _grid(table: PaperTable) -> dict[str, Any]:
+    """A study of factors: a row a weight, a column a factor, which ends the arm's name."""
+    (first, *_) = table.series
+    return {
+        **_plain(table),
+        "columns": ["PDR by factor", *(_factor(arm) for arm in first)],
+        "rows": [
+            [members[0].partition("-")[0], *(table.arms[arm].pdr for arm in members)]
+            for members in table.series
+        ],
+    }
+
+
+def _factor(arm: str) -> str:
+    return arm.partition("-")[2] or "1"

@@ -16,7 +16,6 @@ from model_store.evaluation.papers import (
     WGAN,
     PaperTable,
     arm_of,
-    is_fidelity,
 )
 from model_store.generators.sections import GeneratorSection
 from tests.unit.model_store.evaluation.recipes import CONTENT, CRITIC, CT, POISSON, XRAY, recipe
@@ -149,9 +148,3 @@ def test_the_ranking_of_a_table_is_its_order() -> None:
     # factors of one weight are ranked among themselves, never those of two weights
     assert DNGAN_WEIGHTS.orders(["mse-5", "tv-0.2"]) == []
     assert ("PDR", "mse-0.2", "mse-5") in DNGAN_WEIGHTS.orders(["mse-5", "mse-0.2"])
-
-
-def test_fidelity_is_told_by_loss_and_critic() -> None:
-    assert is_fidelity(recipe(loss=[_MSE, {"name": "ssim"}]))
-    assert not is_fidelity(recipe(loss=[_MSE, CONTENT]))
-    assert not is_fidelity(recipe(loss=[_MSE], critic=CRITIC))
