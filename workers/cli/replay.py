@@ -48,11 +48,7 @@ def replay(
     Exit code: 0, every pixel is what it was; 1, an error; 3, some pixels are not, or a result
     cannot be made again.
 
-    Examples:
-
-    dicom-node study replay 1.2.840.113619.2.55.3.604 --most 20
-
-    dicom-node study replay 2.25.265841590563187154698315704121378 --json
+    For example: dicom-node study replay 1.2.840.113619.2.55.3.604 --most 20
     """
     from workers.replay import Replayer  # noqa: PLC0415 -- loads engines
 
