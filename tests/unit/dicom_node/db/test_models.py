@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,36 @@ def test_what_an_alias_stands_for_is_not_retired(life: Life, tmp_path: Path) -> 
     move(life, None, OLD, action="remove")
     with life.ledger.write() as unit:
         models.retire(unit, OLD, "anna@pacs1", "why")
+
+
+def test_a_version_is_not_retired_and_promoted_at_once(life: Life, tmp_path: Path) -> None:
+    add(life, tmp_path)
+    start = threading.Barrier(2)
+    refused: list[str] = []
+
+    def retire() -> None:
+        with life.ledger.write() as unit:
+            models.retire(unit, OLD, "ben@pacs1", "why")
+
+    def administrator(step: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            step()
+        except VersionRefused as error:
+            refused.append(str(error))
+
+    threads = [
+        threading.Thread(target=administrator, args=(step,))
+        for step in (retire, lambda: move(life, OLD, None))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 1
+    with life.ledger.read() as session:
+        retired = models.indexed(session)[OLD].retired_at is not None
+    assert retired != bool(current(life))
 
 
 def test_what_is_not_registered_is_not_retired(life: Life) -> None:
