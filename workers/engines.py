@@ -20,6 +20,12 @@ from workers.infer import Denoiser
 _MOST: Final = 4
 
 
+def threads_of(settings: WorkerSettings) -> int:
+    """Threads of an engine in one process: as set, else the cores shared by the processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return settings.threads or max(1, (cores or 1) // settings.processes)
+
+
 class Denoisers:
     """Builds and keeps denoisers.
 
@@ -54,8 +60,6 @@ class Denoisers:
         if ref in self._ready:
             self._ready.move_to_end(ref)
             return self._ready[ref]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        cores = cores or 1
         try:
             version = self._models.version(ModelName(ref.name, ref.version))
             if version.ref != ref:
@@ -67,7 +71,7 @@ class Denoisers:
                 version,
                 kind=self._settings.engine,
                 precision=self._settings.precision,
-                threads=self._settings.threads or max(1, cores // self._settings.processes),
+                threads=threads_of(self._settings),
             )
         except DeviceLostError:
             raise

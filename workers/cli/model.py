@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from workers.cli import aliases, bench, content, engines, versions
+from workers.cli import aliases, bench, content, engines, shadow, versions
 from workers.cli.common import flowing
 
 _EXAMPLES = {
@@ -26,6 +26,15 @@ _EXAMPLES = {
     "history": (
         "dicom-node model history ct-default@production",
         "dicom-node model history drunet-ct@1.0.0",
+    ),
+    "shadow": (
+        "dicom-node model shadow drunet-ct@1.1.0 --of ct-default@production --share 0.1 "
+        "--why 'before the change of May'",
+        "dicom-node model shadow --off ct-default --why 'seen enough'",
+    ),
+    "compare": (
+        "dicom-node model compare ct-default@production",
+        "dicom-node model compare ct-default@production --shadow drunet-ct@1.1.0 --json",
     ),
     "retire": ("dicom-node model retire drunet-ct@1.0.0 --why 'replaced by 1.1.0'",),
     "delete": ("dicom-node model delete drunet-ct@0.9.0 --why 'trial version' --yes",),
@@ -62,9 +71,14 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "rollback": aliases.rollback,
     "unalias": aliases.unalias,
     "history": aliases.history,
+    "shadow": shadow.shadow,
+    "compare": shadow.compare,
     "retire": content.retire,
     "delete": content.delete,
     "index": content.index,
+    "build": engines.build,
+    "engines": engines.engines,
+    "bench": bench.bench,
 }
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.engines.base import Engine, EngineMemoryError, Images
-from model_store.engines.golden import golden_images
+from model_store.engines.golden import golden_images, golden_outputs
 from model_store.engines.tensorrt.cuda import CudaDevice
 from model_store.engines.tensorrt.device import Device, DeviceProperties, require_device
 from model_store.engines.tensorrt.executor import Executor
@@ -54,7 +54,7 @@ def make_plan(
     version : ModelVersion
         Its ONNX bytes are read and verified here.
     recipe : {"f32", "f16", "int8", "fp8"}
-        The last two are calibrated on the version's golden images.
+        The last two are calibrated on the version's golden images, those in its own files first.
     library : Library
     device : DeviceProperties
     folder : Path
@@ -75,7 +75,7 @@ def make_plan(
     settings = settings or BuildSettings()
     require_arithmetic(recipe, device.compute_capability, device.name)
     released = version.read()
-    given = typed(released, recipe, version.ref, golden_images(version.manifest))
+    given = typed(released, recipe, version.ref, _calibration_images(version))
     profiles = profiles_of(version.manifest, batch)
     key = plan_key(
         released,
@@ -96,6 +96,11 @@ def make_plan(
             raise EngineError(f"no {recipe} plan on {device.name}: {error}") from error
 
     return Planned(PlanCache(folder).get(key, build), profiles)
+
+
+def _calibration_images(version: ModelVersion) -> Images:
+    own = golden_outputs(version)
+    return own.images if own is not None else golden_images(version.manifest)
 
 
 class TensorrtEngine(Engine):

@@ -16,7 +16,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -127,6 +127,48 @@ class PlanCache:
                 f"plan cache {folder} must be a folder of this user's that nobody else may write "
                 "to: a plan is native code"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A plan on disk, as its note describes it.
+
+    Parameters
+    ----------
+    key : str
+        Digest of its `PlanKey`.
+    parts : mapping of str to str
+        The key's parts.
+    size : int
+        Bytes.
+    intact : bool
+        Whether it is this user's own and has the bytes that were built.
+    """
+
+    key: str
+    parts: Mapping[str, str]
+    size: int
+    intact: bool
+
+
+def kept_plans(folder: Path) -> tuple[Kept, ...]:
+    """The plans in a cache; nothing is made, and nothing is handed to TensorRT.
+
+    A file that is no note of this user's is passed over.
+    """
+    found = []
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            note: Any = json.loads(_own_bytes(path) or b"null")
+        except ValueError:
+            continue
+        if not isinstance(note, dict) or not isinstance(note.get("parts"), dict):
+            continue
+        data = _own_bytes(path.with_suffix(".plan"))
+        intact = bool(data) and hashlib.sha256(data).hexdigest() == note.get("plan_sha256")
+        parts = {str(name): str(value) for name, value in note["parts"].items()}
+        found.append(Kept(str(note.get("key", "")), parts, len(data), intact))
+    return tuple(found)
 
 
 def default_folder() -> Path:

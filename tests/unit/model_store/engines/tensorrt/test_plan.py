@@ -11,7 +11,7 @@ from model_store.engines.tensorrt.engine import make_plan
 from model_store.engines.tensorrt.key import PlanKey, plan_key
 from model_store.engines.tensorrt.library import Library
 from model_store.engines.tensorrt.network import BuildSettings, Built
-from model_store.engines.tensorrt.plan import PlanCache, default_folder
+from model_store.engines.tensorrt.plan import PlanCache, default_folder, kept_plans
 from model_store.engines.tensorrt.profile import Profile
 from model_store.errors import EngineError, ModelIntegrityError
 from tests.factories.device import H200
@@ -176,6 +176,21 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
         cache.get(key(), fails)
     assert not list(tmp_path.glob("plans/*/*.*"))
     assert cache.get(key(), Builder()).story == "built"
+
+
+def test_what_is_kept_is_listed_without_loading_it(tmp_path: Path) -> None:
+    folder = tmp_path / "plans"
+    assert kept_plans(folder) == ()
+    cache = PlanCache(folder)
+    for recipe in ("f32", "f16"):
+        cache.get(key(recipe=recipe), Builder())
+    (folder / key().device / f"{key(recipe='f16').digest}.plan").write_bytes(b"other")
+    (folder / key().device / "broken.json").write_text("{", encoding="utf-8")
+    (folder / key().device / "odd.json").write_text("[]", encoding="utf-8")
+    found = {kept.parts["precision"]: kept for kept in kept_plans(folder)}
+    assert {recipe: kept.intact for recipe, kept in found.items()} == {"f32": True, "f16": False}
+    assert found["f32"].key == key().digest
+    assert found["f32"].size == len(b"plan 1")
 
 
 def _ask(folder: Path, log: Path, barrier: object) -> None:

@@ -8,7 +8,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from model_store.engines.golden import golden_images
-from model_store.engines.tensorrt import engine as engine_module
 from model_store.engines.tensorrt.calibration import largest_values
 from model_store.engines.tensorrt.engine import make_plan
 from model_store.engines.tensorrt.library import Library
@@ -18,10 +17,12 @@ from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arit
 from model_store.engines.tensorrt.profile import Profile
 from model_store.engines.tensorrt.quantise import KINDS, Kind, codes, quantisable, quantise
 from model_store.errors import EngineError, EngineUnavailableError
+from model_store.manifest import TilingSpec
 from model_store.ref import ModelRef
 from model_store.registry import ModelStore
 from tests.factories.device import H200
 from tests.factories.models import convolutions, model_version, wide_unet
+from tests.factories.released import released
 
 REF = ModelRef("toy-ct", "1.0.0", "0" * 64)
 SMALL = (Profile("slices", (1, 2, 2), (2, 32, 32), (2, 32, 32)),)
@@ -209,18 +210,15 @@ def test_a_plan_is_kept_for_its_precision(library: Library, tmp_path: Path) -> N
     assert first.key.parts["precision"] == "int8"
 
 
-def test_other_calibration_images_are_another_plan(
-    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    version = model_version(tmp_path, network=wide_unet())
-    quick = BuildSettings(level=0)
-    keys = set()
-    for scale in (1, 2):
-        crop = golden_images(version.manifest)[:, :, :32, :32] * np.float32(scale)
-        monkeypatch.setattr(engine_module, "golden_images", lambda _, crop=crop: crop)
+def test_a_version_is_calibrated_on_its_own_images(library: Library, tmp_path: Path) -> None:
+    own = released(tmp_path, network=wide_unet(), tiling=TilingSpec(margin=8, stride=2))
+    without = model_version(tmp_path, "other-ct", network=wide_unet())
+    quick, keys = BuildSettings(level=0), set()
+    for version in (own, without):
         made = make_plan(version, "int8", library, H200, tmp_path / "plans", settings=quick)
-        keys.add(made.plan.key.digest)
-    assert len(keys) == 2
+        keys.add((made.plan.key.parts["onnx"], made.plan.key.parts["network"]))
+    assert len({onnx_ for onnx_, _ in keys}) == 1
+    assert len({given for _, given in keys}) == 2
 
 
 def test_a_precision_that_tensorrt_cannot_build_says_why(
