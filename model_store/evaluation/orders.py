@@ -66,8 +66,8 @@ class Order:
 
     @property
     def ours(self) -> float:
-        """Mean difference."""
-        return float(np.mean(self.differences))
+        """Mean difference, to the decimals that are shown: what is nought there is none."""
+        return round(float(np.mean(self.differences)), DIGITS[self.metric]) + 0.0
 
     @property
     def theirs(self) -> float | None:
@@ -103,7 +103,7 @@ class Order:
             self.better.label,
             self.worse.label,
             None if theirs is None else round(theirs, digits),
-            round(self.ours, digits),
+            self.ours,
             "yes" if self.holds else "no",
             self.images,
         ]

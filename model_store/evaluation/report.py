@@ -122,7 +122,7 @@ def print_summary(results: dict[str, Any], console: Console) -> None:
     if results["summary"].get("margin"):
         console.print(results["summary"]["margin"], highlight=False)
     for statement in results["summary"].get("orders", []):
-        console.print(statement, highlight=False)
+        console.print(statement, highlight=False, soft_wrap=True)
 
 
 def _headline(groups: list[Group]) -> dict[str, Any]:
