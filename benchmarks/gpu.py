@@ -32,6 +32,8 @@ from benchmarks._machine import REPOSITORY, busy_cores, report, write
 SIDE: Final = 512
 BATCHES: Final = (1, 4, 16)
 PRECISIONS: Final = ("f32", "f16")
+EIGHT_BITS: Final = ("int8", "fp8")
+"""Precisions that only TensorRT is measured in."""
 NEEDED: Final = ("torch", "pydantic", "safetensors")
 TESTS: Final = "tests/unit/model_store/engines/tensorrt"
 _TEST_SECONDS: Final = 150
@@ -67,8 +69,10 @@ class Peak:
         """The roofline: no engine can pass more images than arithmetic and copies allow.
 
         Copies of 4 bytes a pixel each way may go on beside each other and beside the arithmetic.
+        Eight bits are held against f16, which their first and last layers run in.
         """
-        arithmetic = 2 * macs_per_pixel * pixels / self.flops[precision]
+        rate = self.flops["f16" if precision in EIGHT_BITS else precision]
+        arithmetic = 2 * macs_per_pixel * pixels / rate
         return 1 / max(arithmetic, 4 * pixels / self.copy)
 
 
@@ -202,7 +206,8 @@ def contestants(version: Any, torch: Any, device: str, folder: Path) -> dict[tup
         for precision in PRECISIONS:
             made[name, precision] = torches(precision, compiled)
     if not without_tensorrt():
-        made.update({("TensorRT", precision): plans(precision) for precision in PRECISIONS})
+        for precision in (*PRECISIONS, *EIGHT_BITS):
+            made["TensorRT", precision] = plans(precision)
     return made
 
 

@@ -30,6 +30,9 @@ def failing(error: Exception) -> gpu.Make:
 def test_the_roofline_is_the_slower_of_arithmetic_and_copies() -> None:
     assert PEAK.images_per_second("f32", 300_000, 10**6) == pytest.approx(100)
     assert PEAK.images_per_second("f32", 1, 10**6) == pytest.approx(12_500)
+    assert PEAK.images_per_second("int8", 300_000, 10**6) == PEAK.images_per_second(
+        "f16", 300_000, 10**6
+    )
 
 
 def test_peaks_are_measured() -> None:
@@ -122,6 +125,9 @@ def test_tensorrt_takes_part_where_it_is_installed(
     chosen = gpu.contestants(version, None, "cpu", tmp_path)
     assert {name for name, _ in chosen} == {"torch eager", "torch.compile", "TensorRT"}
     assert next(iter(chosen)) == ("torch eager", "f32")
+    assert [precision for name, precision in chosen if name == "TensorRT"] == [
+        "f32", "f16", "int8", "fp8",
+    ]  # fmt: skip
 
 
 def test_a_machine_without_a_gpu_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
