@@ -47,13 +47,15 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
         """Measure a version on held-out data, against filters, and where it begins to harm."""
         from model_store.evaluation.filter_file import FilterFile  # noqa: PLC0415
         from model_store.evaluation.report import evaluate_version  # noqa: PLC0415
-        from model_store.training.release import write_metrics  # noqa: PLC0415
+        from model_store.training.release import refuse_signed, write_metrics  # noqa: PLC0415
 
         console = Console()
         _limit(threads)
         name, _, version = model.partition("@")
         folder = zoo / name / version
         try:
+            if write:
+                refuse_signed(folder)  # rather now than in minutes
             results = evaluate_version(
                 folder,
                 data,

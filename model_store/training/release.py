@@ -143,11 +143,7 @@ def add_golden(folder: Path) -> bool:
     version.verify()
     if golden_outputs(version) is not None:
         return False
-    if (folder / SIGNATURE).exists():
-        raise ExportError(
-            f"{version.ref} is signed, so its manifest may not change: release a new version, "
-            "which has golden outputs from the start"
-        )
+    refuse_signed(folder)
     images = golden_images(version.manifest)
     with TorchEngine(version) as engine:
         outputs = np.concatenate([engine.infer(image) for image in images[:, np.newaxis]])
@@ -160,6 +156,21 @@ def add_golden(folder: Path) -> bool:
     return True
 
 
+def refuse_signed(folder: Path) -> None:
+    """Make sure that the manifest of a version may still change.
+
+    Raises
+    ------
+    ExportError
+        If the version is signed.
+    """
+    if (folder / SIGNATURE).exists():
+        raise ExportError(
+            f"{folder.parent.name}@{folder.name} is signed, so its manifest may not change: "
+            "release a new version, and sign it when everything is in it"
+        )
+
+
 def write_metrics(folder: Path, results: dict[str, Any]) -> None:
     """Put the summary of an evaluation into a version's manifest and card.
 
@@ -167,7 +178,10 @@ def write_metrics(folder: Path, results: dict[str, Any]) -> None:
     ------
     ManifestError, RecipeError
         If the folder holds no version.
+    ExportError
+        If the version is signed.
     """
+    refuse_signed(folder)
     manifest = Manifest.read(folder / MANIFEST)
     recipe = Recipe.read(folder / RECIPE)
     metrics = {**manifest.metrics, **results["summary"]}
@@ -192,7 +206,10 @@ def write_physics(folder: Path, results: dict[str, Any]) -> None:
     ------
     ManifestError, RecipeError
         If the folder holds no version.
+    ExportError
+        If the version is signed.
     """
+    refuse_signed(folder)
     manifest = Manifest.read(folder / MANIFEST)
     recipe = Recipe.read(folder / RECIPE)
     metrics = {**manifest.metrics, "physics": results}

@@ -14,6 +14,7 @@ from model_store.manifest import Manifest
 from model_store.registry import ModelVersion
 from model_store.training.recipe_file import dump_toml
 from model_store.training.release import write_metrics, write_physics
+from model_store.trust.signature import SIGNATURE
 from tests.factories.models import model_version
 from tests.unit.model_store.evaluation.recipes import CT, recipe
 
@@ -146,3 +147,14 @@ def test_without_a_recipe_nothing_is_measured_for_a_card(version: Path) -> None:
     done = CliRunner().invoke(app, common)
     assert done.exit_code == 1
     assert "RecipeError" in done.output
+
+
+@pytest.mark.parametrize("command", ["physics", "evaluate"])
+def test_nothing_is_written_into_a_signed_version(version: Path, command: str) -> None:
+    (version / SIGNATURE).write_text("signed")
+    before = (version / "manifest.json").read_bytes()
+    common = [command, "toy-ct@1.0.0", "--zoo", str(version.parents[1]), "--write"]
+    done = CliRunner().invoke(app, [*common, "--data", str(version)])
+    assert done.exit_code == 1
+    assert "is signed" in done.output
+    assert (version / "manifest.json").read_bytes() == before
