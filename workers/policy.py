@@ -28,11 +28,14 @@ class Finding:
         How far the number is out of its bounds, 0 if it is within; None if there is no number.
     said : str
         The number and what it is held against, in words.
+    room : float
+        How far the number is from the nearest bound, if it is within.
     """
 
     where: str
     short: float | None
     said: str
+    room: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -109,7 +112,9 @@ def _finding(rule: MetricRule, keys: tuple[str, ...], beside: Mapping[str, Any])
     asked = asked or (f"at most {rule.maximum:g}" if above or rule.minimum is None else "")
     asked = asked or f"{rule.minimum:g} to {rule.maximum:g}"
     missed = f", {short:.4g} too {'little' if below else 'much'}" if short else ""
-    return Finding(where, short, f"{where} is {number:.4g}, {asked} is asked for{missed}")
+    bounds = [bound for bound in (rule.minimum, rule.maximum) if bound is not None]
+    room = min(abs(number - bound) for bound in bounds)
+    return Finding(where, short, f"{where} is {number:.4g}, {asked} is asked for{missed}", room)
 
 
 def _number(value: Any) -> float | None:

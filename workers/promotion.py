@@ -200,10 +200,8 @@ class GraphGate(Gate):
     def _judge(self, candidate: Candidate) -> Verdict:
         graph = check_graph(candidate.version.read())
         nodes = sum(graph.operators.values())
-        return self._verdict(
-            True,
-            f"opset {graph.opset}, {nodes} nodes of {len(graph.operators)} operators, no others",
-        )
+        kinds = ", ".join(sorted(graph.operators))
+        return self._verdict(True, f"opset {graph.opset}, {nodes} nodes: {kinds}")
 
 
 class BehaviourGate(Gate):
@@ -273,7 +271,8 @@ class MetricsGate(Gate):
         missed = [each.said for each in found if not each.passed]
         if missed:
             return self._verdict(False, "; ".join(missed))
-        return self._verdict(True, f"{len(found)} numbers keep {len(rules)} rules; {found[0].said}")
+        nearest = min(found, key=lambda each: each.room)
+        return self._verdict(True, f"{len(found)} numbers within bounds; nearest: {nearest.said}")
 
 
 class PurposeGate(Gate):

@@ -24,6 +24,7 @@ from workers.cli.common import (
     listed,
     plain,
     print_json,
+    print_verdicts,
     progress,
     reason,
     version_name,
@@ -220,8 +221,8 @@ def rollback(
 def _nothing_before(name: ModelName, over: Sequence[ModelName], known: bool) -> str:
     if not known:
         return f"{name} was never moved here: there is nothing to go back to"
-    passed = f" but {listed(over)}, which are retired" if over else ""
-    return f"{name} stood for nothing before{passed}; promote another version"
+    passed = f" but {listed(over)}, retired since" if over else ""
+    return f"{name} stood for nothing before that{passed}; promote another version"
 
 
 @plain
@@ -291,14 +292,6 @@ def _either(text: str) -> ModelName:
         return ModelName.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def print_verdicts(said: Sequence[Verdict]) -> None:
-    """Print what every gate said."""
-    console = Console(highlight=False, soft_wrap=True)
-    for each in said:
-        mark = "[green]passed [/]" if each.passed else "[bold red]refused[/]"
-        console.print(f"{mark} {each.gate + ':':13}{escape(each.said)}")
 
 
 def _tell(node: Node, move: Move, *, as_json: bool, over: Sequence[ModelName] = ()) -> None:

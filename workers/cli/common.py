@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import wraps
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -31,6 +31,9 @@ from model_store.errors import (
     VersionTakenError,
 )
 from model_store.ref import ModelName
+
+if TYPE_CHECKING:
+    from workers.promotion import Verdict
 
 _LONGEST_WHO = 128
 
@@ -166,9 +169,12 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         yield tell
 
 
-def passed(*, ok: bool) -> str:
-    """Markup of a verdict in a table."""
-    return "[green]passed[/]" if ok else "[bold red]refused[/]"
+def print_verdicts(said: Sequence[Verdict]) -> None:
+    """Print what every gate said."""
+    console = Console(highlight=False, soft_wrap=True)
+    for each in said:
+        mark = "[green]passed [/]" if each.passed else "[bold red]refused[/]"
+        console.print(f"{mark} {each.gate + ':':13}{escape(each.said)}")
 
 
 def listed(names: Sequence[object]) -> str:

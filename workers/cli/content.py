@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +26,11 @@ from workers.cli.common import (
     version_name,
     who,
 )
+from workers.moves import keep, restore, retirement, unwritten
+from workers.moves import retire as retire_version
 
 if TYPE_CHECKING:
+    from dicom_node.domain.registry import Indexed
     from dicom_node.node import Node
     from model_store.ref import ModelName
     from model_store.registry import ModelVersion
@@ -55,7 +59,7 @@ def add(
     3 refused: changed, not signed by a trusted key, or name and version are taken by other bytes.
     """
     node = reader(config)
-    _tell_added(*_added(node, source, who(by)), as_json=as_json)
+    _tell_added(_added(node, source, who(by)), as_json=as_json)
 
 
 @plain
@@ -78,18 +82,22 @@ def import_version(
     node, person = reader(config), who(by)
     with tempfile.TemporaryDirectory(prefix="dicom-node-") as folder:
         unpacked = unpack(archive, Path(folder) / "version")
-        _tell_added(*_added(node, unpacked.folder, person), as_json=as_json)
+        _tell_added(_added(node, unpacked.folder, person), as_json=as_json)
 
 
-def _added(node: Node, source: Path, person: str) -> tuple[ModelVersion, str | None, bool]:
-    """Check a folder, copy it into the store and register it.
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """A version as it is in the store, its row in the ledger, its signer, and whether it is new."""
 
-    Returns
-    -------
-    tuple
-        The version as it is in the store, its signer, and whether it is new.
-    """
-    from model_store.errors import UnsignedError  # noqa: PLC0415
+    version: ModelVersion
+    row: Indexed
+    signer: str | None
+    new: bool
+
+
+def _added(node: Node, source: Path, person: str) -> _Added:
+    """Check a folder, copy it into the store and register it."""
+    from model_store.errors import QuarantinedError, UnsignedError  # noqa: PLC0415
     from model_store.graph import check_graph  # noqa: PLC0415
     from model_store.ref import ModelName  # noqa: PLC0415
     from model_store.registry import ModelVersion  # noqa: PLC0415
@@ -105,28 +113,39 @@ def _added(node: Node, source: Path, person: str) -> tuple[ModelVersion, str | N
     name = ModelName(version.ref.name, version.ref.version)
     new = not node.models.content.holds(name)
     there = node.models.content.add(source)
-    node.models.version(name)  # it is in quarantine, for one
+    try:
+        node.models.version(name)
+    except QuarantinedError as error:
+        raise Refused(
+            f"{name} is in the store as it was released, and stays out of use: {error}"
+        ) from error
     with node.ledger.write() as unit:
-        registry.index(
+        row = registry.index(
             unit, there, node.models.origin(there), person, None if signer is None else signer.key
         )
-    return there, None if signer is None else f"{signer.name} ({signer.key})", new
+    return _Added(there, row, None if signer is None else f"{signer.name} ({signer.key})", new)
 
 
-def _tell_added(version: ModelVersion, signer: str | None, new: bool, *, as_json: bool) -> None:
+def _tell_added(added: _Added, *, as_json: bool) -> None:
+    version, row = added.version, added.row
     if as_json:
         print_json({
-            "version": str(version.ref), "sha256": version.ref.sha256, "added": new,
-            "signed_by": signer, "folder": str(version.folder),
+            "version": str(version.ref), "sha256": version.ref.sha256, "added": added.new,
+            "signed_by": added.signer, "folder": str(version.folder), "retired": row.retired_at,
         })  # fmt: skip
         return
     console = Console(highlight=False, soft_wrap=True)
-    what = "added" if new else "there already, with the same bytes"
-    console.print(f"{version.ref} {what}, signed by {escape(signer or 'nobody')}")
-    if new:
+    what = "added" if added.new else "there already, with the same bytes"
+    console.print(f"{version.ref} {what}, signed by {escape(added.signer or 'nobody')}")
+    if row.retired_at is not None:
         console.print(
-            f"nothing uses it yet: 'dicom-node model verify {version.ref}', then "
-            f"'dicom-node model promote {version.ref}'"
+            f"it was retired on {row.retired_at:%Y-%m-%d} by {row.retired_by} "
+            f"({escape(row.retired_why or '')}) and stays so: it is there for replay only"
+        )
+    elif added.new:
+        console.print(
+            f"nothing uses it yet: 'dicom-node model verify {version.ref}' runs it, "
+            "'dicom-node model promote' lets a route use it"
         )
 
 
@@ -167,8 +186,6 @@ def retire(
     1 an error;
     3 refused: an alias or a route still names it.
     """
-    from workers.moves import retire as retire_version  # noqa: PLC0415
-
     name, person, stated = version_name(version), who(by), reason(why)
     node = reader(config)
     _refuse_named(node, name, "retired")
@@ -252,8 +269,9 @@ def delete(  # noqa: PLR0917 -- options of a command
         raise typer.Exit(Code.USAGE)
     _register(node, name, person)
     with node.ledger.write() as unit:
-        registry.delete(unit, name, person, stated)
+        row = registry.delete(unit, name, person, stated)
         node.models.content.remove(name.name, name.tag)
+    keep(node, retirement(row))
     if as_json:
         print_json({"version": str(name), "deleted": True, **found})
         return
@@ -281,18 +299,16 @@ def index(config: ConfigOption = None, by: ByOption = None, as_json: JsonOption 
     1 an error;
     3 a version was refused; the others are registered.
     """
-    from workers import moves  # noqa: PLC0415
-
     node, person = reader(config), who(by)
     brought = node.models.content.refresh()
     new = node.models.register(person)
     try:
-        moved, retired = moves.restore(node, node.models.content.history())
+        moved, retired = restore(node, node.models.content.history())
     except ValueError as error:
         raise NodeError(f"{error}; versions were registered, no alias was moved") from error
-    lacking = moves.unwritten(node)
+    lacking = unwritten(node)
     for entry in lacking:
-        moves.keep(node, entry)
+        keep(node, entry)
     refused = {str(name): str(why) for name, why in node.models.refused().items()}
     refused |= {str(name): str(why) for name, why in brought.refused.items()}
     document: dict[str, Any] = {

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dicom_node.cli.common import ConfigOption, JsonOption, reader, show
 from dicom_node.db import models as registry
 from workers.cli import names
-from workers.cli.common import ByOption, Code, plain, print_json, progress, version_name, who
+from workers.cli.common import (
+    ByOption,
+    Code,
+    plain,
+    print_json,
+    print_verdicts,
+    progress,
+    version_name,
+    who,
+)
 
 if TYPE_CHECKING:
     from dicom_node.models import Models
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from model_store.errors import ModelStoreError
     from model_store.ref import ModelName
     from model_store.registry import ModelVersion
+    from workers.promotion import Candidate, Gate, Verdict
 
 _WELL: Final = "ready"
 
@@ -177,20 +186,24 @@ def verify(  # noqa: PLR0917 -- options of a command
                 node.ledger, limits.equivalence_hu, limits.equivalence_grey, who(by)
             ),
         )
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[str, Sequence[Verdict]]] = []
     with progress(len(wanted)) as tell:
         for name in wanted:
             tell(str(name))
-            rows += _verified(node, name, asked, release=release)
-    shown = rows if as_json else [row | {"passed": _word(row["passed"])} for row in rows]
-    show(shown, title="verified", as_json=as_json, empty="no model version")
-    if not all(row["passed"] for row in rows):
+            rows.append((str(name), _verified(node, name, asked, release=release)))
+    if as_json:
+        print_json([{"version": name} | each.entry() for name, said in rows for each in said])
+    else:
+        for title, said in rows:
+            Console(highlight=False).print(f"[bold]{title}[/]")
+            print_verdicts(said)
+    if not all(each.passed for _, said in rows for each in said):
         raise typer.Exit(Code.REFUSED)
 
 
 def _verified(
-    node: Node, name: ModelName, asked: tuple[Any, ...], *, release: bool
-) -> list[dict[str, Any]]:
+    node: Node, name: ModelName, asked: Sequence[Gate], *, release: bool
+) -> Sequence[Verdict]:
     from model_store.errors import ModelStoreError, UnknownModelError  # noqa: PLC0415
     from workers import promotion  # noqa: PLC0415
 
@@ -199,18 +212,17 @@ def _verified(
     except UnknownModelError:
         raise
     except ModelStoreError as error:
-        return [_row(name, "manifest", str(error), passed=False)]
+        return [promotion.Verdict("manifest", False, str(error))]
     candidate = promotion.Candidate(version, name, None, node.settings)
     try:
         if release:
             _release(node, candidate)
-        said = promotion.judge(asked, candidate)
+        return promotion.judge(asked, candidate)
     finally:
         candidate.close()
-    return [_row(name, each.gate, each.said, passed=each.passed) for each in said]
 
 
-def _release(node: Node, candidate: Any) -> None:
+def _release(node: Node, candidate: Candidate) -> None:
     """Take a version out of quarantine if its bytes and its graph are well."""
     from workers import promotion  # noqa: PLC0415
 
@@ -218,14 +230,6 @@ def _release(node: Node, candidate: Any) -> None:
     well = {each.gate: each.passed for each in promotion.judge(gates, candidate)}
     if well["signature"] and well["graph"]:
         node.models.quarantine.release(candidate.name)
-
-
-def _row(name: ModelName, gate: str, said: str, *, passed: bool) -> dict[str, Any]:
-    return {"version": str(name), "gate": gate, "passed": passed, "said": said}
-
-
-def _word(passed: bool) -> str:
-    return "passed" if passed else "REFUSED"
 
 
 def _all(models: Models) -> list[ModelName]:
@@ -303,13 +307,11 @@ def _print_headline(headline: Any) -> None:
         return
     rows = [{"measured on": place} | values for place, values in headline.items()
             if isinstance(values, dict)]  # fmt: skip
-    table = Table(title="metrics", title_justify="left")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        table.add_row(*(escape(str(row.get(column, ""))) for column in columns))
-    Console().print(table)
+    columns = dict.fromkeys(key for row in rows for key in row)
+    show(
+        [{column: row.get(column) for column in columns} for row in rows],
+        title="metrics", as_json=False, empty="no metrics",
+    )  # fmt: skip
 
 
 def _short(each: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_a_version_that_is_well_passes_and_every_gate_says_why(bench: Bench) -> 
     assert all(each.passed for each in said.values()), said
     assert said["signature"].said.startswith("signed by Vendor, tests (")
     assert said["equivalence"].said.startswith("largest difference ")
-    assert "2 numbers keep 1 rules" in said["metrics"].said
+    assert "2 numbers within bounds; nearest: headline.noise of 10 HU" in said["metrics"].said
     assert bench.firmly == ()
 
 
