@@ -40,6 +40,7 @@ class OnnxRuntimeEngine(Engine):
                 "ONNX Runtime is not installed: pip install 'dicom-node[onnxruntime]'"
             ) from error
         super().__init__(version.ref, name="onnxruntime", precision="f32", device="CPU")
+        self._threads = threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -71,5 +72,5 @@ class OnnxRuntimeEngine(Engine):
         self._session = None
 
     def describe(self) -> dict[str, str]:
-        """Add the library's version to what every engine says."""
-        return {**super().describe(), "library": self._library}
+        """Add the library's version and the threads that were set, 0 for its own choice."""
+        return {**super().describe(), "library": self._library, "threads": str(self._threads)}
