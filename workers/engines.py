@@ -11,7 +11,7 @@ import structlog
 from dicom_node.errors import FailItem, RetryLater
 from dicom_node.models import Models
 from dicom_node.settings import WorkerSettings
-from model_store.engines.base import DeviceLostError
+from model_store.engines.base import DeviceLostError, EngineMemoryError
 from model_store.engines.select import choose_engine
 from model_store.errors import EngineUnavailableError, ModelAwayError, ModelStoreError
 from model_store.ref import ModelName, ModelRef
@@ -53,7 +53,7 @@ class Denoisers:
         FailItem
             The version is not in the store, or its bytes are not the ones that were planned.
         RetryLater
-            The engine cannot be built now, or the store is out of reach.
+            The engine cannot be built now, for want of memory too, or the store is out of reach.
         DeviceLostError
             The GPU is lost: the process must end.
         """
@@ -75,7 +75,7 @@ class Denoisers:
             )
         except DeviceLostError:
             raise
-        except (EngineUnavailableError, ModelAwayError) as error:
+        except (EngineUnavailableError, EngineMemoryError, ModelAwayError) as error:
             raise RetryLater(f"model {ref}: {error}") from error
         except ModelStoreError as error:
             raise FailItem(f"model {ref}: {error}") from error

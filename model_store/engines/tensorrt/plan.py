@@ -17,6 +17,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ from model_store.locking import locked
 
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _PRIVATE: Final = 0o700
+_SERVICE_CACHE: Final = Path("/var/cache/dicom-node")
+"""As ``CacheDirectory=`` in deploy/systemd has it."""
 
 Build = Callable[[bytes], Built]
 """Builds a plan; gets the device's timing cache, empty if there is none."""
@@ -45,7 +48,8 @@ class Plan:
     sha256 : str
         Of `data`.
     story : str
-        ``built``, ``from the cache``, or why the one in the cache was not taken.
+        ``built``, ``from the cache``, or why the one in the cache was not taken; and why a new one
+        could not be kept.
     """
 
     key: PlanKey
@@ -84,7 +88,8 @@ class PlanCache:
         Raises
         ------
         EngineError
-            If the cache cannot be written, or `build` fails.
+            If the cache's folder or lock cannot be made, or `build` fails. A plan that was built
+        and cannot be written is returned all the same.
         """
         device = self._folder / key.device
         self._own(device)
@@ -108,11 +113,14 @@ class PlanCache:
         built = build(_own_bytes(timings))
         sha256 = hashlib.sha256(built.plan).hexdigest()
         note = {"key": key.digest, "parts": dict(key.parts), "plan_sha256": sha256}
-        path.with_suffix(".json").unlink(missing_ok=True)
-        _write(path, built.plan)
-        _write(path.with_suffix(".json"), json.dumps(note, indent=2).encode() + b"\n")
-        if built.timings:
-            _write(timings, built.timings)
+        try:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            _write(path, built.plan)
+            _write(path.with_suffix(".json"), json.dumps(note, indent=2).encode() + b"\n")
+            if built.timings:
+                _write(timings, built.timings)
+        except OSError as error:  # a full disk must not stop what was just built
+            story += f"; not kept: {error.strerror or error}"
         return Plan(key, built.plan, sha256, story)
 
     @staticmethod
@@ -174,11 +182,14 @@ def kept_plans(folder: Path) -> tuple[Kept, ...]:
 def default_folder() -> Path:
     """Where plans are kept unless told otherwise.
 
-    The service manager's cache folder (``CACHE_DIRECTORY``), else the user's
-    (``XDG_CACHE_HOME``, ``~/.cache``).
+    The service manager's cache folder (``CACHE_DIRECTORY``), also for a command that the service's
+    user runs outside of it, else the user's (``XDG_CACHE_HOME``, ``~/.cache``).
     """
     if service := os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]:
         return Path(service, "plans")
+    with suppress(OSError):
+        if _SERVICE_CACHE.stat().st_uid == os.geteuid():
+            return _SERVICE_CACHE / "plans"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dicom-node", "plans")
 
 

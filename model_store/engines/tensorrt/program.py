@@ -64,7 +64,7 @@ class TensorrtProgram(Program):
     Raises
     ------
     EngineError
-        If TensorRT does not take the plan.
+        If TensorRT does not take the plan; `DeviceMemoryError` if memory is what is missing.
     """
 
     def __init__(self, library: Library, plan: Plan, ref: ModelRef) -> None:
@@ -72,7 +72,8 @@ class TensorrtProgram(Program):
         self._runtime: Any = self._api.Runtime(self._log)
         self._engine: Any = self._runtime.deserialize_cuda_engine(plan.data)
         if self._engine is None:
-            raise EngineError(f"{ref}: TensorRT does not take its plan: {self._log.said()}")
+            said = self._log.said()
+            raise _kind(said)(f"{ref}: TensorRT does not take its plan: {said}")
 
     def context(self, profile: int, size: Size, stream: Handle) -> Context:
         """A new context whose memory is given to it from outside."""
@@ -135,5 +136,8 @@ class _TensorrtContext(Context):
 
 
 def _fault(ref: ModelRef, doing: str, said: str) -> EngineError:
-    kind = DeviceMemoryError if "out of memory" in said.lower() else EngineError
-    return kind(f"{doing} {ref} failed: {said}")
+    return _kind(said)(f"{doing} {ref} failed: {said}")
+
+
+def _kind(said: str) -> type[EngineError]:
+    return DeviceMemoryError if "out of memory" in said.lower() else EngineError

@@ -9,6 +9,7 @@ import pytest
 from dicom_node.errors import FailItem, RetryLater
 from dicom_node.models import Models
 from dicom_node.settings import Settings, WorkerSettings
+from model_store.engines.base import EngineMemoryError
 from model_store.ref import ModelName, ModelRef
 from tests.factories.models import model_version
 from workers.engines import Denoisers
@@ -66,6 +67,17 @@ def test_an_unknown_version_fails(store: Models) -> None:
 def test_an_engine_that_this_machine_does_not_have_is_waited_for(store: Models) -> None:
     with pytest.raises(RetryLater):
         Denoisers(store, WorkerSettings(engine="tensorrt")).get(ref(store))
+
+
+def test_memory_that_others_hold_is_waited_for(
+    store: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise EngineMemoryError("no memory for its plan")
+
+    monkeypatch.setattr("workers.engines.choose_engine", full)
+    with pytest.raises(RetryLater, match="no memory"):
+        Denoisers(store, SETTINGS).get(ref(store))
 
 
 def test_warming_up_a_broken_model_stops_nothing(store: Models) -> None:

@@ -210,6 +210,11 @@ def test_a_plan_that_tensorrt_does_not_take_is_said(version: ModelVersion) -> No
         program(version, Api(takes_plan=False, says="wrong version"))
 
 
+def test_a_plan_that_memory_does_not_suffice_for_is_told_apart(version: ModelVersion) -> None:
+    with pytest.raises(EngineMemoryError, match="out of memory"):
+        program(version, Api(takes_plan=False, says="Cuda Runtime (out of memory)"))
+
+
 def test_what_tensorrt_refuses_is_our_error(version: ModelVersion) -> None:
     with pytest.raises(EngineError, match="setting the size"):
         program(version, Api(runs=False)).context(0, (1, 8, 8), 7)

@@ -1,12 +1,15 @@
+import errno
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
+from model_store.engines.tensorrt import plan as plan_module
 from model_store.engines.tensorrt.engine import make_plan
 from model_store.engines.tensorrt.key import PlanKey, plan_key
 from model_store.engines.tensorrt.library import Library
@@ -203,6 +206,20 @@ def _ask(folder: Path, log: Path, barrier: object) -> None:
     assert PlanCache(folder).get(key(), build).data == b"plan"
 
 
+def test_a_plan_that_cannot_be_kept_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    cache, build = PlanCache(tmp_path / "plans"), Builder()
+    monkeypatch.setattr(plan_module, "_write", full)
+    plan = cache.get(key(), build)
+    assert (plan.data, plan.story) == (b"plan 1", "built; not kept: No space left on device")
+    monkeypatch.undo()
+    assert cache.get(key(), build).story == "built"
+
+
 def test_of_several_processes_one_builds(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)
@@ -223,7 +240,10 @@ def test_the_folder_is_the_services_own_if_it_has_one(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
+    monkeypatch.setattr(plan_module, "_SERVICE_CACHE", tmp_path / "service")
     assert default_folder() == tmp_path / "dicom-node" / "plans"
+    (tmp_path / "service").mkdir()
+    assert default_folder() == tmp_path / "service" / "plans"
     monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/dicom-node:/other")
     assert default_folder() == Path("/var/cache/dicom-node/plans")
 
