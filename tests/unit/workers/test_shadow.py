@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -341,24 +340,3 @@ def test_padding_counts_for_nothing_and_air_has_no_noise_to_measure() -> None:
     found = measured(row(), Kept(2, "HU", Frame(values, 1.0, valid), values, 0.1), made)
     assert (found.noise_input, found.noise_shadow, found.bias) == (None, None, None)
     assert (found.rms_difference, found.largest_difference) == (2.0, 2.0)
-
-
-def test_what_is_recorded_is_read_again(setting: Setting) -> None:
-    life = setting.life
-    numbers = {field.name: 1.5 for field in fields(Measure) if "float" in str(field.type)}
-    rows = [row(), Measure(3, None, "a", "toy", "1.9", "toy@1.0.0", "toy@3.0.0", **numbers)]
-    with life.ledger.write() as unit:
-        shadow.record(unit, rows)
-        shadow.record(unit, [])
-    later = life.clock.at
-    life.clock.advance(60)
-    with life.ledger.write() as unit:
-        shadow.record(unit, rows[1:])
-    with life.ledger.read() as session:
-        assert shadow.measures(session, "xray-default", "toy@1.0.0", "toy@2.0.0") == rows[:1]
-        assert shadow.measures(session, "toy", "toy@1.0.0", "toy@3.0.0") == rows[1:] * 2
-        since = shadow.measures(session, "toy", "toy@1.0.0", "toy@3.0.0", since=life.clock.at)
-        assert since == rows[1:]
-        (pair,) = shadow.pairs(session, "toy")
-    assert (pair.production, pair.shadow, pair.images) == ("toy@1.0.0", "toy@3.0.0", 2)
-    assert pair.last > later
