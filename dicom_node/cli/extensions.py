@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
@@ -30,6 +31,7 @@ class ExtensibleGroup(TyperGroup):
         super().__init__(**attributes)
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
             add(self, entry)
+        _keep_brackets(self)
 
 
 def add(root: TyperGroup, entry: EntryPoint) -> None:
@@ -60,3 +62,12 @@ def add(root: TyperGroup, entry: EntryPoint) -> None:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     alone.command(name)(found)
     parent.add_command(get_command(alone), name)
+
+
+def _keep_brackets(command: Any) -> None:
+    """Let help speak of ``[models] path``: brackets are markup to what prints it."""
+    for each in (command, *command.params):
+        if getattr(each, "help", None):
+            each.help = escape(each.help)
+    for child in getattr(command, "commands", {}).values():
+        _keep_brackets(child)

@@ -97,7 +97,7 @@ class _Added:
 
 def _added(node: Node, source: Path, person: str) -> _Added:
     """Check a folder, copy it into the store and register it."""
-    from model_store.errors import QuarantinedError, UnsignedError  # noqa: PLC0415
+    from model_store.errors import GraphError, QuarantinedError, UnsignedError  # noqa: PLC0415
     from model_store.graph import check_graph  # noqa: PLC0415
     from model_store.ref import ModelName  # noqa: PLC0415
     from model_store.registry import ModelVersion  # noqa: PLC0415
@@ -109,7 +109,10 @@ def _added(node: Node, source: Path, person: str) -> _Added:
             f'{version.ref} is not signed, and [models] unsigned is "refuse"; ask its releaser '
             "for a signed one, or sign it with 'model-store sign' if you have tested it yourself"
         )
-    check_graph(version.read())
+    try:
+        check_graph(version.read())
+    except GraphError as error:
+        raise GraphError(f"{version.ref} is not a network that may run here: {error}") from error
     name = ModelName(version.ref.name, version.ref.version)
     new = not node.models.content.holds(name)
     there = node.models.content.add(source)

@@ -78,3 +78,8 @@ def test_the_commands_of_the_workers_are_there() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
     assert " model " in result.stdout
+
+
+def test_help_keeps_its_brackets() -> None:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["up", "--help"])
+    assert "With no [database] and [broker] URL" in result.stdout
