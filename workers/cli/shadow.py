@@ -18,7 +18,7 @@ from dicom_node.db import shadow as measured
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
 from workers.cli import names
-from workers.cli.aliases import SHADOW, print_verdicts
+from workers.cli.aliases import SHADOW
 from workers.cli.common import (
     ByOption,
     Code,
@@ -28,6 +28,7 @@ from workers.cli.common import (
     listed,
     plain,
     print_json,
+    print_verdicts,
     reason,
     version_name,
     who,
