@@ -102,6 +102,11 @@ def configuration() -> str:
         "[Write routes](../how-to/write-routes.md) shows examples.", "",
         *_rows(condition, definitions), "",
     ]  # fmt: skip
+    single += [
+        "### Rules of promotion.metrics", "", _purpose(definitions["MetricRule"]), "",
+        *_rows(definitions["MetricRule"], definitions), "",
+        "[Manage model versions](../how-to/manage-model-versions.md) shows examples.", "",
+    ]  # fmt: skip
     head = [
         NOTE, "", "# Configuration", "",
         "The node reads one TOML file, `node.toml`: the one that `--config` names, else the one "
@@ -249,7 +254,8 @@ def command_line() -> str:
 
 
 def _paragraphs(text: str | None) -> str:
-    return "\n".join(line.strip() for line in (text or "").replace("\b", "").splitlines()).strip()
+    plain = (text or "").replace("\b", "").replace("\\[", "[")
+    return "\n".join(line.strip() for line in plain.splitlines()).strip()
 
 
 def _parameter(parameter: Any) -> tuple[str, str] | None:
@@ -264,7 +270,7 @@ def _parameter(parameter: Any) -> tuple[str, str] | None:
     installed = isinstance(default, Path) and default.is_absolute()
     known = "what comes with the package" if installed else f"`{default}`"
     shown = f" Default: {known}." if named else ""
-    return names, f"{text or ''}{shown}".replace("|", "\\|").replace("\n", " ")
+    return names, f"{text or ''}{shown}".replace("\\[", "[").replace("|", "\\|").replace("\n", " ")
 
 
 PAGES: dict[str, Callable[[], str]] = {
