@@ -14,7 +14,14 @@ from dicom_node.errors import LedgerError, NodeError
 from dicom_node.models import Models
 from dicom_node.scu import Trouble
 from dicom_node.settings import DestinationSettings, Settings
-from dicom_node.startup import PortTaken, at_start, require_broker, require_model, require_port
+from dicom_node.startup import (
+    PortTaken,
+    at_start,
+    require_broker,
+    require_model,
+    require_moves,
+    require_port,
+)
 from dicom_node.storage import Storage
 from model_store.errors import ModelStoreError
 
@@ -121,6 +128,7 @@ def _broker(tree: Settings) -> str:
 
 def _models(models: Models) -> str:
     models.content.refresh()
+    require_moves(models)
     keys = [key for key in models.trust.keys().values() if not key.revoked]
     found = [models.origin(version) for version in models.versions()]
     refused = [f"{name}: {why}" for name, why in models.refused().items()]

@@ -52,12 +52,13 @@ def require_startable(tree: Settings, models: Models) -> None:
     Raises
     ------
     ConfigError
-        The port is taken, a route's model is unknown or of nobody trusted, or the broker is of an
-        unknown kind.
+        The port is taken, a route's model is unknown or of nobody trusted, the ledger lacks moves
+        of aliases, or the broker is of an unknown kind.
     RetryLater
         The broker does not answer.
     """
     _wait_for_port(tree)
+    require_moves(models)
     for route in tree.domain_routes():
         try:
             require_model(models, str(route.model), route.name)
@@ -67,6 +68,36 @@ def require_startable(tree: Settings, models: Models) -> None:
             structlog.get_logger("node").error("model.unusable", why=str(error))
     if tree.broker.url is not None:
         require_broker(tree)
+
+
+def require_moves(models: Models) -> None:
+    """Refuse a ledger that knows less of the aliases than the history beside the versions.
+
+    It was lost, or restored from an older backup; aliases would stand for other versions than those
+    that somebody promoted.
+
+    Raises
+    ------
+    ConfigError
+        That is so; the message says what to do.
+    """
+    try:
+        entries = models.content.history()
+    except ModelStoreError as error:
+        structlog.get_logger("node").error("history.unreadable", why=str(error))
+        return
+    known = {str(alias): move.serial for alias, move in models.moves().items()}
+    lacking = {
+        str(entry["alias"])
+        for entry in entries
+        if "alias" in entry and entry.get("serial", 0) > known.get(str(entry["alias"]), 0)
+    }
+    if lacking:
+        raise ConfigError(
+            f"the history in {models.folder} has moves of {', '.join(sorted(lacking))} that the "
+            "ledger lacks: it was lost, or restored from an older backup, and aliases would stand "
+            "for other versions than before; 'dicom-node model index' puts them back"
+        )
 
 
 def _wait_for_port(tree: Settings) -> None:

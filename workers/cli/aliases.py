@@ -155,7 +155,7 @@ def _refuse(
         else "--force moves it all the same, with a reason that is kept"
     )
     raise Refused(
-        f"{alias} was not moved to {name} and stands for {standing} as before; "
+        f"{alias} was not moved to {name}; it stands for {standing}; "
         + "; ".join(f"{each.gate}: {each.said}" for each in refused if each.judged)
         + f" ({ways})"
     )

@@ -194,14 +194,25 @@ def retire(
     _refuse_named(node, name, "retired")
     _register(node, name, person)
     row = retire_version(node, name, person, stated)
+    lost = _rolled_back_to(node, name)
     if as_json:
         print_json({"version": str(name), "retired": row.retired_at, "by": row.retired_by,
-                    "why": row.retired_why})  # fmt: skip
+                    "why": row.retired_why, "no_rollback_of": lost})  # fmt: skip
         return
-    Console(highlight=False, soft_wrap=True).print(
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
         f"{name} is retired since {row.retired_at:%Y-%m-%d %H:%M} UTC by {row.retired_by}; its "
         "results can still be replayed"
     )
+    if lost:
+        console.print(f"no rollback goes to it any more: it was what {listed(lost)} had before")
+
+
+def _rolled_back_to(node: Node, name: ModelName) -> list[str]:
+    """The aliases whose next rollback would have gone to a version."""
+    with node.ledger.read() as session:
+        histories = [registry.history(session, alias) for alias in registry.aliases(session)]
+    return [str(moves[-1].alias) for moves in histories if registry.before(moves) == name]
 
 
 def _refuse_named(node: Node, name: ModelName, what: str) -> None:

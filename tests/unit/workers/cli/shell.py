@@ -10,6 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from dicom_node.db.unit_of_work import Ledger
+from dicom_node.models import Models
+from dicom_node.settings import load
 from model_store.ref import ModelName
 from model_store.registry import ModelVersion
 from tests.factories.released import key_pair, released
@@ -84,6 +86,10 @@ class Shell:
         made = self.vendor(version, **how)
         self.ok("add", str(made.folder))
         return ModelName("toy-ct", version)
+
+    def models(self) -> Models:
+        """As a node that starts sees them."""
+        return Models.open(load(self.config), self.ledger)
 
     @property
     def store(self) -> Path:

@@ -47,7 +47,7 @@ def test_a_refusal_names_every_gate_and_by_how_much_and_changes_nothing(shell: S
     said = shell.refused("promote", "toy-ct@2.0.0", *WHY)
     assert "equivalence: largest difference 2.3 HU, limit 1 HU" in said
     assert "metrics: the manifest has no headline.*.model" in said
-    assert "stands for toy-ct@1.0.0 as before" in said
+    assert "was not moved to toy-ct@2.0.0; it stands for toy-ct@1.0.0;" in said
     assert "--force" in said
     assert shell.standing() == "toy-ct@1.0.0"
     (event,) = events(shell, "alias:gate:refused")
@@ -139,7 +139,8 @@ def test_a_rollback_passes_over_what_was_retired(shell: Shell) -> None:
     for version in ("1.0.0", "2.0.0", "3.0.0"):
         shell.added(version)
         promote(shell, version)
-    shell.ok("retire", "toy-ct@2.0.0", *WHY)
+    said = shell.ok("retire", "toy-ct@2.0.0", *WHY)
+    assert "no rollback goes to it any more: it was what toy-ct@production had before" in said
     found = shell.json("rollback", "toy-ct@production", *WHY)
     assert found["target"] == "toy-ct@1.0.0"
     assert found["passed_over"] == ["toy-ct@2.0.0"]

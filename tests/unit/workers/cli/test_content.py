@@ -10,6 +10,10 @@ import pytest
 from dicom_node.db import models as registry
 from dicom_node.db.tables import BatchRow
 from dicom_node.domain.work import BatchState
+from dicom_node.errors import ConfigError
+from dicom_node.startup import require_moves
+from model_store.content import ContentStore
+from model_store.errors import ContentError
 from model_store.ref import ModelName
 from model_store.trust.signature import sign
 from tests.factories.models import model_version
@@ -244,7 +248,10 @@ def test_a_lost_ledger_is_made_again_from_the_store(shell: Shell) -> None:
         path.unlink()
     shell.ledger = open_ledger(f"sqlite:///{shell.folder / 'spool' / 'ledger.sqlite'}")
     assert shell.json("history") == []
+    with pytest.raises(ConfigError, match="toy-ct@production that the ledger lacks"):
+        require_moves(shell.models())
     found = shell.json("index", "--by", "me@here")
+    require_moves(shell.models())
     assert (found["moves"], found["retired"], found["refused"]) == (3, 1, {})
     assert "toy-ct@2.0.0" in found["registered"]
     assert shell.json("history") == before
@@ -279,3 +286,13 @@ def test_a_history_that_is_none_moves_nothing(shell: Shell) -> None:
     assert document["alias"] == "toy-ct@production"
     entry.write_text(json.dumps({"alias": "toy-ct@production"}), encoding="utf-8")
     assert "entry 1 of the history" in shell.refused("index", code=1)
+
+
+def test_a_store_that_cannot_be_read_does_not_keep_a_node_from_starting(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object) -> None:
+        raise ContentError("away")
+
+    monkeypatch.setattr(ContentStore, "history", away)
+    require_moves(shell.models())
