@@ -26,6 +26,7 @@ from model_store.ref import ModelName
 from model_store.registry import ModelStore, ModelVersion
 from workers import policy
 from workers.certificates import certified
+from workers.engines import threads_of
 
 _UNITS = {"HU": "HU", "grey": "grey levels of 12 bits"}
 
@@ -98,9 +99,11 @@ class Candidate:
         if self._failed is not None:
             raise self._failed
         if self._engine is None:
-            set_ = self._settings
+            asked = self._settings
             try:
-                choice = choose_engine(self.version, set_.engine, set_.precision, set_.threads)
+                choice = choose_engine(
+                    self.version, asked.engine, asked.precision, threads_of(asked)
+                )
             except ModelStoreError as error:
                 self._failed = error
                 raise
@@ -172,22 +175,28 @@ class SignatureGate(Gate):
 
 
 class StateGate(Gate):
-    """Neither in quarantine nor retired."""
+    """Neither in quarantine nor retired.
+
+    Parameters
+    ----------
+    models : Models
+    retired : bool
+        Whether a retired version may pass: it is well, and takes no new work.
+    """
 
     name = "state"
     firm = True
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, *, retired: bool = False) -> None:
         self._models = models
+        self._retired = retired
 
     def _judge(self, candidate: Candidate) -> Verdict:
         self._models.quarantine.check(candidate.name)
         row = self._models.indexed().get(candidate.name)
         if row is not None and row.retired_at is not None:
-            return self._verdict(
-                False,
-                f"retired on {row.retired_at:%Y-%m-%d} by {row.retired_by}: {row.retired_why}",
-            )
+            since = f"{row.retired_at:%Y-%m-%d} by {row.retired_by}"
+            return self._verdict(self._retired, f"retired on {since}: {row.retired_why}")
         return self._verdict(True, "neither in quarantine nor retired")
 
 
@@ -307,10 +316,22 @@ def gates(settings: Settings, ledger: Ledger, models: Models, who: str) -> tuple
     )
 
 
-def whole(settings: Settings, models: Models) -> tuple[Gate, ...]:
-    """The gates that look only at whether a version is what was released, and may be used."""
+def whole(settings: Settings, models: Models, *, retired: bool = False) -> tuple[Gate, ...]:
+    """The gates that look only at whether a version is what was released, and may be used.
+
+    Parameters
+    ----------
+    settings : Settings
+        Whether versions without a signature are accepted.
+    models : Models
+        Whose trust store and quarantine count.
+    retired : bool
+        Whether a retired version may pass.
+    """
     unsigned = settings.models.unsigned == "accept"
-    return SignatureGate(models, unsigned=unsigned), StateGate(models), GraphGate()
+    return (
+        SignatureGate(models, unsigned=unsigned), StateGate(models, retired=retired), GraphGate()
+    )  # fmt: skip
 
 
 def judge(

@@ -43,7 +43,7 @@ def list_versions(config: ConfigOption = None, as_json: JsonOption = False) -> N
     indexed = node.models.indexed()
     standing = _standing(node.models.aliases())
     rows = []
-    for name in sorted({*usable, *refused, *indexed}, key=str):
+    for name in sorted({*usable, *refused, *indexed}, key=_order):
         version = usable.get(name)
         here = version is not None or name in refused
         said = state(node.models, name, refused.get(name))
@@ -176,7 +176,7 @@ def verify(  # noqa: PLR0917 -- options of a command
         raise typer.BadParameter("name the versions to take out of quarantine")
     node = reader(config)
     wanted = [version_name(each) for each in versions] if versions else _all(node.models)
-    asked: tuple[promotion.Gate, ...] = promotion.whole(node.settings, node.models)
+    asked = promotion.whole(node.settings, node.models, retired=True)
     if not quick:
         asked += (promotion.BehaviourGate(),)
     if certify:
@@ -233,7 +233,13 @@ def _release(node: Node, candidate: Candidate) -> None:
 
 
 def _all(models: Models) -> list[ModelName]:
-    return sorted({*map(version_of, models.versions()), *models.refused()}, key=str)
+    return sorted({*map(version_of, models.versions()), *models.refused()}, key=_order)
+
+
+def _order(name: ModelName) -> tuple[str, list[int], str]:
+    """By name, then by the numbers of the version: 1.10.0 comes after 1.9.0."""
+    core = name.tag.partition("-")[0]
+    return name.name, [int(number) for number in core.split(".")], name.tag
 
 
 def version_of(version: ModelVersion) -> ModelName:

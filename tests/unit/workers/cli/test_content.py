@@ -191,6 +191,14 @@ def test_a_version_is_retired_once_nothing_names_it(shell: Shell) -> None:
     shell.configure()
     assert "is retired since" in shell.ok("retire", "toy-ct@1.0.0", *WHY)
     assert "by me@here: tested" in state(shell)
+    assert "passed state: retired on" in shell.ok("verify", "toy-ct@1.0.0")
+
+
+def test_versions_are_listed_by_their_numbers(shell: Shell) -> None:
+    for version in ("1.10.0", "1.9.0"):
+        model_version(shell.store, "toy-ct", version)
+    found = [row["version"] for row in shell.json("list") if row["version"].startswith("toy")]
+    assert found == ["toy-ct@1.9.0", "toy-ct@1.10.0"]
 
 
 def test_a_packaged_version_is_retired_but_never_deleted(shell: Shell) -> None:
