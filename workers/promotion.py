@@ -19,6 +19,7 @@ from dicom_node.settings import Settings
 from dicom_node.settings.promotion import MetricRule
 from model_store.engines.base import Engine
 from model_store.engines.behaviour import check_behaviour
+from model_store.engines.golden import golden_outputs
 from model_store.engines.select import choose_engine
 from model_store.errors import ModelStoreError, QuarantinedError
 from model_store.graph import check_graph
@@ -222,7 +223,7 @@ class BehaviourGate(Gate):
 
     def _judge(self, candidate: Candidate) -> Verdict:
         engine = candidate.engine()
-        check_behaviour(engine, candidate.version.manifest)
+        check_behaviour(engine, candidate.version.manifest, golden_outputs(candidate.version))
         return self._verdict(
             True, f"margin, stride, range and output are those of the manifest on {engine.name}"
         )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.engines.base import Engine, EngineMemoryError, Images
-from model_store.engines.golden import golden_images
+from model_store.engines.golden import Golden, golden_images
 from model_store.errors import BehaviourError, EngineError
 from model_store.manifest import Manifest
 
@@ -17,17 +17,21 @@ _SAME = 1e-3
 """Of the range: what a pixel beyond the margin may change; engines take other sums by place."""
 
 
+_LEAST_SPREAD = 0.05
+"""Of the range: the images that a version was released with reach over more of it."""
+
 _ROWS = 64
 """Height of the image that the margin is tried on."""
 
 
-def check_behaviour(engine: Engine, manifest: Manifest) -> None:
+def check_behaviour(engine: Engine, manifest: Manifest, golden: Golden | None = None) -> None:
     """Run a network and hold the result against its manifest.
 
     What shows here: a stride that is none, a margin that is too small, values that are not finite,
     ``output`` that says image for a residual or the other way round, and a normalisation that is so
-    wrong that images come out as something else. What does not show: whether the model denoises
-    well.
+    wrong that images come out as something else. The images that a version was released with show
+    more: they are in the range of network input that units, range, scale and offset make. What does
+    not show: whether the model denoises well.
 
     Parameters
     ----------
@@ -35,6 +39,8 @@ def check_behaviour(engine: Engine, manifest: Manifest) -> None:
         Of the version that `manifest` describes.
     manifest : Manifest
         What it promises.
+    golden : Golden, optional
+        What the version was released with.
 
     Raises
     ------
@@ -43,6 +49,8 @@ def check_behaviour(engine: Engine, manifest: Manifest) -> None:
     EngineMemoryError
         If memory does not suffice.
     """
+    if golden is not None:
+        _check_range(golden.images, manifest)
     images = golden_images(manifest)
     for image in images[:, np.newaxis]:
         _check_values(image, _restored(engine, manifest, image), manifest)
@@ -69,6 +77,21 @@ def _restored(engine: Engine, manifest: Manifest, image: Images) -> NDArray[np.f
 
 def _span(manifest: Manifest) -> float:
     return (manifest.input.maximum - manifest.input.minimum) / manifest.input.scale
+
+
+def _check_range(images: Images, manifest: Manifest) -> None:
+    spec = manifest.input
+    offset, scale = (spec.offset, spec.scale) if spec.units == "HU" else (0.0, 1.0)
+    low, high = (spec.minimum + offset) / scale, (spec.maximum + offset) / scale
+    darkest, brightest = float(images.min()), float(images.max())
+    slack = _SAME * (high - low)
+    inside = low - slack <= darkest and brightest <= high + slack
+    if not inside or brightest - darkest < _LEAST_SPREAD * (high - low):
+        raise BehaviourError(
+            f"{manifest.ref}: the images that it was released with are {darkest:.4g} to "
+            f"{brightest:.4g} as network input; units, range, scale and offset of its manifest say "
+            f"{low:.4g} to {high:.4g}: they are not those of the network"
+        )
 
 
 def _check_values(image: Images, made: NDArray[np.float64], manifest: Manifest) -> None:

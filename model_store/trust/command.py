@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from model_store.engines.behaviour import check_behaviour
+from model_store.engines.golden import golden_outputs
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import (
     BehaviourError,
@@ -218,7 +219,7 @@ def _verified(
         check_graph(version.read())
         if run:
             with OpenVinoEngine(version) as engine:
-                check_behaviour(engine, version.manifest)
+                check_behaviour(engine, version.manifest, golden_outputs(version))
         packaged = zoo.resolve() == packaged_zoo().resolve()
         if quarantine is not None and release and (packaged or unsigned is None):
             quarantine.release(wanted)

@@ -3,14 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
 from model_store.engines.behaviour import check_behaviour
+from model_store.engines.golden import Golden, golden_images
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import BehaviourError
-from model_store.manifest import TilingSpec
+from model_store.manifest import InputSpec, TilingSpec
 from tests.factories.models import STORED, convolutions, model_version, small_unet
 
 WIDE = TilingSpec(margin=6, stride=2)
@@ -54,3 +56,32 @@ def test_an_image_that_calls_itself_a_residual_shows(tmp_path: Path) -> None:
 def test_values_that_are_not_finite_show(tmp_path: Path) -> None:
     with pytest.raises(BehaviourError, match="not finite"):
         _check(tmp_path, convolutions(amplitude=5e37))
+
+
+LUNG = InputSpec(units="HU", offset=0.0, scale=1024.0, minimum=-1024.0, maximum=3071.0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"minimum": -10.0, "maximum": 10.0},
+        {"scale": 1.0},
+        {"offset": 100_000.0},
+        {"units": "stored", "minimum": 0.0, "maximum": 1.0, "scale": 1.0},
+    ],
+    ids=["range", "scale", "offset", "units"],
+)
+def test_units_and_normalisation_other_than_those_it_was_released_with_show(
+    tmp_path: Path, said: dict[str, Any]
+) -> None:
+    true = model_version(tmp_path / "true", input_spec=LUNG)
+    images = golden_images(true.manifest)
+    released = Golden(images, np.zeros_like(images))
+    false = model_version(tmp_path / "false", input_spec=LUNG.model_copy(update=said))
+    with OpenVinoEngine(true, threads=1) as engine:
+        check_behaviour(engine, true.manifest, released)
+    with (
+        OpenVinoEngine(false, threads=1) as engine,
+        pytest.raises(BehaviourError, match="images that it was released with"),
+    ):
+        check_behaviour(engine, false.manifest, released)
