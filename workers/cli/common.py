@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from workers.promotion import Verdict
 
 _LONGEST_WHO = 128
+_LONGEST_WHY = 1000
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,18 +102,27 @@ def who(by: str | None) -> str:
         except (KeyError, OSError):  # a container's user may have no name
             user = f"uid{os.getuid()}"
         by = f"{user}@{socket.gethostname()}"
-    if not by.strip() or len(by) > _LONGEST_WHO:
-        raise typer.BadParameter(f"give 1 to {_LONGEST_WHO} characters", param_hint="--by")
-    return by.strip()
+    stated = by.strip()
+    if not 0 < len(stated) <= _LONGEST_WHO or not stated.isprintable():
+        raise typer.BadParameter(
+            f"give 1 to {_LONGEST_WHO} characters that can be printed", param_hint="--by"
+        )
+    return stated
 
 
 def reason(why: str) -> str:
-    """A reason, which may not be empty."""
-    if not why.strip():
+    """A reason in one line, which may not be empty: it is kept for good, and printed in tables."""
+    stated = " ".join(why.split())
+    if not stated:
         raise typer.BadParameter(
             "give a reason: it is all that is known in a year", param_hint="--why"
         )
-    return why.strip()
+    if len(stated) > _LONGEST_WHY or not stated.isprintable():
+        raise typer.BadParameter(
+            f"give at most {_LONGEST_WHY} characters that can be printed; this has {len(stated)}",
+            param_hint="--why",
+        )
+    return stated
 
 
 def version_name(text: str) -> ModelName:
