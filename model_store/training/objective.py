@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model_store.training.recipe import LossTerm, PerceptualTerm, Recipe
 
-_FIDELITY = frozenset({"mse", "mae", "charbonnier", "ssim"})
+_FIDELITY = frozenset({"mse", "mae", "charbonnier", "ssim", "systematic"})
 
 NOT_FIDELITY = (
     "Not trained for fidelity alone: an output that looks sharper or more natural may hold texture "
