@@ -125,6 +125,11 @@ def reason(why: str) -> str:
     return stated
 
 
+def printable(text: str) -> str:
+    """A text that others wrote, for a terminal: a question mark for what would command it."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+
+
 def version_name(text: str) -> ModelName:
     """``NAME@MAJOR.MINOR.PATCH`` as it was typed."""
     found = _name(text)

@@ -18,6 +18,7 @@ from workers.cli.common import (
     plain,
     print_json,
     print_verdicts,
+    printable,
     progress,
     version_name,
     who,
@@ -297,7 +298,7 @@ def _print(document: dict[str, Any]) -> None:
     }  # fmt: skip
     console.print(f"[bold]{escape(document['version'])}[/]")
     for title, text in lines.items():
-        console.print(f"  {title + ':':18}{escape(str(text))}")
+        console.print(f"  {title + ':':18}{escape(printable(str(text)))}")
     for title, digest in document["files"].items():
         console.print(f"  {title + ':':22}sha256 {digest}")
     _print_headline(document["headline"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from workers.cli.common import reason, who
+from workers.cli.common import printable, reason, who
 
 
 @pytest.mark.parametrize("why", ["", "  ", "\x1b[2Jgone", "a\x00b", "\u202etxt.", "x" * 1001])
@@ -22,3 +22,7 @@ def test_a_reason_of_several_lines_is_kept_as_one() -> None:
 def test_who_acts_can_be_printed(by: str) -> None:
     with pytest.raises(typer.BadParameter):
         who(by)
+
+
+def test_what_a_manifest_says_does_not_command_the_terminal() -> None:
+    assert printable("MIT\x1b[2J\x07 2 µm\nand more") == "MIT?[2J? 2 µm\nand more"
