@@ -84,7 +84,7 @@ def write_config(files: NodeFiles, node: Address, pacs: Address, given: Address 
         ]
     names = ", ".join(_text(name) for name in destinations)
     for name, modality, model, strength in (
-        ("ct", '"CT"', "ct-default@production", 0.5),
+        ("ct", '"CT"', "ct-default@production", 0.53),
         ("xray", '["CR", "DX"]', "xray-default@production", 1.0),
     ):
         lines += [
