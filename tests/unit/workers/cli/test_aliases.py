@@ -160,17 +160,20 @@ def test_a_rollback_of_what_never_moved(shell: Shell) -> None:
 
 
 def test_an_alias_of_the_package_is_moved_and_back(shell: Shell) -> None:
+    before = shell.standing("drunet-ct@production")
     shell.added(tiling=None)
     promote(shell, "1.0.0", "--to", "drunet-ct@production")
     assert shell.standing("drunet-ct@production") == "toy-ct@1.0.0"
     shell.ok("rollback", "drunet-ct@production", *WHY)
-    assert shell.standing("drunet-ct@production") == "drunet-ct@1.0.0"
+    assert before is not None
+    assert shell.standing("drunet-ct@production") == before
 
 
 def test_images_of_another_kind_are_refused(shell: Shell) -> None:
     shell.added(input_spec=STORED)
     said = shell.refused("promote", "toy-ct@1.0.0", "--to", "ct-default@production", *WHY)
-    assert "purpose: ct-default@production stands for drunet-ct@1.0.0, which is for CT" in said
+    standing = shell.standing("ct-default@production")
+    assert f"purpose: ct-default@production stands for {standing}, which is for CT" in said
 
 
 def test_an_alias_is_taken_away_unless_a_route_names_it(shell: Shell) -> None:
