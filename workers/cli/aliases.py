@@ -22,6 +22,7 @@ from workers.cli.common import (
     WhyOption,
     alias_name,
     listed,
+    new_alias_name,
     plain,
     print_json,
     print_verdicts,
@@ -82,7 +83,7 @@ def promote(  # noqa: PLR0917 -- options of a command
     from workers import promotion  # noqa: PLC0415 -- loads engines
 
     name, person, stated = version_name(version), who(by), reason(why)
-    alias = ModelName(name.name, _PRODUCTION) if to is None else alias_name(to)
+    alias = ModelName(name.name, _PRODUCTION) if to is None else new_alias_name(to)
     if alias.tag == SHADOW:
         raise typer.BadParameter(
             "a shadow is set with 'dicom-node model shadow'", param_hint="--to"

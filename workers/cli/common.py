@@ -148,6 +148,17 @@ def alias_name(text: str) -> ModelName:
     return found
 
 
+def new_alias_name(text: str) -> ModelName:
+    """``LABEL@TAG`` of an alias that is to be made: no tag that is a version mistyped."""
+    found = alias_name(text)
+    if found.tag[0].isdigit():
+        raise typer.BadParameter(
+            f"{text!r} looks like a version; a version is NAME@MAJOR.MINOR.PATCH, and an alias "
+            "does not start with a digit, such as ct-default@production"
+        )
+    return found
+
+
 def _name(text: str) -> ModelName:
     try:
         return ModelName.parse(text)

@@ -213,6 +213,14 @@ def test_wrong_use(shell: Shell, words: tuple[str, ...]) -> None:
     shell.refused(*words, code=2)
 
 
+@pytest.mark.parametrize("tag", ["1.0", "2", "1.0.0.0", "1.0.x"])
+def test_a_mistyped_version_makes_no_alias(shell: Shell, tag: str) -> None:
+    shell.added()
+    said = shell.refused("promote", "toy-ct@1.0.0", "--to", f"toy-ct@{tag}", *WHY, code=2)
+    assert "NAME@MAJOR.MINOR.PATCH" in said
+    assert shell.json("history") == []
+
+
 def test_what_is_not_there(shell: Shell) -> None:
     assert "no model toy-ct@9.0.0" in shell.refused("promote", "toy-ct@9.0.0", *WHY, code=1)
 
