@@ -214,6 +214,15 @@ def _pair(node: Node, beside: ModelName, given: ModelName | None) -> tuple[str, 
     other = given or standing.get(ModelName(beside.name, SHADOW))
     with node.ledger.read() as session:
         ran = measured.pairs(session, beside.name)
+    if (
+        given is not None
+        and not _known(node, given)
+        and all(str(given) not in (each.production, each.shadow) for each in ran)
+    ):
+        raise UnknownModelError(
+            f"there is no model {given}, and nothing was measured of it beside {beside}; "
+            "'dicom-node model list' shows which there are"
+        )
     if production is not None and other is not None and production != other:
         return str(production), str(other)
     last = next((each for each in ran if given is None or each.shadow == str(given)), None)
@@ -222,6 +231,13 @@ def _pair(node: Node, beside: ModelName, given: ModelName | None) -> tuple[str, 
             f"nothing ran beside {beside} yet: dicom-node model shadow NAME@VERSION --of {beside}"
         )
     return last.production, last.shadow
+
+
+def _known(node: Node, name: ModelName) -> bool:
+    """Whether a version is in a store, or was once."""
+    models = node.models
+    there = {ModelName(found.ref.name, found.ref.version) for found in models.versions()}
+    return name in models.indexed() or name in there or name in models.refused()
 
 
 def _since(node: Node, label: str, other: str) -> datetime | None:

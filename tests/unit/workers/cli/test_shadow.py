@@ -179,6 +179,14 @@ def test_nothing_that_ran_is_an_error_that_says_what_to_do(bench: Bench) -> None
     assert "8 more are wanted" in done.output
 
 
+def test_a_version_that_does_not_exist_is_not_compared(bench: Bench) -> None:
+    bench.set()
+    bench.measure(12)
+    done = bench.run("compare", ALIAS, "--shadow", "toy-ct@9.9.9")
+    assert done.exit_code == 1, done.output
+    assert "there is no model toy-ct@9.9.9" in " ".join(done.output.split())
+
+
 def test_setting_a_shadow_anew_begins_anew(bench: Bench) -> None:
     bench.set()
     bench.measure(12, 1.3)
