@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import getpass
 import hashlib
 import os
 import re
@@ -23,6 +24,7 @@ SHARDS: Final = 256
 
 _BUFFER: Final = 64 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _ASIDE: Final = ".aside"
 
 
@@ -106,7 +108,7 @@ class Storage:
     Raises
     ------
     StorageError
-        The folders cannot be made.
+        The folders cannot be made, or are there and cannot be written.
     """
 
     def __init__(self, root: Path) -> None:
@@ -114,7 +116,7 @@ class Storage:
         self._incoming: Final = self.root / "incoming"
         self._instances: Final = self.root / "instances"
         self._results: Final = self.root / "results"
-        with _disk(f"the spool {self.root} ([storage] path) cannot be made"):
+        with _made(self.root):
             self._incoming.mkdir(parents=True, exist_ok=True)
             for parent in (self._instances, self._results):
                 parent.mkdir(exist_ok=True)
@@ -308,6 +310,31 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _made(root: Path) -> Iterator[None]:
+    """Turn an `OSError` of making the folders into ours, which says who may not write there."""
+    spool = f"the spool {root} ([storage] path)"
+    with _disk(f"{spool} cannot be read"):
+        there = root.exists()
+    try:
+        yield
+    except OSError as error:
+        if there and error.errno in _DENIED:
+            raise StorageError(
+                f"{spool} is there, but {_user()} cannot write to it: {os.strerror(error.errno)}; "
+                "let that user own it, mount it writable, or name another folder"
+            ) from error
+        with _disk(f"{spool} cannot be {'written' if there else 'made'}"):
+            raise
+
+
+def _user() -> str:
+    try:
+        return f"user {getpass.getuser()} (uid {os.getuid()})"
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 @contextmanager

@@ -197,3 +197,17 @@ def test_a_kill_while_a_file_is_aside_loses_nothing(storage: Storage, newer: boo
     ]
     assert path.read_bytes() == (b"newer" if newer else b"was aside")
     assert list(path.parent.iterdir()) == [path]
+
+
+def _denied(*_: object, **__: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_spool_that_is_there_and_read_only_says_who_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", _denied)
+    with pytest.raises(StorageError, match=rf"is there, but .*uid {os.getuid()}.* cannot write"):
+        Storage(tmp_path)
+    with pytest.raises(StorageError, match="cannot be made: Read-only file system"):
+        Storage(tmp_path / "spool")
