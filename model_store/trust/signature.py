@@ -135,13 +135,21 @@ def manifest_bytes(version: ModelVersion) -> bytes:
     Raises
     ------
     SignatureError
-        If the manifest is gone or says something else by now.
+        If the manifest is gone, cannot be read, or says something else by now.
     """
     path = version.folder / MANIFEST
     try:
         data = path.read_bytes()
         same = type(version.manifest).model_validate_json(data) == version.manifest
-    except (OSError, ValidationError) as error:
+    except FileNotFoundError as error:
+        raise SignatureError(
+            f"{version.ref}: {path} is gone; was the version deleted meanwhile?"
+        ) from error
+    except OSError as error:
+        raise SignatureError(
+            f"{version.ref}: {path} cannot be read: {error.strerror or error}"
+        ) from error
+    except ValidationError as error:
         raise SignatureError(f"{version.ref}: {path} changed since it was read") from error
     if not same:
         raise SignatureError(f"{version.ref}: {path} changed since it was read")

@@ -94,6 +94,12 @@ def test_a_changed_file_is_named(signed: Signed, name: str) -> None:
         verify(signed.version, signed.trust)
 
 
+def test_a_manifest_that_is_gone_is_not_called_changed(signed: Signed) -> None:
+    (signed.version.folder / "manifest.json").unlink()
+    with pytest.raises(SignatureError, match=r"manifest\.json is gone"):
+        verify(signed.version, signed.trust)
+
+
 def test_a_changed_manifest_is_told_from_a_wrong_signature(signed: Signed) -> None:
     folder = signed.version.folder
     path = folder / "manifest.json"
