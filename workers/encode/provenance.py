@@ -164,8 +164,9 @@ def _equipment(spec: ResultSpec) -> DataSet:
         item.set_text("InstitutionName", spec.institution_name, limit=64)
     if spec.device_serial_number:
         item.set_text("DeviceSerialNumber", spec.device_serial_number, limit=64)
-    # one value holds at most 64 characters: the hash alone fills it
-    versions = (spec.software_version, str(spec.model), spec.model.sha256)
+    # A value holds at most 64 characters and the hash alone fills it. The last one is shorter: the
+    # blank that makes the whole length even (PS3.5 6.2) counts as part of it where it is read.
+    versions = (spec.software_version, spec.model.sha256, str(spec.model)[:63])
     item.set_text("SoftwareVersions", *versions, limit=64)
     at = spec.at.astimezone(timezone(spec.at.utcoffset() or timedelta()))
     item.set_text("ContributionDateTime", at.strftime("%Y%m%d%H%M%S%z"))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO
 from pathlib import Path
@@ -7,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 
 from dicom_node.eligibility import check
 from dicom_node.errors import EncodeError, FailItem, PassThrough
+from model_store.ref import ModelRef
 from tests.factories import ct_slice, dx_image, enhanced_ct, multiframe, to_bytes, write
 from tests.factories.results import MODEL, result_spec
 from workers.encode import encode
@@ -31,6 +35,7 @@ CARRIED = (
 )
 # fmt: on
 SC = "1.2.840.10008.5.1.4.1.1.7"
+LONG_NAMED = ModelRef("a" * 63, "1.0.0", "cd" * 32)
 
 
 def softened(source: Source) -> list[np.ndarray[Any, Any]]:
@@ -40,6 +45,17 @@ def softened(source: Source) -> list[np.ndarray[Any, Any]]:
 def result_of(image: Dataset, folder: Path, **spec: Any) -> FileDataset:
     source = load(write(image, folder))
     return dcmread(BytesIO(encode(source, softened(source), result_spec(**spec))))
+
+
+@contextmanager
+def strict_reading() -> Iterator[None]:
+    """Let pydicom raise on every value that it reads and that breaks a rule of its VR."""
+    before = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.RAISE
+    try:
+        yield
+    finally:
+        config.settings.reading_validation_mode = before
 
 
 def reloaded(result: bytes, folder: Path) -> Source:
@@ -68,9 +84,25 @@ class TestSecondaryCapture:
         assert origin.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
         equipment = result.ContributingEquipmentSequence[-1]
         assert equipment.ManufacturerModelName == "dicom-node"
-        assert list(equipment.SoftwareVersions) == ["0.1.0", str(MODEL), MODEL.sha256]
+        assert list(equipment.SoftwareVersions) == ["0.1.0", MODEL.sha256, str(MODEL)]
         assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109103"
         assert "strength 0.7" in equipment.ContributionDescription
+
+    @pytest.mark.parametrize("software_version", ["0.1.0", "0.10.0"])
+    @pytest.mark.parametrize("model", [MODEL, LONG_NAMED], ids=["short", "long"])
+    @pytest.mark.parametrize("form", FORMS)
+    def test_no_value_is_longer_than_strict_reading_allows(
+        self, tmp_path: Path, form: str, model: ModelRef, software_version: str
+    ) -> None:
+        """Whether a blank makes its length even or not."""
+        spec = {"form": form, "model": model, "software_version": software_version}
+        with strict_reading(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = result_of(ct_slice(), tmp_path, **spec)
+            read = [element.value for element in result.iterall()]
+        assert read
+        versions = list(result.ContributingEquipmentSequence[-1].SoftwareVersions)
+        assert versions == [software_version, model.sha256, str(model)[:63]]
 
     def test_stacks_and_links_with_its_source(self, tmp_path: Path) -> None:
         image = ct_slice(position=12.5, InstanceNumber=7)
