@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -166,13 +168,73 @@ class Manifest(_Frozen):
             If the file is missing, not JSON, or not a valid manifest.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            data = path.read_bytes()
         except OSError as error:
             raise ManifestError(f"{path}: {error.strerror or error}") from error
+        return cls.parse(data, str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, place: str) -> Manifest:
+        """Read the bytes of a ``manifest.json``, which came from `place`.
+
+        Raises
+        ------
+        ManifestError
+            If they are not JSON, not a valid manifest, or a value is NaN; one line for each key.
+        """
+        try:
+            found = cls.model_validate_json(data)
         except ValidationError as error:
-            raise ManifestError(f"{path}: {error}") from error
+            raise ManifestError(_plain(place, _wrong(error))) from error
+        found._refuse_nan(place)
+        return found
 
     def write(self, path: Path) -> None:
-        """Write ``manifest.json``, readable and with a stable key order."""
+        """Write ``manifest.json``, readable and with a stable key order.
+
+        Raises
+        ------
+        ManifestError
+            If a value is NaN: nobody could read it again. Nothing is written then.
+        """
+        self._refuse_nan(str(path))
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
+
+    def _refuse_nan(self, place: str) -> None:
+        said = {key: ["is NaN, which is no number"] for key in _not_numbers(self.model_dump())}
+        if said:
+            raise ManifestError(_plain(place, said))
+
+
+_WORDS: Final = {"missing": "is missing", "extra_forbidden": "is no key of a manifest"}
+
+
+def _wrong(error: ValidationError) -> dict[str, list[str]]:
+    """What is wrong with every key, in words."""
+    found: dict[str, list[str]] = {}
+    for each in error.errors(include_url=False, include_input=False):
+        where = ".".join(map(str, each["loc"])) or "(whole file)"
+        said = each["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        found.setdefault(where, []).append(_WORDS.get(each["type"], said))
+    return found
+
+
+def _not_numbers(value: object, where: str = "") -> Iterator[str]:
+    """The keys whose value is NaN: it equals nothing, so nothing can be held against it."""
+    if isinstance(value, dict):
+        parts = [(str(key), each) for key, each in value.items()]
+    elif isinstance(value, list | tuple):
+        parts = [(str(index), each) for index, each in enumerate(value)]
+    else:
+        parts = []
+        if isinstance(value, float) and math.isnan(value):
+            yield where
+    for key, each in parts:
+        yield from _not_numbers(each, f"{where}.{key}" if where else key)
+
+
+def _plain(place: str, found: dict[str, list[str]]) -> str:
+    lines = [f"{place} is no valid manifest; get a correct one from its releaser:"]
+    lines += [f"  {where}: {', or '.join(said)}" for where, said in found.items()]
+    return "\n".join(lines)

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from model_store.errors import ContentError, ManifestError, ModelIntegrityError, SignatureError
 from model_store.manifest import Manifest
 from model_store.ref import ModelRef
@@ -137,10 +135,7 @@ def manifest_of(data: bytes | None, place: str) -> Manifest:
     """
     if data is None:
         raise ManifestError(f"{place} holds no model version: it has no {MANIFEST}")
-    try:
-        manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
-        raise ManifestError(f"{MANIFEST} in {place}: {error}") from error
+    manifest = Manifest.parse(data, f"{MANIFEST} in {place}")
     ModelVersion(manifest.ref, manifest, Path(place))
     if {MANIFEST, SIGNATURE} & set(manifest.files):
         raise ManifestError(f"{MANIFEST} in {place} names itself or its signature as a file")
