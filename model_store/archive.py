@@ -96,7 +96,8 @@ def unpack(archive: Path, folder: Path) -> ModelVersion:
     ManifestError, SignatureError
         If what it holds is not a whole version.
     ContentError
-        If it cannot be read, is too large, or `folder` has something in it or cannot be written.
+        If it is no plain file, cannot be read, is too large, or `folder` has something in it or
+        cannot be written.
     """
     files = VersionFiles.of(_entries(archive), str(archive))
     new = not folder.exists()
@@ -119,6 +120,8 @@ def unpack(archive: Path, folder: Path) -> ModelVersion:
 
 def _entries(archive: Path) -> dict[str, bytes]:
     try:
+        if not stat.S_ISREG(archive.stat().st_mode):
+            raise ContentError(f"{archive} is no plain file")
         with archive.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > LARGEST + _HEADERS:

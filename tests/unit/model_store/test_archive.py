@@ -1,4 +1,5 @@
 import io
+import os
 import stat
 import tempfile
 import zipfile
@@ -290,3 +291,10 @@ def test_a_spoiled_archive_is_refused_or_the_same(
             assert not target.exists()
         else:
             assert _held(back.folder) == _held(version.folder)
+
+
+def test_a_pipe_is_no_archive_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "version.zip"
+    os.mkfifo(pipe)
+    with pytest.raises(ContentError, match="is no plain file"):
+        unpack(pipe, tmp_path / "out")
