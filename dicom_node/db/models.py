@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db.tables import (
     AliasMoveRow,
+    AuditRow,
     Base,
     BatchRow,
     CertificateRow,
@@ -43,6 +44,7 @@ __all__ = [
     "before",
     "certificates",
     "delete",
+    "deletion",
     "history",
     "index",
     "indexed",
@@ -154,6 +156,23 @@ def delete(unit: UnitOfWork, name: ModelName, who: str, why: str) -> Indexed:
     found = retire(unit, name, who, why)
     unit.record(AuditEvent.MODEL_DELETED, {"version": str(name), "who": who, "why": why})
     return found
+
+
+def deletion(session: Session, name: ModelName) -> tuple[datetime, str, str] | None:
+    """When a version's files were last deleted, by whom and why; None if they never were."""
+    rows = session.execute(
+        select(AuditRow.at, AuditRow.detail)
+        .where(AuditRow.event == AuditEvent.MODEL_DELETED.value)
+        .order_by(AuditRow.id.desc())
+    )
+    return next(
+        (
+            (at, str(detail["who"]), str(detail["why"]))
+            for at, detail in rows
+            if detail is not None and detail["version"] == str(name)
+        ),
+        None,
+    )
 
 
 def references(session: Session, name: ModelName) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,12 +88,16 @@ def import_version(
 
 @dataclass(frozen=True, slots=True)
 class _Added:
-    """A version as it is in the store, its row in the ledger, its signer, and whether it is new."""
+    """A version as it is in the store, its row in the ledger, its signer, and whether it is new.
+
+    `deleted` is when its files were deleted, by whom and why.
+    """
 
     version: ModelVersion
     row: Indexed
     signer: str | None
     new: bool
+    deleted: tuple[datetime, str, str] | None
 
 
 def _added(node: Node, source: Path, person: str) -> _Added:
@@ -126,7 +131,12 @@ def _added(node: Node, source: Path, person: str) -> _Added:
         row = registry.index(
             unit, there, node.models.origin(there), person, None if signer is None else signer.key
         )
-    return _Added(there, row, None if signer is None else f"{signer.name} ({signer.key})", new)
+    deleted = None
+    if row.retired_at is not None:
+        with node.ledger.read() as session:
+            deleted = registry.deletion(session, name)
+    by = None if signer is None else f"{signer.name} ({signer.key})"
+    return _Added(there, row, by, new, deleted)
 
 
 def _tell_added(added: _Added, *, as_json: bool) -> None:
@@ -140,7 +150,13 @@ def _tell_added(added: _Added, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     what = "added" if added.new else "there already, with the same bytes"
     console.print(f"{version.ref} {what}, signed by {escape(added.signer or 'nobody')}")
-    if row.retired_at is not None:
+    if added.deleted is not None:
+        at, who_did, why = added.deleted
+        console.print(
+            f"it was deleted on {at:%Y-%m-%d} by {who_did} ({escape(why)}), which retired it, and "
+            "it stays retired: it is there for replay only"
+        )
+    elif row.retired_at is not None:
         console.print(
             f"it was retired on {row.retired_at:%Y-%m-%d} by {row.retired_by} "
             f"({escape(row.retired_why or '')}) and stays so: it is there for replay only"

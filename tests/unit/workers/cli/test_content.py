@@ -220,7 +220,19 @@ def test_a_deletion_shows_what_refers_to_the_version_and_wants_yes(shell: Shell)
     assert "is deleted" in shell.ok("delete", "toy-ct@1.0.0", "--yes", *WHY)
     assert not (shell.store / "toy-ct" / "1.0.0").exists()
     assert "no files; retired" in state(shell)
-    assert "stays so: it is there for replay only" in shell.ok("add", str(made.folder))
+    said = shell.ok("add", str(made.folder))
+    assert "it was deleted on" in said
+    assert "by me@here (tested), which retired it" in said
+    assert "for replay only" in said
+
+
+def test_a_retired_version_that_is_added_again_is_called_retired(shell: Shell) -> None:
+    made = shell.vendor()
+    shell.ok("add", str(made.folder))
+    shell.ok("retire", "toy-ct@1.0.0", *WHY)
+    said = shell.ok("add", str(made.folder))
+    assert "it was retired on" in said
+    assert "stays so: it is there for replay only" in said
 
 
 def test_a_version_with_work_to_do_is_not_deleted(shell: Shell) -> None:
