@@ -43,8 +43,12 @@ def require_current(engine: Engine) -> None:
         The database cannot be reached, is empty, or is at another migration.
     """
     found = current(engine)
+    if found is None:
+        raise LedgerError(
+            "there is no ledger yet; 'dicom-node db upgrade', or a first 'dicom-node up', makes it"
+        )
     if found != REVISION:
         raise LedgerError(
-            f"the ledger's database is at migration {found or 'none'}, this release needs "
+            f"the ledger's database is at migration {found}, this release needs "
             f"{REVISION}; run 'dicom-node db upgrade'"
         )
