@@ -1,4 +1,4 @@
-"""The command ``model-store``: train, export, evaluate and sign model versions."""
+"""The command ``model-store``: train, export, evaluate, sign and pack model versions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from model_store.evaluation.physics.command import add_physics
 from model_store.registry import ModelVersion
 from model_store.reports.command import add_report
 from model_store.trust.command import add_trust, version_folder
+from model_store.trust.signature import SIGNATURE
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -124,6 +125,31 @@ def golden(
             console.print(f"{name} {said}", highlight=False)
     except ModelStoreError as error:
         raise _failed(console, error) from error
+
+
+@app.command()
+def pack(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="NAME@VERSION")],
+    out: Annotated[Path, typer.Option(help="zip file, or folder for NAME-VERSION.zip")],
+    zoo: Annotated[Path, typer.Option(help="folder of model versions")] = _ZOO,
+) -> None:
+    """Write a version with its signature into one zip file, for 'dicom-node model import'.
+
+    Every byte is checked first.
+
+    Example: model-store pack drunet-ct@1.2.0 --zoo zoo --out drunet-ct-1.2.0.zip
+    """
+    from model_store.archive import pack as write  # noqa: PLC0415
+
+    console = Console()
+    try:
+        packed = ModelVersion.open(version_folder(zoo, version))
+        made = write(packed, out)
+    except ModelStoreError as error:
+        raise _failed(console, error) from error
+    signed = (packed.folder / SIGNATURE).is_file()
+    said = "" if signed else "; it is not signed: nodes refuse it unless they accept that"
+    console.print(f"{packed.ref} written to {made}{said}", highlight=False, soft_wrap=True)
 
 
 add_evaluation(app, _ZOO)
