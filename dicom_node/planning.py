@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -202,8 +203,10 @@ class Planner:
             ).scalars()
             # Planners lock the open batches of series in one order, so none waits in a circle.
             ordered = sorted(locked, key=lambda row: (decisions[row.id].series_uid, row.id))
+            failed: Counter[tuple[str, str]] = Counter()
             for row in ordered:
-                self._apply(unit, row, decisions[row.id])
+                failed.update(self._apply(unit, row, decisions[row.id]))
+        self._say(failed)
         return len(ordered)
 
     def close_batches(self) -> int:
@@ -244,13 +247,21 @@ class Planner:
             again_seconds=_ASIDE_SECONDS,
         )  # fmt: skip
 
-    def _apply(self, unit: UnitOfWork, row: InstanceRow, decision: Decision) -> None:
+    def _say(self, failed: Counter[tuple[str, str]]) -> None:
+        """Log what failed once for each route and reason, however many instances it met."""
+        for (route, reason), items in sorted(failed.items()):
+            self._log.warning("items.failed", route=route, reason=reason, items=items)
+
+    def _apply(
+        self, unit: UnitOfWork, row: InstanceRow, decision: Decision
+    ) -> list[tuple[str, str]]:
+        """Write the decision; return route and reason of each item that failed."""
         row.study_uid = decision.study_uid or row.study_uid
         row.series_uid = decision.series_uid or row.series_uid
         row.modality = decision.modality or row.modality
         if row.state == InstanceState.CONFLICT.value:
             work_items.add(unit, row.id, NO_ROUTE, WorkState.FAILED, reason=_CONFLICT)
-            return
+            return [(NO_ROUTE, _CONFLICT)]
         row.state = InstanceState.PLANNED.value
         existing = {
             item.route: item
@@ -262,16 +273,22 @@ class Planner:
             item = existing.pop(wanted.route.name, None)
             if item is None or _is_to_plan(item):
                 self._want(unit, row, wanted, decision.series_uid, item)
+        failed: list[tuple[str, str]] = []
         for ended in decision.ended:
             item = existing.pop(ended.route, None)
             if item is None:
                 work_items.add(unit, row.id, ended.route, ended.state, reason=ended.reason)
             elif _is_to_plan(item):
                 work_items.end(unit, item.id, ended.state, ended.reason)
+            else:
+                continue
+            if ended.state is WorkState.FAILED:
+                failed.append((ended.route, ended.reason))
         for item in existing.values():
             if _is_to_plan(item):
                 reason = f"route {item.route!r} no longer wants it"
                 work_items.end(unit, item.id, WorkState.PASSED, reason)
+        return failed
 
     def _want(
         self,

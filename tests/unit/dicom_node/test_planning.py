@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from dicom_node.db.tables import InstanceRow, WorkItemRow
 from dicom_node.errors import NodeError, RetryLater
@@ -86,6 +87,34 @@ def test_a_model_that_is_not_there_fails_and_can_be_retried(life: Life) -> None:
     life.planner.plan()
     assert items(life)[0][1] == "failed"
     assert "toy" in str(items(life)[0][2])
+
+
+def test_what_fails_is_logged_once_for_each_route_and_reason(tmp_path: Path) -> None:
+    life = Life(tmp_path, tree=TWO_ROUTES)
+    life.associate()
+    life.models.known.clear()
+    life.receive_series(3)
+    life.receive("1.2.5.1", data=data(SOPInstanceUID="1.2.5.1", SeriesInstanceUID="PHI MARKER"))
+    life.receive("1.2.5.2", data=data(SOPInstanceUID="1.2.5.2", Modality="MR"))
+    with capture_logs() as lines:
+        assert life.planner.plan() == 5
+        life.planner.plan()
+    assert len(lines) == 3
+    assert {(line["event"], line["log_level"]) for line in lines} == {("items.failed", "warning")}
+    said = {line["route"]: (line["items"], line["reason"]) for line in lines}
+    assert {route: count for route, (count, _) in said.items()} == {"-": 1, "ct": 3, "soft": 3}
+    assert "no model toy" in said["ct"][1]
+    assert "Series Instance UID" in said["-"][1]
+    assert "MARKER" not in str(lines)
+    life.close()
+
+
+def test_what_is_planned_or_passed_is_not_logged_as_failed(life: Life) -> None:
+    life.receive("1.2.4.1")
+    life.receive("1.2.4.2", data=data(SOPInstanceUID="1.2.4.2", Modality="MR"))
+    with capture_logs() as lines:
+        assert life.planner.plan() == 2
+    assert lines == []
 
 
 def test_a_model_for_something_else_passes(tmp_path: Path) -> None:
