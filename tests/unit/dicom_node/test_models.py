@@ -20,6 +20,7 @@ from dicom_node.errors import ConfigError
 from dicom_node.models import ALIAS_SECONDS, CHECK_SECONDS, Models
 from dicom_node.planning import Planner
 from dicom_node.startup import require_model, require_startable
+from dicom_node.storage import Storage
 from model_store.content import ContentStore
 from model_store.errors import (
     ManifestError,
@@ -93,8 +94,14 @@ class Site:
         self.file(name).write_bytes(data)
 
 
+@pytest.fixture(scope="module")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """One for all tests: to make and remove its folders takes longer than most of them."""
+    return Storage(tmp_path_factory.mktemp("spool"))
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, spool: Storage) -> Iterator[Site]:
     store, keys = tmp_path / "store", tmp_path / "keys"
     generate("site", keys, "The site", date(2026, 1, 2))
     key = PrivateKey.read(keys / "site.key")
@@ -106,7 +113,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         "routes": [{"name": "ct", "model": str(ALIAS), "destinations": ["pacs"]}],
         "node": {"host": "127.0.0.1", "port": free_port()},
     }
-    life = Life(tmp_path / "node", tree=tree)
+    life = Life(tmp_path / "node", spool=spool, tree=tree)
     life.associate()
     yield Site(tmp_path, store, life, key)
     life.close()
