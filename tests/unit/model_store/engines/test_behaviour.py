@@ -13,6 +13,7 @@ from model_store.engines.golden import Golden, golden_images
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import BehaviourError
 from model_store.manifest import InputSpec, TilingSpec
+from model_store.registry import ModelVersion, packaged_zoo
 from tests.factories.models import STORED, convolutions, model_version, small_unet
 
 WIDE = TilingSpec(margin=6, stride=2)
@@ -37,6 +38,26 @@ def test_a_stride_that_is_none_shows(tmp_path: Path) -> None:
 def test_a_margin_that_is_too_small_shows(tmp_path: Path) -> None:
     with pytest.raises(BehaviourError, match="margin of 1 "):
         _check(tmp_path, convolutions(amplitude=0.01), tiling=TilingSpec(margin=1, stride=1))
+
+
+def test_a_released_version_whose_margin_is_one_too_small_shows() -> None:
+    version = ModelVersion.open(packaged_zoo() / "drl-ct" / "1.0.0")
+    assert version.manifest.tiling == TilingSpec(margin=17, stride=1)
+    lying = version.manifest.model_copy(update={"tiling": TilingSpec(margin=16, stride=1)})
+    with OpenVinoEngine(version, threads=2) as engine:
+        check_behaviour(engine, version.manifest)
+        with pytest.raises(BehaviourError, match=r"margin of 16 .* 0\.05 at most"):
+            check_behaviour(engine, lying)
+
+
+def test_reduced_precision_may_round_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faint = convolutions(amplitude=1e-5)
+    version = model_version(tmp_path, network=faint, tiling=TilingSpec(margin=1, stride=1))
+    with OpenVinoEngine(version, threads=1) as engine:
+        with pytest.raises(BehaviourError, match="margin of 1 "):
+            check_behaviour(engine, version.manifest)
+        monkeypatch.setattr(engine, "_precision", "bf16")
+        check_behaviour(engine, version.manifest)
 
 
 def test_a_residual_that_calls_itself_an_image_shows(tmp_path: Path) -> None:
