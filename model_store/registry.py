@@ -186,6 +186,8 @@ class ModelStore:
         ------
         ManifestError, ModelIntegrityError
             If a version in the store is malformed, and there is no gate.
+        UnknownModelError
+            If one is deleted meanwhile, and there is no gate.
         """
         if not self._gated:
             return tuple(self._version(name.name, name.tag) for name in self._names())
@@ -234,6 +236,8 @@ class ModelStore:
 
     def _version(self, name: str, version: str) -> ModelVersion:
         found = [self._open(folder) for folder in self._places(name, version)]
+        if not found:
+            raise UnknownModelError(f"model {name}@{version} is gone: it was deleted meanwhile")
         first = found[0]
         if (first.ref.name, first.ref.version) != (name, version):
             raise ManifestError(f"{first.folder} holds {first.ref}, not {name}@{version}")
@@ -252,6 +256,8 @@ class ModelStore:
                 yield name, self._version(name.name, name.tag)
             except (ManifestError, ModelIntegrityError, TrustError) as error:
                 yield name, error
+            except UnknownModelError:  # deleted since the names were listed
+                continue
 
     def _places(self, name: str, version: str) -> Iterator[Path]:
         for root in self._roots:

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,25 @@ def test_an_alias_leads_to_its_version(store: ModelStore) -> None:
 
 def test_versions_are_listed_in_the_order_of_their_numbers(store: ModelStore) -> None:
     assert [version.ref.version for version in store.versions()] == ["1.0.0", "1.9.0", "1.10.0"]
+
+
+class _Deleting:
+    """A gate behind whose back the last version is deleted."""
+
+    def __init__(self, last: Path) -> None:
+        self._last = last
+
+    def admit(self, folder: Path) -> ModelVersion:
+        shutil.rmtree(self._last, ignore_errors=True)
+        return ModelVersion.open(folder)
+
+
+def test_a_version_that_is_deleted_while_they_are_listed_is_left_out(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    gated = ModelStore(tmp_path, gate=_Deleting(tmp_path / "toy-ct" / "1.10.0"))
+    assert [version.ref.version for version in gated.versions()] == ["1.0.0", "1.9.0"]
+    assert gated.refused() == {}
 
 
 @pytest.mark.parametrize(
