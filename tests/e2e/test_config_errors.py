@@ -165,7 +165,8 @@ def test_check_goes_on_after_a_fault(written: Callable[[str], Path]) -> None:
     lines = [line for line in done.output.splitlines() if line.startswith(("ok", "FAIL"))]
     assert [line.split(":")[0].split(maxsplit=1) for line in lines] == [
         ["ok", "configuration"], ["ok", "spool"], ["ok", "ledger"], ["FAIL", "broker"],
-        ["ok", "models"], ["FAIL", "model no-such@production"], ["ok", "address"], ["FAIL", "destination pacs"],
+        ["ok", "models"], ["FAIL", "model no-such@production"], ["ok", "address"],
+        ["FAIL", "destination pacs"],
     ]  # fmt: skip
 
 
