@@ -45,6 +45,16 @@ def test_the_least_used_is_let_go(store: Models) -> None:
     assert denoisers.get(ref(store)) is not first
 
 
+def test_whatever_routes_name_stays_built(store: Models) -> None:
+    denoisers = Denoisers(store, SETTINGS)
+    names = {ModelName("toy-ct", f"1.0.{number}") for number in range(6)}
+    denoisers.warm(names)
+    first = denoisers.get(ref(store))
+    for number in range(1, 6):
+        denoisers.get(ref(store, f"1.0.{number}"))
+    assert denoisers.get(ref(store)) is first
+
+
 def test_other_bytes_than_were_planned_fail(store: Models) -> None:
     planned = ModelRef("toy-ct", "1.0.0", "f" * 64)
     with pytest.raises(FailItem, match="planned"):
