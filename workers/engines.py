@@ -18,6 +18,7 @@ from model_store.ref import ModelName, ModelRef
 from workers.infer import Denoiser
 
 _MOST: Final = 4
+"""Denoisers that a process keeps, unless its routes name more."""
 
 
 def threads_of(settings: WorkerSettings) -> int:
@@ -40,6 +41,7 @@ class Denoisers:
         self._models = models
         self._settings = settings
         self._ready: OrderedDict[ModelRef, Denoiser] = OrderedDict()
+        self._most = _MOST
         self._log = structlog.get_logger("engines")
 
     def get(self, ref: ModelRef) -> Denoiser:
@@ -83,13 +85,17 @@ class Denoisers:
             "engine.ready", version=str(ref), why=choice.reason, engine=choice.engine.describe()
         )
         self._ready[ref] = Denoiser(version, choice.engine, tile=self._settings.tile)
-        while len(self._ready) > _MOST:
+        while len(self._ready) > self._most:
             _, old = self._ready.popitem(last=False)
             old.engine.close()
         return self._ready[ref]
 
     def warm(self, names: set[ModelName]) -> None:
-        """Build what routes name, so that the first study does not wait; faults are only logged."""
+        """Build what routes name, so that the first study does not wait; faults are only logged.
+
+        As many are kept from then on, if that is more than otherwise.
+        """
+        self._most = max(_MOST, len(names))
         for name in sorted(names, key=str):
             try:
                 self.get(self._models.resolve(name).ref)
