@@ -143,7 +143,8 @@ class Page:
             parts.append(f"in {done['minutes']:.0f} minutes")
         hardware = done.get("hardware") or done.get("device")
         parts.append(f"on {hardware}" if hardware else "(hardware not recorded)")
-        return " ".join(parts)
+        start = done.get("start")
+        return " ".join(parts) + (f", beginning with the weights of {start}" if start else "")
 
 
 def render_page(page: Page) -> str:

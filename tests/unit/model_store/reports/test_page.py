@@ -107,6 +107,15 @@ def _page(root: Path, **files: Any) -> str:
     return written.read_text("utf-8")
 
 
+def test_a_run_that_began_with_other_weights_says_whose(tmp_path: Path) -> None:
+    version = model_version(tmp_path)
+    training = {"iterations": 30, "minutes": 2.0, "hardware": "1 thread", "start": "dngan-mse"}
+    manifest = version.manifest.model_copy(update={"metrics": {"training": training}})
+    manifest.write(version.folder / "manifest.json")
+    wanted = "30 iterations in 2 minutes on 1 thread, beginning with the weights of dngan-mse"
+    assert wanted in _Texts(_page(tmp_path)).text
+
+
 def test_a_version_with_nothing_measured_says_which_command_measures_it(tmp_path: Path) -> None:
     model_version(tmp_path)
     text = _Texts(_page(tmp_path)).text
