@@ -181,9 +181,7 @@ def write_metrics(folder: Path, results: dict[str, Any]) -> None:
     ExportError
         If the version is signed.
     """
-    refuse_signed(folder)
-    manifest = Manifest.read(folder / MANIFEST)
-    recipe = Recipe.read(folder / RECIPE)
+    manifest, recipe = _changeable(folder)
     metrics = {**manifest.metrics, **results["summary"]}
     validity = Validity.model_validate(results["validity"])
     changes = {"metrics": metrics, "validity": validity}
@@ -209,14 +207,18 @@ def write_physics(folder: Path, results: dict[str, Any]) -> None:
     ExportError
         If the version is signed.
     """
-    refuse_signed(folder)
-    manifest = Manifest.read(folder / MANIFEST)
-    recipe = Recipe.read(folder / RECIPE)
+    manifest, recipe = _changeable(folder)
     metrics = {**manifest.metrics, "physics": results}
     own = {table["title"] for table in physics_tables(results)}
     if "tables" in metrics:
         metrics["tables"] = [table for table in metrics["tables"] if table["title"] not in own]
     _write(folder, manifest.model_copy(update={"metrics": metrics}), recipe)
+
+
+def _changeable(folder: Path) -> tuple[Manifest, Recipe]:
+    """Manifest and recipe of a version that is not signed."""
+    refuse_signed(folder)
+    return Manifest.read(folder / MANIFEST), Recipe.read(folder / RECIPE)
 
 
 def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:

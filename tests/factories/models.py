@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
@@ -128,3 +129,21 @@ def _model(nodes: list[onnx.NodeProto], weights: dict[str, Any]) -> onnx.ModelPr
     )
     onnx.checker.check_model(model)
     return model
+
+
+def drl_version(root: Path) -> ModelVersion:
+    """A version with the weights and recipe of a small DRL, for the torch reference."""
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    drl = pytest.importorskip("model_store.generators.drl")
+    torch.manual_seed(0)
+    held = {
+        "model.onnx": convolutions().SerializeToString(),
+        "weights.safetensors": safetensors.save(drl.Drl(drl.DrlConfig(width=4)).state_dict()),
+        "recipe.toml": b'[generator]\nsystem = "drl"\nwidth = 4\n',
+    }
+    files = {name: hashlib.sha256(data).hexdigest() for name, data in held.items()}
+    version = model_version(root, network=held["model.onnx"], system="drl", files=files)
+    for name, data in held.items():
+        (version.folder / name).write_bytes(data)
+    return version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 
 from benchmarks import gpu
 from model_store.errors import EngineError, EngineUnavailableError
-from model_store.registry import ModelVersion
-from tests.factories.models import convolutions, model_version
+from tests.factories.models import drl_version, model_version
 
 PEAK = gpu.Peak({"f32": 60e12, "f16": 800e12}, 50e9)
 
@@ -86,27 +84,10 @@ def test_without_time_nothing_is_measured(
     assert "no time left" in capsys.readouterr().out
 
 
-def _drl(root: Path) -> ModelVersion:
-    torch = pytest.importorskip("torch")
-    safetensors = pytest.importorskip("safetensors.torch")
-    drl = pytest.importorskip("model_store.generators.drl")
-    torch.manual_seed(0)
-    held = {
-        "model.onnx": convolutions().SerializeToString(),
-        "weights.safetensors": safetensors.save(drl.Drl(drl.DrlConfig(width=4)).state_dict()),
-        "recipe.toml": b'[generator]\nsystem = "drl"\nwidth = 4\n',
-    }
-    files = {name: hashlib.sha256(data).hexdigest() for name, data in held.items()}
-    version = model_version(root, network=held["model.onnx"], system="drl", files=files)
-    for name, data in held.items():
-        (version.folder / name).write_bytes(data)
-    return version
-
-
 @pytest.mark.parametrize("precision", gpu.PRECISIONS)
 def test_torch_runs_the_released_weights(tmp_path: Path, precision: str) -> None:
     torch = pytest.importorskip("torch")
-    run = gpu.torch_run(_drl(tmp_path), torch, "cpu", precision, compiled=False)
+    run = gpu.torch_run(drl_version(tmp_path), torch, "cpu", precision, compiled=False)
     images = np.random.default_rng(0).random((2, 1, 16, 16), dtype=np.float32)
     result = run(images)
     assert result.shape == images.shape

@@ -14,7 +14,7 @@ from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
 from model_store.manifest import InputSpec, TilingSpec
 from model_store.registry import ModelVersion, packaged_zoo
-from tests.factories.models import HU, STORED, convolutions, model_version
+from tests.factories.models import HU, STORED, convolutions, drl_version, model_version
 
 _PACKAGED = sorted(path.parent for path in packaged_zoo().glob("*/*/manifest.json"))
 
@@ -138,19 +138,7 @@ def test_an_engine_of_another_version_is_not_certified(tmp_path: Path) -> None:
 
 
 def test_without_golden_outputs_torch_judges(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    safetensors = pytest.importorskip("safetensors.torch")
-    drl = pytest.importorskip("model_store.generators.drl")
-    torch.manual_seed(0)
-    held = {
-        "model.onnx": convolutions().SerializeToString(),
-        "weights.safetensors": safetensors.save(drl.Drl(drl.DrlConfig(width=4)).state_dict()),
-        "recipe.toml": b'[generator]\nsystem = "drl"\nwidth = 4\n',
-    }
-    files = {name: hashlib.sha256(data).hexdigest() for name, data in held.items()}
-    version = model_version(tmp_path, network=held["model.onnx"], system="drl", files=files)
-    for name, data in held.items():
-        (version.folder / name).write_bytes(data)
+    version = drl_version(tmp_path)
     zero = Golden(golden_images(version.manifest), np.zeros((3, 1, 256, 256), np.float32))
     assert certify(version, Recorded(version, zero)).images == 3
 
