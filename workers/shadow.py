@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dicom_node.db import shadow
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem
 from dicom_node.db.shadow import Measure
+from dicom_node.domain.registry import SHADOW
 from dicom_node.eligibility import Units
 from dicom_node.errors import FailItem, NodeError
 from dicom_node.node import Node
@@ -27,9 +28,6 @@ from workers.engines import Denoisers
 from workers.frame import Frame
 from workers.infer import Denoiser
 from workers.pipeline import Inferred, Watch
-
-SHADOW: Final = "shadow"
-"""The alias that a label's shadow version has: ``ct-default@shadow``."""
 
 _MOST_PIXELS: Final = 32 * 2**20
 """Most pixels that are kept of a batch: two large radiographs, 300 MB with what is made of them."""

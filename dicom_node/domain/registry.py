@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from model_store.ref import ModelName
+
+SHADOW: Final = "shadow"
+"""The alias that a label's shadow version has: ``ct-default@shadow``."""
 
 
 @dataclass(frozen=True, slots=True)

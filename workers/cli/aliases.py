@@ -12,7 +12,7 @@ from rich.markup import escape
 from dicom_node.audit.events import AuditEvent
 from dicom_node.cli.common import ConfigOption, JsonOption, reader, show
 from dicom_node.db import models as registry
-from dicom_node.domain.registry import earlier
+from dicom_node.domain.registry import SHADOW, earlier
 from model_store.ref import ModelName
 from workers.cli import names
 from workers.cli.common import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from dicom_node.node import Node
     from workers.promotion import Verdict
 
-SHADOW = "shadow"
 _PRODUCTION = "production"
 
 

@@ -15,10 +15,10 @@ from rich.markup import escape
 from dicom_node.cli.common import ConfigOption, JsonOption, reader, show
 from dicom_node.db import models as registry
 from dicom_node.db import shadow as measured
+from dicom_node.domain.registry import SHADOW
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
 from workers.cli import names
-from workers.cli.aliases import SHADOW
 from workers.cli.common import (
     ByOption,
     Code,
