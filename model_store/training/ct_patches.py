@@ -32,10 +32,13 @@ from model_store.training.references import (
     read_ct_folder,
 )
 from model_store.training.simulation.ct import Exposure, Kernel, ParallelBeam, noise_image
-from model_store.training.simulation.phantom import random_phantom
+from model_store.training.simulation.phantom import random_phantom, scanned_phantom
 
 _WEIGHT_KNEE_HU = 10.0
 _PHANTOM_SIZE = 384
+Reference = tuple[CtSlice, Kernel | None]
+"""A slice without noise, and the kernel that it was reconstructed with if its noise must fit it."""
+
 _SIMULATION = 2  # counts changes of the simulation, so that no cache outlives one
 
 
@@ -47,8 +50,24 @@ class NoisySlice:
     noise: NDArray[np.float16]
 
 
-def simulate(slice_: CtSlice, realisations: int, generator: np.random.Generator) -> NoisySlice:
+def simulate(
+    slice_: CtSlice,
+    realisations: int,
+    generator: np.random.Generator,
+    kernel: Kernel | None = None,
+) -> NoisySlice:
     """Draw noise of random dose, tube-current modulation and kernel for one slice.
+
+    Parameters
+    ----------
+    slice_ : CtSlice
+        Without noise.
+    realisations : int
+        How many images of noise.
+    generator : numpy.random.Generator
+        Source of randomness.
+    kernel : Kernel, optional
+        That the slice was reconstructed with; otherwise each realisation draws its own.
 
     Returns
     -------
@@ -73,7 +92,7 @@ def simulate(slice_: CtSlice, realisations: int, generator: np.random.Generator)
             square,
             slice_.pixel_mm,
             exposure,
-            random_kernel(generator, slice_.pixel_mm),
+            kernel or random_kernel(generator, slice_.pixel_mm),
             generator,
             beam,
         )[:rows, :columns]
@@ -249,7 +268,7 @@ def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[Noisy
     DataError
         If a source is missing or unreadable.
     """
-    series: list[tuple[object, Callable[[np.random.Generator], Iterable[CtSlice]]]] = [
+    series: list[tuple[object, Callable[[np.random.Generator], Iterable[Reference]]]] = [
         (
             [source.model_dump(exclude_defaults=True), scale],
             partial(_clinical, folder, source, scale),
@@ -259,6 +278,9 @@ def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[Noisy
     ]
     if data.phantoms:
         series.append((["phantoms", data.phantoms], partial(_phantoms, data.phantoms)))
+    if data.scanned_phantoms:
+        count = data.scanned_phantoms
+        series.append((["scanned phantoms", count], partial(_scanned_phantoms, count)))
     result: list[NoisySlice] = []
     for what, draw in series:
         key = json.dumps([what, data.realisations, seed, _SIMULATION])
@@ -266,7 +288,10 @@ def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[Noisy
         clean_path, noise_path = cache / f"{stem}-clean.npy", cache / f"{stem}-noise.npy"
         if not noise_path.exists():
             generator = np.random.default_rng([seed, int(stem[:8], 16)])
-            slices = [simulate(item, data.realisations, generator) for item in draw(generator)]
+            slices = [
+                simulate(item, data.realisations, generator, kernel)
+                for item, kernel in draw(generator)
+            ]
             cache.mkdir(parents=True, exist_ok=True)
             _save(clean_path, np.stack([item.clean for item in slices]))
             _save(noise_path, np.stack([item.noise for item in slices]))
@@ -277,16 +302,25 @@ def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[Noisy
 
 def _clinical(
     folder: Path, source: CtSource, scale: int, _generator: np.random.Generator
-) -> Iterator[CtSlice]:
+) -> Iterator[Reference]:
     for item in read_ct_folder(folder / source.folder)[:: source.every]:
-        yield item.smaller(scale, source.smooth, source.total_variation)
+        yield item.smaller(scale, source.smooth, source.total_variation), None
 
 
-def _phantoms(count: int, generator: np.random.Generator) -> Iterator[CtSlice]:
+def _phantoms(count: int, generator: np.random.Generator) -> Iterator[Reference]:
     for _ in range(count):
         pixel_mm = float(generator.uniform(0.5, 1.1))
         image = random_phantom(_PHANTOM_SIZE, pixel_mm, generator)
-        yield CtSlice(image, np.ones(image.shape, bool), pixel_mm)
+        yield CtSlice(image, np.ones(image.shape, bool), pixel_mm), None
+
+
+def _scanned_phantoms(count: int, generator: np.random.Generator) -> Iterator[Reference]:
+    for _ in range(count):
+        pixel_mm = float(generator.uniform(0.5, 1.1))
+        kernel = random_kernel(generator, pixel_mm)
+        aperture_mm = float(generator.uniform(0.5, 1.0))
+        image = scanned_phantom(_PHANTOM_SIZE, pixel_mm, kernel, aperture_mm, generator)
+        yield CtSlice(image, np.ones(image.shape, bool), pixel_mm), kernel
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

@@ -25,20 +25,22 @@ _SSIM_DEVIATION = 1.5
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
 _USUAL_SCALE = 100.0
+_SLOPE_OUTSIDE = 0.05
 _SQUARES = frozenset({"mse", "tv", "perceptual", "systematic"})
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """From network input to 0..1: ``u = gain * x + shift``."""
+    """From network input to 0..1: ``u = gain * x + shift``; `in_unit` from HU or stored ones."""
 
     gain: float = 1.0
     shift: float = 0.0
+    in_unit: Callable[[float], float] = float
 
     @classmethod
     def of(cls, section: InputSection) -> Unit:
         """The unit of a recipe's input."""
-        return cls(section.unit_gain, section.unit_shift)
+        return cls(section.unit_gain, section.unit_shift, section.in_unit)
 
     def __call__(self, image: Tensor) -> Tensor:
         """`image` in that unit, float32."""
@@ -75,11 +77,11 @@ class Loss:
         networks = iter(backbones)
         self._terms: list[tuple[str, float, Term]] = []
         for term in terms:
-            function = (
-                Perceptual(next(networks), term.distance)
-                if isinstance(term, PerceptualTerm)
-                else _TERMS[term.name]
-            )
+            if isinstance(term, PerceptualTerm):
+                window = term.window and tuple(map(self.unit.in_unit, term.window))
+                function: Term = Perceptual(next(networks), term.distance, window)
+            else:
+                function = _TERMS[term.name]
             self._terms.append((term.name, term.weight, function))
 
     def __call__(
@@ -180,19 +182,36 @@ class Perceptual:
         Frozen network whose layers are compared.
     distance : {"mse", "mae"}
         Mean squared or mean absolute difference.
+    window : tuple of float, optional
+        Lowest and highest value that the network sees as 0 and 1; by default those themselves.
+        Outside it the slope is a twentieth, so that nothing there is without a gradient.
     """
 
-    def __init__(self, backbone: Backbone, distance: str = "mse") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        distance: str = "mse",
+        window: tuple[float, ...] | None = None,
+    ) -> None:
         self._backbone = backbone
         self._distance = mean_square if distance == "mse" else mean_absolute
+        self._window = window
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Distance of each patch."""
         with torch.no_grad():
-            wanted = self._backbone(target)
-        found = self._backbone(prediction)
+            wanted = self._backbone(self._shown(target))
+        found = self._backbone(self._shown(prediction))
         distances = [self._distance(*pair) for pair in zip(found, wanted, strict=True)]
         return torch.stack(distances).sum(0)
+
+    def _shown(self, image: Tensor) -> Tensor:
+        if self._window is None:
+            return image
+        lowest, highest = self._window
+        shown = (image - lowest) / (highest - lowest)
+        inside = shown.clamp(0, 1)
+        return inside + _SLOPE_OUTSIDE * (shown - inside)
 
 
 _TERMS: Mapping[str, Term] = {

@@ -33,5 +33,6 @@ def objective(recipe: Recipe) -> str:
 def _term(term: LossTerm | PerceptualTerm) -> str:
     detail = ""
     if isinstance(term, PerceptualTerm):
-        detail = f" ({term.backbone} {', '.join(map(str, term.layers))}, {term.distance})"
+        window = f", window {term.window[0]:g} to {term.window[1]:g}" if term.window else ""
+        detail = f" ({term.backbone} {', '.join(map(str, term.layers))}, {term.distance}{window})"
     return f"{term.weight:g} x {term.name}{detail}"

@@ -46,6 +46,10 @@ class InputSection(_Strict):
         """Shift of ``u = gain * x + shift``, see `unit_gain`."""
         return (_UNIT_OFFSET_HU - self.offset) / _UNIT_HU if self.units == "HU" else -self.offset
 
+    def in_unit(self, value: float) -> float:
+        """A value in HU, or a stored one, in that unit."""
+        return self.unit_gain * (value + self.offset) / self.scale + self.unit_shift
+
 
 class CtSource(_Strict):
     """One folder of CT slices of one patient.
@@ -68,13 +72,16 @@ class CtData(_Strict):
     """Clean CT slices and their noise: low dose simulated in projections, or white.
 
     `target` "noisy" trains on a second, independent realisation of the noise (Noise2Noise).
-    `phantoms` digital phantoms without any noise of their own join the slices. With `antithetic`
-    the patches of a batch come in pairs that differ in nothing but the sign of their noise.
+    `phantoms` digital phantoms without any noise of their own join the slices, and
+    `scanned_phantoms` whose edges are as sharp as the kernel of their noise makes them. With
+    `antithetic` the patches of a batch come in pairs that differ in nothing but the sign of their
+    noise.
     """
 
     kind: Literal["ct"]
     sources: tuple[CtSource, ...] = Field(min_length=1)
     phantoms: int = Field(default=0, ge=0)
+    scanned_phantoms: int = Field(default=0, ge=0)
     held_out: tuple[str, ...] = ()
     realisations: int = Field(default=2, ge=1)
     minimum_sd: float = Field(default=4.0, gt=0)
@@ -150,7 +157,9 @@ class LossTerm(_Strict):
 class PerceptualTerm(_Strict):
     """Distance of feature maps of a frozen ImageNet network, the mean of each layer summed.
 
-    `layers` are torchvision's indices for VGG, stages ("layer2") for ResNet-34.
+    `layers` are torchvision's indices for VGG, stages ("layer2") for ResNet-34. `window`, lowest
+    and highest value in the input's units (HU), is what the network is shown as 0..1, as a reader
+    is; without it that is the whole range, in which soft tissue is one even grey.
     """
 
     name: Literal["perceptual"]
@@ -158,6 +167,13 @@ class PerceptualTerm(_Strict):
     backbone: Literal["vgg16", "vgg19", "resnet34"]
     layers: tuple[int | str, ...] = Field(min_length=1)
     distance: Literal["mse", "mae"] = "mse"
+    window: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PerceptualTerm:
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError("window is the lowest and the highest value, in this order")
+        return self
 
 
 AnyTerm = Annotated[LossTerm | PerceptualTerm, Field(discriminator="name")]

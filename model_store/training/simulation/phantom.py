@@ -2,7 +2,9 @@
 
 Clinical references carry noise of their own, which a network learns to keep. These do not. Sizes
 follow a power law and shapes hide one another ("dead leaves"; Lee, Mumford, Huang 2001), which
-gives edges and spectra like those of natural images.
+gives edges and spectra like those of natural images. Their edges are blurred at random, or as the
+kernel blurs them that the noise is reconstructed with: a scanner's sharp kernel gives sharp noise
+and sharp edges, never the one without the other.
 """
 
 from __future__ import annotations
@@ -11,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from model_store.training.simulation.ct import Kernel
+
 Floats = NDArray[np.float32]
 
 _FINE = 2
+_FINER = 4
+_NYQUIST = 0.5
 _AIR_HU = -1000.0
 _FEWEST, _MOST = 60, 220
 _SMALLEST_MM, _LARGEST_MM = 0.8, 60.0
@@ -36,9 +42,55 @@ def random_phantom(size: int, pixel_mm: float, generator: np.random.Generator) -
     ndarray of shape (size, size), float32
         Values in HU, -1024 to 3071, blurred as a scanner's optics would.
     """
-    fine = size * _FINE
-    grid = ((np.arange(fine) + 0.5) / fine - 0.5).astype(np.float32)
-    image = np.full((fine, fine), _AIR_HU, np.float32)
+    image = _shapes(size, _FINE, pixel_mm, generator)
+    blur_mm = generator.uniform(0.2, 0.55)
+    image = ndimage.gaussian_filter(image, _FINE * blur_mm / pixel_mm)
+    coarse = image.reshape(size, _FINE, size, _FINE).mean((1, 3))
+    result: Floats = np.clip(coarse, -1024, 3071).astype(np.float32)
+    return result
+
+
+def scanned_phantom(
+    size: int, pixel_mm: float, kernel: Kernel, aperture_mm: float, generator: np.random.Generator
+) -> Floats:
+    """Draw a phantom with the resolution that a scanner with this kernel gives it.
+
+    Parameters
+    ----------
+    size : int
+        Rows and columns.
+    pixel_mm : float
+        Pixel spacing in millimetres.
+    kernel : Kernel
+        Of the reconstruction; it ends the band together with the pixels.
+    aperture_mm : float
+        Width over which detector and focal spot average the object.
+    generator : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of shape (size, size), float32
+        Values in HU, -1024 to 3071; overshoot at edges where the kernel has it.
+    """
+    image = _shapes(size, _FINER, pixel_mm, generator)
+    spectrum = np.fft.rfft2(image)
+    down = np.fft.fftfreq(len(image), d=1 / _FINER)[:, None]  # cycles per pixel
+    right = np.fft.rfftfreq(len(image), d=1 / _FINER)[None]
+    frequency = np.hypot(down, right)
+    transfer = kernel.response(frequency) * np.sinc(frequency * aperture_mm / pixel_mm)
+    inside = (np.abs(down) < _NYQUIST) & (right < _NYQUIST)
+    seen = np.fft.irfft2(np.where(inside, spectrum * transfer, 0), image.shape)
+    middle = _FINER // 2
+    result: Floats = np.clip(seen[middle::_FINER, middle::_FINER], -1024, 3071).astype(np.float32)
+    return result
+
+
+def _shapes(size: int, fine: int, pixel_mm: float, generator: np.random.Generator) -> Floats:
+    """The object itself, ``fine`` times as fine as its pixels."""
+    cells = size * fine
+    grid = ((np.arange(cells) + 0.5) / cells - 0.5).astype(np.float32)
+    image = np.full((cells, cells), _AIR_HU, np.float32)
     axes = generator.uniform(0.3, 0.47, 2)
     body = (grid[:, None] / axes[0]) ** 2 + (grid[None] / axes[1]) ** 2 < 1
     image[body] = _background(generator)
@@ -48,13 +100,9 @@ def random_phantom(size: int, pixel_mm: float, generator: np.random.Generator) -
         centre = generator.uniform(-axes, axes).astype(np.float32)
         _paint(image, grid, centre, radius, generator)
     image[~body] = _AIR_HU
-    shading = ndimage.zoom(generator.normal(0, generator.uniform(0, 8), (5, 5)), fine / 5, order=3)
-    image += np.where(body, shading[:fine, :fine], 0).astype(np.float32)
-    blur_mm = generator.uniform(0.2, 0.55)
-    image = ndimage.gaussian_filter(image, _FINE * blur_mm / pixel_mm)
-    coarse = image.reshape(size, _FINE, size, _FINE).mean((1, 3))
-    result: Floats = np.clip(coarse, -1024, 3071).astype(np.float32)
-    return result
+    shading = ndimage.zoom(generator.normal(0, generator.uniform(0, 8), (5, 5)), cells / 5, order=3)
+    image += np.where(body, shading[:cells, :cells], 0).astype(np.float32)
+    return image
 
 
 def _background(generator: np.random.Generator) -> float:

@@ -110,6 +110,29 @@ def test_a_perceptual_term_sums_the_mean_squares_of_its_layers() -> None:
     assert all(parameter.grad is None for parameter in backbone.parameters())
 
 
+def test_a_window_shows_the_network_soft_tissue_from_black_to_white() -> None:
+    backbone = build_backbone("vgg16", [3])
+    shown, target = (image.clamp(0, 1) for image in _images(size=32))
+
+    def in_window(image: torch.Tensor) -> torch.Tensor:
+        return (image * 400 - 160) / 1024  # network input of 0..1 in that window
+
+    expected = float(((backbone(shown)[0] - backbone(target)[0]) ** 2).mean())
+    term = PerceptualTerm(name="perceptual", backbone="vgg16", layers=(3,), window=(-160.0, 240.0))
+    loss = Loss((term,), _HU, scale=1.0, backbones=[backbone])
+    _, parts = loss(in_window(shown), in_window(target), _ONES)
+    assert float(parts["perceptual"]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_values_outside_a_window_still_have_a_gradient() -> None:
+    backbone = build_backbone("vgg16", [3])
+    bone = torch.full((1, 1, 32, 32), 1.0, requires_grad=True)
+    distance = Perceptual(backbone, window=(0.2, 0.3))(bone, torch.full((1, 1, 32, 32), 0.9))
+    distance.sum().backward()
+    assert bone.grad is not None
+    assert float(bone.grad.abs().sum()) > 0
+
+
 def _reference_ssim(one: np.ndarray, other: np.ndarray) -> float:
     """SSIM of Wang et al. 2004 window by window, without any filter of a library."""
     offset = np.arange(11) - 5
