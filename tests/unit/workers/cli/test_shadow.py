@@ -104,6 +104,16 @@ def test_a_shadow_is_set_changed_and_ended(bench: Bench) -> None:
     assert bench.run("shadow", "--off", "toy-ct", "--why", "again").exit_code == 3
 
 
+def test_a_refused_shadow_for_machines(bench: Bench) -> None:
+    done = bench.run("shadow", "toy-xray@1.0.0", "--of", ALIAS, "--why", "x", "--json")
+    assert done.exit_code == 3
+    told = json.loads(done.stdout)
+    assert told["moved"] is False
+    assert (told["alias"], told["target"]) == ("toy-ct@shadow", "toy-xray@1.0.0")
+    assert [gate["gate"] for gate in told["gates"] if not gate["passed"]] == ["purpose"]
+    assert bench.moves() == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
