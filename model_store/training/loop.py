@@ -239,7 +239,7 @@ class Trainer:
         if self._adversary is not None:
             told |= self._improve_critic(self._adversary, step, (prediction, target, noisy))
         self._optimiser.zero_grad(set_to_none=True)
-        loss, parts = self._loss(prediction, target, weight)
+        loss, parts = self._loss(prediction, target, weight, noisy)
         told |= parts
         if self._adversary is not None:
             unit = self._loss.unit

@@ -75,17 +75,22 @@ class Loss:
         usual = _USUAL_SCALE / self.unit.gain
         self.scale = scale if scale is not None else usual ** (2 if squares else 1)
         networks = iter(backbones)
-        self._terms: list[tuple[str, float, Term]] = []
+        self._terms: list[tuple[str, float, float, Term]] = []
         for term in terms:
             if isinstance(term, PerceptualTerm):
                 window = term.window and tuple(map(self.unit.in_unit, term.window))
                 function: Term = Perceptual(next(networks), term.distance, window)
             else:
                 function = _TERMS[term.name]
-            self._terms.append((term.name, term.weight, function))
+            power = 0.0 if isinstance(term, PerceptualTerm) else term.sharpness
+            self._terms.append((term.name, term.weight, power, function))
 
     def __call__(
-        self, prediction: Tensor, target: Tensor, weight: Tensor
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        noisy: Tensor | None = None,
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Loss of a batch.
 
@@ -95,6 +100,8 @@ class Loss:
             Images in network input units.
         weight : Tensor of shape (N, 1, 1, 1)
             Weight of each patch in every term.
+        noisy : Tensor of shape (N, 1, H, W), optional
+            What the prediction was made from; terms with a sharpness need it.
 
         Returns
         -------
@@ -106,8 +113,10 @@ class Loss:
         ours, theirs = self.unit(prediction), self.unit(target)
         total = torch.zeros((), device=ours.device)
         parts: dict[str, Tensor] = {}
-        for name, factor, term in self._terms:
+        for name, factor, power, term in self._terms:
             each = term(ours, theirs)
+            if power and noisy is not None:
+                each = each * noise_sharpness(noisy) ** power
             total = total + factor * (weight.flatten() * each).mean()
             parts[name] = each.detach().mean()
         return total * self.scale, parts
@@ -171,6 +180,18 @@ def systematic_error(prediction: Tensor, target: Tensor) -> Tensor:
     """
     pairs = (prediction[::2] + prediction[1::2]) / 2
     return mean_square(pairs, target[::2]).repeat_interleave(2)
+
+
+def noise_sharpness(noisy: Tensor) -> Tensor:
+    """How fine the grain of the noise is, of each patch; patches come in pairs of opposite noise.
+
+    Mean square of the differences of neighbours over twice the mean square: 1 less the correlation
+    of neighbours, 0 for noise without structure as fine as a pixel, 1 for white noise.
+    """
+    noise = (noisy[::2] - noisy[1::2]).float()
+    power = mean_square(noise, torch.zeros_like(noise)).clamp_min(1e-12)
+    fine = total_variation(noise, noise) / 4
+    return (fine / power).repeat_interleave(2)
 
 
 class Perceptual:

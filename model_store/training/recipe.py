@@ -148,10 +148,21 @@ class XrayData(_Strict):
 
 
 class LossTerm(_Strict):
-    """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`)."""
+    """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`).
+
+    `sharpness`, for "systematic" alone, lets it weigh more where the noise is sharper: its weight
+    is multiplied by that power of `losses.noise_sharpness`, 1 for white noise.
+    """
 
     name: Literal["mse", "mae", "charbonnier", "ssim", "tv", "systematic"]
     weight: float = Field(default=1.0, gt=0)
+    sharpness: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _of_noise(self) -> LossTerm:
+        if self.sharpness and self.name != "systematic":
+            raise ValueError(f'{self.name} takes no sharpness; only "systematic" does')
+        return self
 
 
 class PerceptualTerm(_Strict):

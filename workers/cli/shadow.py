@@ -37,6 +37,7 @@ from workers.moves import move_alias
 
 if TYPE_CHECKING:
     from dicom_node.node import Node
+    from workers.promotion import Verdict
     from workers.verdict import Comparison, Interval
 
 _DIGITS: Final = 4
@@ -107,9 +108,20 @@ def shadow(  # noqa: PLR0917 -- options of a command
     if standing[beside] == name:
         raise Refused(f"{beside} stands for {name} already: there is nothing to compare")
     said = _judged(node, beside, name)
+    gates = [each.entry() for each in said]
+    refused = [each for each in said if not each.passed]
+    if refused and as_json:
+        print_json({"alias": str(alias), "target": str(name), "moved": False, "gates": gates})
+        raise typer.Exit(Code.REFUSED)
+    if refused:
+        print_verdicts(said)
+        raise Refused(
+            f"{name} does not run beside {beside}; "
+            + "; ".join(f"{each.gate}: {each.said}" for each in refused)
+        )
     move = move_alias(
         node, alias, name, expected=standing.get(alias), action="shadow", who=person, why=stated,
-        gates=said, share=share,
+        gates=gates, share=share,
     )  # fmt: skip
     routes = [route.name for route in node.settings.domain_routes() if route.model == beside]
     if as_json:
@@ -123,7 +135,7 @@ def shadow(  # noqa: PLR0917 -- options of a command
     console.print(f"what comes of it: dicom-node model compare {beside}")
 
 
-def _judged(node: Node, beside: ModelName, name: ModelName) -> list[dict[str, str | bool]]:
+def _judged(node: Node, beside: ModelName, name: ModelName) -> tuple[Verdict, ...]:
     """Ask the gates that say whether a version may run at all, and on these images."""
     from workers import promotion  # noqa: PLC0415 -- loads engines
 
@@ -132,15 +144,10 @@ def _judged(node: Node, beside: ModelName, name: ModelName) -> list[dict[str, st
         promotion.open_version(node.models, name), beside, current, node.settings
     )
     asked = (*promotion.whole(node.settings, node.models), promotion.PurposeGate())
-    said = promotion.judge(asked, candidate)
-    refused = [each for each in said if not each.passed]
-    if refused:
-        print_verdicts(said)
-        raise Refused(
-            f"{name} does not run beside {beside}; "
-            + "; ".join(f"{each.gate}: {each.said}" for each in refused)
-        )
-    return [each.entry() for each in said]
+    try:
+        return tuple(promotion.judge(asked, candidate))
+    finally:
+        candidate.close()
 
 
 def _end(node: Node, off: str, person: str, stated: str, *, as_json: bool) -> None:
