@@ -53,6 +53,7 @@ class Wanted:
 
     route: Route
     model: ModelRef
+    strength: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Decider:
                 f"model {version.ref} is for {'/'.join(manifest.modality)} in "
                 f"{manifest.input.units} values, not for {modality} in {eligible.units} values"
             )
-        return Wanted(route, version.ref)
+        return Wanted(route, version.ref, route.strength_with(manifest.strength))
 
 
 class Planner:
@@ -304,7 +305,7 @@ class Planner:
             series_uid=series_uid,
             route=wanted.route.name,
             model=wanted.model,
-            plan=plan_of(wanted.route, self._settings.workers.precision),
+            plan=plan_of(wanted, self._settings.workers.precision),
             association_id=row.association_id,
             size=row.size,
             most_instances=batching.instances,
@@ -344,13 +345,15 @@ def _is_to_plan(item: WorkItemRow) -> bool:
     return item.state == WorkState.PLANNED.value and item.batch_id is None
 
 
-def plan_of(route: Route, precision: str) -> Mapping[str, Any]:
+def plan_of(wanted: Wanted, precision: str) -> Mapping[str, Any]:
     """What a batch remembers of its route, so that later changes leave planned work alone."""
+    route = wanted.route
     return {
-        "strength": route.strength,
+        "strength": wanted.strength,
+        "strength_of": "model" if route.strength is None else "route",
         "output": route.output.value,
         "destinations": list(route.destinations),
         "series_description": route.series_description,
         "series_number": route.series_number,
-        "parameters": route.parameters() | {"precision": precision},
+        "parameters": route.parameters(wanted.strength) | {"precision": precision},
     }

@@ -307,8 +307,8 @@ def models() -> str:
 def _models_table(
     versions: tuple[ModelVersion, ...], aliases: dict[str, list[ModelName]]
 ) -> Iterable[str]:
-    yield "| version | system | for | default of | multiply-adds a pixel | trained |"
-    yield "|---|---|---|---|---:|---|"
+    yield "| version | system | for | default of | strength | multiply-adds a pixel | trained |"
+    yield "|---|---|---|---|---:|---:|---|"
     for version in versions:
         manifest = version.manifest
         name = _version_name(version)
@@ -318,7 +318,8 @@ def _models_table(
         trained = f"{training['iterations']:,} iterations, {training['minutes']:.0f} min{start}"
         yield (
             f"| `{name}` | {manifest.system} | {', '.join(manifest.modality)} "
-            f"| {', '.join(sorted(default))} | {manifest.macs_per_pixel:,} | {trained} |"
+            f"| {', '.join(sorted(default))} | {manifest.strength:g} "
+            f"| {manifest.macs_per_pixel:,} | {trained} |"
         )
 
 

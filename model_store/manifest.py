@@ -110,7 +110,7 @@ class Manifest(_Frozen):
     ``files`` maps each file name beside the manifest to its SHA-256; it holds at least the file
     that ``onnx`` names, which maps ``[N, 1, H, W]`` float32 to ``[N, 1, H, W]`` float32. If
     ``output`` is ``"image"`` that is G(x); if ``"residual"`` it is G(x) - x, which the caller adds
-    in float32.
+    in float32. ``strength`` is that of routes that state none.
     """
 
     name: str
@@ -143,6 +143,7 @@ class Manifest(_Frozen):
     licence: str
     metrics: dict[str, Any] = Field(default_factory=dict)
     validity: Validity | None = None
+    strength: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

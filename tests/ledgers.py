@@ -77,9 +77,8 @@ class FakeModels:
     def __init__(self, *, units: str = "HU", modality: Sequence[str] = ("CT",)) -> None:
         self.aliases = {"production": "1.0.0"}
         self.known = {"toy"}
-        self._manifest = SimpleNamespace(
-            modality=tuple(modality), input=SimpleNamespace(units=units)
-        )
+        self.strengths: dict[str, float] = {}
+        self._stated = {"modality": tuple(modality), "input": SimpleNamespace(units=units)}
 
     def look_again(self) -> None:
         """Aliases are never remembered here."""
@@ -91,7 +90,8 @@ class FakeModels:
         version = self.aliases.get(parsed.tag, parsed.tag)
         digit = version.partition(".")[0][-1]
         ref = ModelRef(parsed.name, version, digit * 64)
-        return SimpleNamespace(ref=ref, manifest=self._manifest)
+        strength = self.strengths.get(version, 1.0)
+        return SimpleNamespace(ref=ref, manifest=SimpleNamespace(**self._stated, strength=strength))
 
 
 def open_ledger(url: str, clock: Callable[[], datetime] | None = None) -> Ledger:

@@ -24,6 +24,7 @@ from dicom_node.noise import SOFT_TISSUE, exposed, levels
 from model_store.engines.base import DeviceLostError
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
+from model_store.registry import ModelVersion
 from workers.engines import Denoisers
 from workers.frame import Frame
 from workers.infer import Denoiser
@@ -116,9 +117,12 @@ class Shadows:
         ]  # fmt: skip
         measures: list[Measure] = []
         try:
-            denoiser = self._denoiser(target, kept)
+            version = self._version(target, kept)
+            denoiser = self._denoisers.get(version.ref)
+            own = batch.plan.get("strength_of") == "model"  # absent in plans of before 2026-11
+            strength = version.manifest.strength if own else float(batch.plan["strength"])
             for each, row in zip(kept, empty, strict=True):
-                measures.append(self._measure(row, denoiser, float(batch.plan["strength"]), each))
+                measures.append(self._measure(row, denoiser, strength, each))
         except DeviceLostError:
             raise
         except Exception as error:
@@ -135,12 +139,12 @@ class Shadows:
             "shadow.measured", batch=batch.batch_id, version=str(target), images=len(measures)
         )
 
-    def _denoiser(self, target: ModelName, kept: Sequence[Kept]) -> Denoiser:
+    def _version(self, target: ModelName, kept: Sequence[Kept]) -> ModelVersion:
         version = self._node.models.resolve(target)
         units = version.manifest.input.units
         if any(each.units != units for each in kept):
             raise FailItem(f"model {target} is for {units} values, these images have others")
-        return self._denoisers.get(version.ref)
+        return version
 
     def _measure(self, row: Measure, denoiser: Denoiser, strength: float, kept: Kept) -> Measure:
         started = time.monotonic()

@@ -24,7 +24,7 @@ def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> Non
             "route": route.name,
             "when": " and ".join(str(condition) for condition in route.when) or "always",
             "model": str(route.model),
-            "strength": route.strength,
+            "strength": "the model's" if route.strength is None else route.strength,
             "output": route.output.value,
             "destinations": ", ".join(route.destinations),
         }
@@ -61,8 +61,8 @@ def explain(
     decision = decider.decide(dataset)
     for wanted in decision.wanted:
         console.print(
-            f"-> route {wanted.route.name}: denoised by {wanted.model}, "
-            f"sent to {', '.join(wanted.route.destinations)}"
+            f"-> route {wanted.route.name}: denoised by {wanted.model} at strength "
+            f"{wanted.strength:g}, sent to {', '.join(wanted.route.destinations)}"
         )
     for ended in decision.ended:
         where = "" if ended.route == "-" else f"route {ended.route}: "

@@ -83,16 +83,15 @@ def write_config(files: NodeFiles, node: Address, pacs: Address, given: Address 
             f"port = {address.port}",
         ]
     names = ", ".join(_text(name) for name in destinations)
-    for name, modality, model, strength in (
-        ("ct", '"CT"', "ct-default@production", 0.53),
-        ("xray", '["CR", "DX"]', "xray-default@production", 1.0),
+    for name, modality, model in (
+        ("ct", '"CT"', "ct-default@production"),
+        ("xray", '["CR", "DX"]', "xray-default@production"),
     ):
         lines += [
             "[[routes]]",
             f"name = {_text(name)}",
             f"when = {{ Modality = {modality} }}",
             f"model = {_text(model)}",
-            f"strength = {strength}",
             f"destinations = [{names}]",
         ]
     files.config.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -30,8 +30,8 @@ class Route:
         All must hold.
     model : ModelName
         Model alias or version.
-    strength : float
-        ``x + strength * (G(x) - x)``, 0 to 1.
+    strength : float or None
+        ``x + strength * (G(x) - x)``, 0 to 1; None: what the model version recommends.
     output : Output
         Form of the result.
     destinations : tuple of str
@@ -43,15 +43,19 @@ class Route:
     name: str
     when: tuple[Condition, ...]
     model: ModelName
-    strength: float
+    strength: float | None
     output: Output
     destinations: tuple[str, ...]
     series_description: str
     series_number: str
 
-    def parameters(self) -> dict[str, str]:
+    def strength_with(self, recommended: float) -> float:
+        """The strength for a model version that recommends one."""
+        return recommended if self.strength is None else self.strength
+
+    def parameters(self, strength: float) -> dict[str, str]:
         """Settings that change pixels or form; result UIDs are derived from them."""
-        return {"strength": f"{self.strength:.6g}", "output": self.output.value}
+        return {"strength": f"{strength:.6g}", "output": self.output.value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,12 @@ class RouteSettings(Section):
         default_factory=dict, description="DICOM keyword to value, list of values, or table."
     )
     model: str = Field(description="name@alias or name@version.")
-    strength: float = Field(1.0, ge=0, le=1, description="0: unchanged; 1: fully denoised.")
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="0: unchanged; 1: fully denoised; absent: what the model version recommends.",
+    )
     output: Output = Field(Output.SECONDARY_CAPTURE, description="Form of the results.")
     destinations: tuple[Name, ...] = Field(min_length=1)
     series_description: str = Field("{SeriesDescription} denoised {model}", max_length=256)

@@ -75,7 +75,7 @@ def _gains(headline: Mapping[str, Mapping[str, Any]]) -> list[str]:
     low, high = min(gains, key=lambda gain: gain[0]), max(gains, key=lambda gain: gain[0])
     metric = str(low[2].get("metric", "PSNR"))
     return [
-        f"At strength 1, which routes use by default, it changes {metric} on held-out images by "
+        f"At strength 1 it changes {metric} on held-out images by "
         f"{_signed(low[0])} dB ({_group(low[1])}) to {_signed(high[0])} dB ({_group(high[1])})."
     ]
 

@@ -191,7 +191,8 @@ def write_metrics(folder: Path, results: dict[str, Any]) -> None:
 def write_physics(folder: Path, results: dict[str, Any]) -> None:
     """Put results on phantoms into a version's manifest and card, in place of earlier ones.
 
-    What an evaluation wrote stays, but for tables of the same title.
+    What an evaluation wrote stays, but for tables of the same title. The strength that was measured
+    becomes that of routes that state none.
 
     Parameters
     ----------
@@ -212,7 +213,8 @@ def write_physics(folder: Path, results: dict[str, Any]) -> None:
     own = {table["title"] for table in physics_tables(results)}
     if "tables" in metrics:
         metrics["tables"] = [table for table in metrics["tables"] if table["title"] not in own]
-    _write(folder, manifest.model_copy(update={"metrics": metrics}), recipe)
+    changes = {"metrics": metrics, "strength": results["strength"]}
+    _write(folder, manifest.model_copy(update=changes), recipe)
 
 
 def _changeable(folder: Path) -> tuple[Manifest, Recipe]:

@@ -88,7 +88,7 @@ def describe(node: Node, version: ModelVersion) -> dict[str, Any]:
         mode="json",
         include={"system", "modality", "body_parts", "scope", "input", "output", "tiling",
                  "trained_noise", "parameters", "macs_per_pixel", "intended_use", "training_data",
-                 "licence", "files"},
+                 "licence", "files", "strength"},
     )  # fmt: skip
     return {
         "version": str(name),
@@ -288,6 +288,7 @@ def _print(document: dict[str, Any]) -> None:
         "for": ", ".join(document["modality"]) +
         (f"; {', '.join(document['body_parts'])}" if document["body_parts"] else ""),
         "range": f"{spec['minimum']:g} to {spec['maximum']:g} {units}",
+        "strength": f"{document['strength']:g} in routes that state none",
         "trained on noise": f"{noise['minimum_sd']:g} to {noise['maximum_sd']:g} {units}",
         "network": f"{document['system']}, {document['parameters']:,} parameters, "
         f"{document['macs_per_pixel']:,} multiplications a pixel, "

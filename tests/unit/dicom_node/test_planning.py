@@ -13,7 +13,7 @@ from pydicom import dcmread
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node.db.tables import InstanceRow, WorkItemRow
+from dicom_node.db.tables import BatchRow, InstanceRow, WorkItemRow
 from dicom_node.errors import NodeError, RetryLater
 from dicom_node.header import read_header
 from dicom_node.planning import Decider
@@ -56,6 +56,19 @@ def test_all_matching_routes_count_where_that_is_configured(tmp_path: Path) -> N
     life.receive("1.2.4.1")
     life.planner.plan()
     assert [route for route, _, _ in items(life)] == ["ct", "soft"]
+    life.close()
+
+
+def test_a_route_without_a_strength_takes_the_versions(tmp_path: Path) -> None:
+    life = Life(tmp_path, tree=TWO_ROUTES)
+    life.models.strengths = {"1.0.0": 0.7}
+    life.associate()
+    life.receive("1.2.4.1")
+    life.planner.plan()
+    plans = dict(life.rows(select(BatchRow.route, BatchRow.plan)))
+    assert (plans["ct"]["strength"], plans["ct"]["strength_of"]) == (0.7, "model")
+    assert plans["ct"]["parameters"]["strength"] == "0.7", "result UIDs differ with it"
+    assert (plans["soft"]["strength"], plans["soft"]["strength_of"]) == (0.5, "route")
     life.close()
 
 

@@ -56,9 +56,10 @@ class ShadowModels(FakeModels):
 class ToyDenoiser:
     """Leaves a part of every value that depends on its version."""
 
-    def __init__(self, ref: ModelRef, before: Callable[[], None]) -> None:
+    def __init__(self, ref: ModelRef, before: Callable[[], None], strengths: list[float]) -> None:
         self.engine = SimpleNamespace(name="fake", precision="f32", device="CPU", ref=ref)
         self._before = before
+        self._strengths = strengths
         self._factor = np.float32(0.5 if ref.version == "1.0.0" else 0.25)
 
     def describe(self) -> dict[str, str]:
@@ -66,6 +67,7 @@ class ToyDenoiser:
 
     def denoise(self, frames: Any, *, strength: float, on_progress: Any) -> list[Any]:
         self._before()
+        self._strengths.append(strength)
         on_progress(1)
         level = np.float32(40)
         return [(level + (frame.values - level) * self._factor) for frame in frames]
@@ -77,18 +79,20 @@ class ToyDenoisers:
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
         self.fault: Exception | None = None
         self.before = before
+        self.strengths: list[float] = []
 
     def get(self, ref: ModelRef) -> ToyDenoiser:
         if self.fault is not None:
             raise self.fault
-        return ToyDenoiser(ref, self.before)
+        return ToyDenoiser(ref, self.before, self.strengths)
 
 
 class Setting:
     """A node whose label ``toy`` has a shadow that sees everything."""
 
-    def __init__(self, folder: Path, spool: Storage) -> None:
-        self.life = Life(folder, spool=spool, tree=ONE_ROUTE)
+    def __init__(self, folder: Path, spool: Storage, strength: float | None = None) -> None:
+        route = ONE_ROUTE["routes"][0] | {"strength": strength}
+        self.life = Life(folder, spool=spool, tree=ONE_ROUTE | {"routes": [route]})
         self.life.associate()
         self.models = ShadowModels()
         self.models.shadow = ("toy@2.0.0", 1.0)
@@ -147,6 +151,17 @@ def slice_bytes(number: int) -> bytes:
             SOPInstanceUID=f"1.2.4.{number}", InstanceNumber=number,
         )
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("stated", "seen"), [(None, 0.6), (0.4, 0.4)])
+def test_a_shadow_runs_at_the_strength_it_would_deliver_with(
+    tmp_path: Path, spool: Storage, stated: float | None, seen: float
+) -> None:
+    setting = Setting(tmp_path, spool, stated)
+    setting.models.strengths = {"1.0.0": 0.9, "2.0.0": 0.6}
+    setting.work(3)
+    assert set(setting.shadows.strengths) == {seen}
+    setting.life.close()
 
 
 def test_a_batch_is_measured_and_delivers_what_it_would_have_delivered(

@@ -83,9 +83,10 @@ def test_golden_outputs_are_added_once(folder: Path) -> None:
 
 def test_later_measurements_keep_them(folder: Path) -> None:
     add_golden(folder)
-    write_physics(folder, {})
+    write_physics(folder, {"strength": 0.5})
     version = ModelVersion.open(folder)
     version.verify()
+    assert version.manifest.strength == 0.5, "routes that state none take what was measured"
     assert golden_outputs(version) is not None
 
 
