@@ -115,7 +115,9 @@ class Loss:
         parts: dict[str, Tensor] = {}
         for name, factor, power, term in self._terms:
             each = term(ours, theirs)
-            if power and noisy is not None:
+            if power:
+                if noisy is None:
+                    raise ValueError(f"{name} with a sharpness takes the noisy patches")
                 each = each * noise_sharpness(noisy) ** power
             total = total + factor * (weight.flatten() * each).mean()
             parts[name] = each.detach().mean()

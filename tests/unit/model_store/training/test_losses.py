@@ -15,6 +15,7 @@ from model_store.training.losses import (
     dissimilarity,
     mean_absolute,
     mean_square,
+    noise_sharpness,
     systematic_error,
     total_variation,
 )
@@ -164,3 +165,24 @@ def test_a_systematic_error_is_what_opposite_noise_leaves() -> None:
 
     assert torch.allclose(kept, torch.zeros(4), atol=1e-6)
     assert torch.allclose(blurred, torch.full((4,), 0.25), atol=1e-5)
+
+
+def test_sharper_noise_lets_systematic_errors_weigh_more() -> None:
+    generator = torch.Generator().manual_seed(3)
+    white = torch.randn(1, 1, 64, 64, generator=generator)
+    soft = torch.nn.functional.avg_pool2d(white, 3, 1, 1)
+    clean = torch.zeros(4, 1, 64, 64)
+    noisy = torch.cat([white, -white, soft, -soft])
+
+    sharpness = noise_sharpness(noisy + 7)
+    # the mean over 3 x 3 leaves two thirds of neighbours' squares in common
+    expected = torch.tensor([1.0, 1.0, 1 / 3, 1 / 3])
+    assert torch.allclose(sharpness, expected, atol=0.05)
+
+    term = LossTerm(name="systematic", weight=2.0, sharpness=2.0)
+    loss = Loss((term,), Unit(), scale=1.0)
+    total, parts = loss(clean + 0.5, clean, torch.ones(4, 1, 1, 1), noisy)
+    assert float(total) == pytest.approx(2 * 0.25 * float((sharpness**2).mean()), rel=1e-4)
+    assert float(parts["systematic"]) == pytest.approx(
+        0.25 * float((sharpness**2).mean()), rel=1e-4
+    )

@@ -28,6 +28,12 @@ def test_shipped_recipes_are_valid_and_named_after_their_model(path: Path) -> No
         ("[training]", "[training", "not TOML"),
         ('held_out = ["', 'held_out = ["ct/acrinflt_ge_body_5mm", "', "both trained on and held"),
         ('name = "mse"', 'name = "msé"', r"training\.loss\.0: .*'msé'"),
+        ('name = "mse"', 'name = "mse", sharpness = 1', "mse takes no sharpness"),
+        (
+            'name = "mse"',
+            'name = "perceptual", backbone = "vgg16", layers = [3], window = [240, -160]',
+            "window is the lowest and the highest value",
+        ),
     ],
 )
 def test_a_malformed_recipe_says_what_is_wrong(old: str, new: str, message: str) -> None:
