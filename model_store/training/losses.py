@@ -75,15 +75,14 @@ class Loss:
         usual = _USUAL_SCALE / self.unit.gain
         self.scale = scale if scale is not None else usual ** (2 if squares else 1)
         networks = iter(backbones)
-        self._terms: list[tuple[str, float, float, Term]] = []
+        self._terms: list[tuple[LossTerm | PerceptualTerm, Term]] = []
         for term in terms:
             if isinstance(term, PerceptualTerm):
                 window = term.window and tuple(map(self.unit.in_unit, term.window))
                 function: Term = Perceptual(next(networks), term.distance, window)
             else:
                 function = _TERMS[term.name]
-            power = 0.0 if isinstance(term, PerceptualTerm) else term.sharpness
-            self._terms.append((term.name, term.weight, power, function))
+            self._terms.append((term, function))
 
     def __call__(
         self,
@@ -113,15 +112,23 @@ class Loss:
         ours, theirs = self.unit(prediction), self.unit(target)
         total = torch.zeros((), device=ours.device)
         parts: dict[str, Tensor] = {}
-        for name, factor, power, term in self._terms:
-            each = term(ours, theirs)
-            if power:
+        for term, function in self._terms:
+            each = function(ours, theirs)
+            if isinstance(term, LossTerm) and term.of_noise:
                 if noisy is None:
-                    raise ValueError(f"{name} with a sharpness takes the noisy patches")
-                each = each * noise_sharpness(noisy) ** power
-            total = total + factor * (weight.flatten() * each).mean()
-            parts[name] = each.detach().mean()
+                    raise ValueError(f"{term.name} by noise takes the noisy patches")
+                each = each * self._by_noise(term, self.unit(noisy))
+            total = total + term.weight * (weight.flatten() * each).mean()
+            parts[term.name] = each.detach().mean()
         return total * self.scale, parts
+
+    def _by_noise(self, term: LossTerm, noisy: Tensor) -> Tensor:
+        """Factor of each patch by how sharp and how strong its noise is."""
+        factor = noise_sharpness(noisy) ** term.sharpness
+        if term.level is None:
+            return factor
+        level = self.unit.in_unit(term.level) - self.unit.in_unit(0.0)
+        return factor * (noise_level(noisy) / level).clamp_max(1.0)
 
 
 def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
@@ -194,6 +201,12 @@ def noise_sharpness(noisy: Tensor) -> Tensor:
     power = mean_square(noise, torch.zeros_like(noise)).clamp_min(1e-12)
     fine = total_variation(noise, noise) / 4
     return (fine / power).repeat_interleave(2)
+
+
+def noise_level(noisy: Tensor) -> Tensor:
+    """Root mean square of the noise of each patch; patches come in pairs of opposite noise."""
+    noise = (noisy[::2] - noisy[1::2]).float() / 2
+    return mean_square(noise, torch.zeros_like(noise)).sqrt().repeat_interleave(2)
 
 
 class Perceptual:

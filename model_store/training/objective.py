@@ -35,6 +35,9 @@ def _term(term: LossTerm | PerceptualTerm) -> str:
     if isinstance(term, PerceptualTerm):
         window = f", window {term.window[0]:g} to {term.window[1]:g}" if term.window else ""
         detail = f" ({term.backbone} {', '.join(map(str, term.layers))}, {term.distance}{window})"
-    elif term.sharpness:
-        detail = f" x (sharpness of the noise)^{term.sharpness:g}"
+    else:
+        if term.sharpness:
+            detail = f" x (sharpness of the noise)^{term.sharpness:g}"
+        if term.level is not None:
+            detail += f" x min(1, noise / {term.level:g})"
     return f"{term.weight:g} x {term.name}{detail}"

@@ -150,18 +150,25 @@ class XrayData(_Strict):
 class LossTerm(_Strict):
     """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`).
 
-    `sharpness`, for "systematic" alone, lets it weigh more where the noise is sharper: its weight
-    is multiplied by that power of `losses.noise_sharpness`, 1 for white noise.
+    Two more, for "systematic" alone, let it weigh more where edges suffer more: its weight is
+    multiplied by the power `sharpness` of `losses.noise_sharpness`, which is 1 for white noise, and
+    grows with the noise up to a standard deviation of `level` (HU).
     """
 
     name: Literal["mse", "mae", "charbonnier", "ssim", "tv", "systematic"]
     weight: float = Field(default=1.0, gt=0)
     sharpness: float = Field(default=0.0, ge=0)
+    level: float | None = Field(default=None, gt=0)
+
+    @property
+    def of_noise(self) -> bool:
+        """Whether its weight depends on the noise."""
+        return bool(self.sharpness) or self.level is not None
 
     @model_validator(mode="after")
     def _of_noise(self) -> LossTerm:
-        if self.sharpness and self.name != "systematic":
-            raise ValueError(f'{self.name} takes no sharpness; only "systematic" does')
+        if self.of_noise and self.name != "systematic":
+            raise ValueError(f'{self.name} takes no sharpness or level; only "systematic" does')
         return self
 
 

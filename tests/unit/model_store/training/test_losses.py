@@ -15,6 +15,7 @@ from model_store.training.losses import (
     dissimilarity,
     mean_absolute,
     mean_square,
+    noise_level,
     noise_sharpness,
     systematic_error,
     total_variation,
@@ -186,3 +187,25 @@ def test_sharper_noise_lets_systematic_errors_weigh_more() -> None:
     assert float(parts["systematic"]) == pytest.approx(
         0.25 * float((sharpness**2).mean()), rel=1e-4
     )
+
+
+def test_stronger_noise_lets_systematic_errors_weigh_more_up_to_a_level() -> None:
+    generator = torch.Generator().manual_seed(3)
+    white = torch.randn(3, 1, 64, 64, generator=generator).repeat_interleave(2, 0)
+    deviation = torch.tensor([15.0, 15.0, 30.0, 30.0, 60.0, 60.0])  # HU
+    sign = torch.tensor([1.0, -1.0]).repeat(3)
+    noisy = (sign * deviation / 1024).reshape(6, 1, 1, 1) * white
+    assert torch.allclose(noise_level(noisy + 0.1) * 1024, deviation, rtol=0.05)
+
+    clean = torch.zeros(6, 1, 64, 64)
+    loss = Loss((LossTerm(name="systematic", level=30.0),), _HU, scale=1.0)
+    for patches, factor in ((slice(0, 2), 0.5), (slice(2, 4), 1.0), (slice(4, 6), 1.0)):
+        _, parts = loss(clean[:2] + 0.5, clean[:2], torch.ones(2, 1, 1, 1), noisy[patches])
+        assert float(parts["systematic"]) == pytest.approx(factor * 0.125**2, rel=0.05)
+
+
+def test_a_term_by_noise_without_the_noisy_patches_is_a_mistake() -> None:
+    prediction, target = _images()
+    loss = Loss((LossTerm(name="systematic", sharpness=1.0),), _HU)
+    with pytest.raises(ValueError, match="noisy patches"):
+        loss(prediction, target, _ONES)
