@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import Result
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from dicom_node.db.unit_of_work import Ledger
@@ -86,6 +87,12 @@ class Shell:
         made = self.vendor(version, **how)
         self.ok("add", str(made.folder))
         return ModelName("toy-ct", version)
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """Details of these audit events, oldest first."""
+        with self.ledger.read() as session:
+            statement = text("SELECT detail FROM audit WHERE event = :e ORDER BY id")
+            return [json.loads(row[0]) for row in session.execute(statement, {"e": event})]
 
     def models(self) -> Models:
         """As a node that starts sees them."""

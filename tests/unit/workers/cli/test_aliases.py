@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from sqlalchemy import text
 
 from dicom_node.db import models as registry
 from model_store.ref import ModelName
@@ -18,12 +15,6 @@ WHY = ("--why", "tested", "--by", "me@here")
 
 def promote(shell: Shell, version: str, *more: str) -> str:
     return shell.ok("promote", f"toy-ct@{version}", *WHY, *more)
-
-
-def events(shell: Shell, event: str) -> list[dict[str, object]]:
-    with shell.ledger.read() as session:
-        rows = session.execute(text("SELECT detail FROM audit WHERE event = :e"), {"e": event})
-        return [json.loads(row[0]) for row in rows]
 
 
 def test_a_version_is_promoted_and_every_gate_is_kept(shell: Shell) -> None:
@@ -50,7 +41,7 @@ def test_a_refusal_names_every_gate_and_by_how_much_and_changes_nothing(shell: S
     assert "was not moved to toy-ct@2.0.0; it stands for toy-ct@1.0.0;" in said
     assert "--force" in said
     assert shell.standing() == "toy-ct@1.0.0"
-    (event,) = events(shell, "alias:gate:refused")
+    (event,) = shell.events("alias:gate:refused")
     assert event["target"] == "toy-ct@2.0.0"
 
 
@@ -60,7 +51,7 @@ def test_force_wants_a_reason_and_is_audited(shell: Shell) -> None:
     assert shell.run("promote", "toy-ct@1.0.0", "--force", "--why", " ").exit_code == 2
     said = promote(shell, "1.0.0", "--force")
     assert "forced equivalence: largest difference 2.3 HU" in said
-    (event,) = events(shell, "alias:person:forced")
+    (event,) = shell.events("alias:person:forced")
     assert event["why"] == "tested"
     assert "tested (forced: equivalence)" in shell.ok("history")
 

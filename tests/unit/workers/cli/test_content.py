@@ -149,8 +149,14 @@ def test_a_changed_byte_is_found_quarantined_and_put_right(shell: Shell) -> None
     said = shell.refused("add", str(made.folder))
     assert "as it was released, and stays out of use" in said
     assert shell.run("verify", "toy-ct@1.0.0", "--quick").exit_code == 3
-    assert "passed state" in shell.ok("verify", "toy-ct@1.0.0", "--release")
+    assert shell.events("model:person:released") == [], "what is not well is not released"
+    assert "passed state" in shell.ok("verify", "toy-ct@1.0.0", "--release", "--by", "a@b")
     assert state(shell) == "ready"
+    (event,) = shell.events("model:person:released")
+    assert (event["version"], event["who"]) == ("toy-ct@1.0.0", "a@b")
+    assert "model.onnx" in str(event["reason"])
+    shell.ok("verify", "toy-ct@1.0.0", "--release")
+    assert len(shell.events("model:person:released")) == 1, "it was not in quarantine any more"
 
 
 def test_a_manifest_that_cannot_be_read_is_one_line_of_the_table(shell: Shell) -> None:
