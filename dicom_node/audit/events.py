@@ -37,6 +37,7 @@ class AuditEvent(StrEnum):
     MODEL_CHANGED = "model:package:changed"
     MODEL_RETIRED = "model:person:retired"
     MODEL_DELETED = "model:person:deleted"
+    MODEL_RELEASED = "model:person:released"
     MODEL_CERTIFIED = "model:person:certified"
     ALIAS_MOVED = "alias:person:moved"
     ALIAS_FORCED = "alias:person:forced"

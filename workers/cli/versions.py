@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dicom_node.audit.events import AuditEvent
 from dicom_node.cli.common import ConfigOption, JsonOption, reader, show
 from dicom_node.db import models as registry
 from workers.cli import names
@@ -191,7 +192,7 @@ def verify(  # noqa: PLR0917 -- options of a command
     with progress(len(wanted)) as tell:
         for name in wanted:
             tell(str(name))
-            rows.append((str(name), _verified(node, name, asked, release=release)))
+            rows.append((str(name), _verified(node, name, asked, who(by) if release else None)))
     if as_json:
         print_json([{"version": name} | each.entry() for name, said in rows for each in said])
     else:
@@ -203,8 +204,9 @@ def verify(  # noqa: PLR0917 -- options of a command
 
 
 def _verified(
-    node: Node, name: ModelName, asked: Sequence[Gate], *, release: bool
+    node: Node, name: ModelName, asked: Sequence[Gate], releaser: str | None
 ) -> Sequence[Verdict]:
+    """What the gates say of a version, which `releaser` takes out of quarantine if it is well."""
     from model_store.errors import ModelStoreError, UnknownModelError  # noqa: PLC0415
     from workers import promotion  # noqa: PLC0415
 
@@ -216,21 +218,26 @@ def _verified(
         return [promotion.Verdict("manifest", False, str(error))]
     candidate = promotion.Candidate(version, name, None, node.settings)
     try:
-        if release:
-            _release(node, candidate)
+        if releaser is not None:
+            _release(node, candidate, releaser)
         return promotion.judge(asked, candidate)
     finally:
         candidate.close()
 
 
-def _release(node: Node, candidate: Candidate) -> None:
+def _release(node: Node, candidate: Candidate, releaser: str) -> None:
     """Take a version out of quarantine if its bytes and its graph are well."""
     from workers import promotion  # noqa: PLC0415
 
     gates = promotion.whole(node.settings, node.models)
     well = {each.gate: each.passed for each in promotion.judge(gates, candidate)}
-    if well["signature"] and well["graph"]:
-        node.models.quarantine.release(candidate.name)
+    if not (well["signature"] and well["graph"]):
+        return
+    finding = node.models.quarantine.release(candidate.name)
+    if finding is not None:
+        detail = {"version": finding.version, "who": releaser, "reason": finding.reason}
+        with node.ledger.write() as unit:
+            unit.record(AuditEvent.MODEL_RELEASED, detail)
 
 
 def _all(models: Models) -> list[ModelName]:
