@@ -120,3 +120,32 @@ def test_folders_without_images_are_data_errors(tmp_path: Path) -> None:
     (tmp_path / "a" / "broken.dcm").write_bytes(b"\0" * 200)
     with pytest.raises(DataError, match="not a readable CT image"):
         prepare_ct(_CT, tmp_path, tmp_path / "cache", 0)
+
+
+def test_the_noise_of_a_scanned_phantom_is_of_the_kernel_that_made_its_edges(
+    tmp_path: Path,
+) -> None:
+    data = _CT.model_copy(update={"scanned_phantoms": 2, "sources": ()})
+    phantoms = prepare_ct(data, tmp_path, tmp_path / "cache", 6)
+    assert len(phantoms) == 2
+    first = phantoms[0]
+    ends = [_band(noise) for noise in first.noise]
+    assert ends[0] == ends[1] < 0.5, "a soft kernel, which ends its band before the pixels do"
+    frequency, power = _spectrum(first.clean)
+    beyond = power[frequency > ends[0] + 0.04].sum()
+    assert beyond < 1e-4 * power.sum(), "but for overshoot that is clipped at -1024 HU"
+
+
+def _spectrum(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frequency in cycles per pixel, and power, without the mean."""
+    values = np.asarray(image, np.float64)
+    window = np.hanning(len(values))
+    power = np.abs(np.fft.rfft2((values - values.mean()) * window[:, None] * window)) ** 2
+    return np.hypot(np.fft.fftfreq(len(values))[:, None], np.fft.rfftfreq(len(values))[None]), power
+
+
+def _band(image: np.ndarray) -> float:
+    """Frequency beyond which there is next to nothing."""
+    frequency, power = _spectrum(image)
+    rings = np.bincount((frequency * 50).astype(int).ravel(), power.ravel())
+    return float(np.flatnonzero(rings > 1e-7 * rings.max())[-1] / 50)
