@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model_store.errors import ManifestError
 from model_store.ref import ModelRef
 
+LEAST_STRENGTH: Final = 0.01
+"""A version that is to change less than this is no denoiser."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -143,7 +146,7 @@ class Manifest(_Frozen):
     licence: str
     metrics: dict[str, Any] = Field(default_factory=dict)
     validity: Validity | None = None
-    strength: float = Field(default=1.0, gt=0, le=1)
+    strength: float = Field(default=1.0, ge=LEAST_STRENGTH, le=1, strict=True)
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

@@ -120,7 +120,12 @@ class Shadows:
             version = self._version(target, kept)
             denoiser = self._denoisers.get(version.ref)
             own = batch.plan.get("strength_of") == "model"  # absent in plans of before 2026-11
-            strength = version.manifest.strength if own else float(batch.plan["strength"])
+            production = float(batch.plan["strength"])
+            strength = version.manifest.strength if own else production
+            empty = [
+                replace(row, strength_production=production, strength_shadow=strength)
+                for row in empty
+            ]
             for each, row in zip(kept, empty, strict=True):
                 measures.append(self._measure(row, denoiser, strength, each))
         except DeviceLostError:

@@ -74,6 +74,8 @@ class Comparison:
         Time of the shadow's network, as a multiple of production's (geometric mean).
     rms_difference, largest_difference : float
         Over all pixels of all images, in `units`; NaN without images.
+    strengths : tuple of pairs
+        Strengths of production and of the shadow, each pair once; None where none was kept.
     """
 
     production: str
@@ -88,6 +90,7 @@ class Comparison:
     time: Interval
     rms_difference: float
     largest_difference: float
+    strengths: tuple[tuple[float | None, float | None], ...] = ()
 
     @property
     def wanted(self) -> int:
@@ -127,7 +130,26 @@ class Comparison:
                 f"{self.wanted} more are wanted."
             )
             return said
-        return [*said, self._noise_in_words(), self._bias_in_words(), self._time_in_words()]
+        return [
+            *said, self._noise_in_words(), self._bias_in_words(), self._time_in_words(),
+            *self._strengths_in_words(),
+        ]  # fmt: skip
+
+    def _strengths_in_words(self) -> list[str]:
+        """What the reader must know of the strengths; nothing if both ran at the same."""
+        if len(self.strengths) > 1:
+            pairs = "; ".join(" and ".join(map(_strength, pair)) for pair in self.strengths)
+            return [
+                "Images of several strengths are averaged here (production and shadow at "
+                f"{pairs}): set the shadow again, with --why, to count anew."
+            ]
+        return [
+            f"Production ran at strength {_strength(ours)}, the shadow at its own, "
+            f"{_strength(its)}, as it would deliver: part of the difference is that of the "
+            "strengths."
+            for ours, its in self.strengths
+            if ours != its
+        ]
 
     def _noise_in_words(self) -> str:
         noise = self.noise
@@ -191,7 +213,17 @@ def compare(production: str, shadow: str, measures: Sequence[Measure]) -> Compar
         time=_ratio(good, lambda each: (each.seconds_shadow, each.seconds_production)),
         rms_difference=math.sqrt(sum(squares) / len(squares)) if squares else math.nan,
         largest_difference=max(largest, default=math.nan),
+        strengths=tuple(
+            sorted(
+                {(each.strength_production, each.strength_shadow) for each in good},
+                key=lambda pair: [-1.0 if each is None else each for each in pair],
+            )
+        ),
     )
+
+
+def _strength(value: float | None) -> str:
+    return "one that was not kept" if value is None else f"{value:g}"
 
 
 def interval(values: NDArray[np.float64]) -> Interval:

@@ -31,7 +31,7 @@ def init(
         path.write_text((files("dicom_node") / "node.toml").read_text("utf-8"), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    Console().print(
+    Console(highlight=False, markup=False, soft_wrap=True).print(
         f"wrote {path}; edit [[peers]], [[destinations]] and [[routes]], then run\n"
         f"  dicom-node check --config {path}\n  dicom-node up --config {path}"
     )

@@ -19,12 +19,13 @@ app = typer.Typer(help="Routes.", no_args_is_help=True)
 def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the routes in the order in which they are tried."""
     tree = settings(config)
+    none = None if as_json else "the version's"
     rows = [
         {
             "route": route.name,
             "when": " and ".join(str(condition) for condition in route.when) or "always",
             "model": str(route.model),
-            "strength": "the model's" if route.strength is None else route.strength,
+            "strength": none if route.strength is None else route.strength,
             "output": route.output.value,
             "destinations": ", ".join(route.destinations),
         }

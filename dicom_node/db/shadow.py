@@ -28,6 +28,8 @@ class Measure:
         Series of the source.
     production, shadow : str
         ``name@version`` of what delivered, and of what did not.
+    strength_production, strength_shadow : float, optional
+        At which each ran; None of rows from before they were kept.
     noise_input, noise_production, noise_shadow : float, optional
         Standard deviation in flat windows, in `units`; None where the image has none.
     bias : float, optional
@@ -49,6 +51,8 @@ class Measure:
     series_uid: str
     production: str
     shadow: str
+    strength_production: float | None = None
+    strength_shadow: float | None = None
     noise_input: float | None = None
     noise_production: float | None = None
     noise_shadow: float | None = None

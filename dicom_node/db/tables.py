@@ -324,6 +324,8 @@ class ShadowMeasureRow(Base):
     series_uid: Mapped[str] = mapped_column(UID)
     production: Mapped[str] = mapped_column(String(130))
     shadow: Mapped[str] = mapped_column(String(130))
+    strength_production: Mapped[float | None] = mapped_column(Float)
+    strength_shadow: Mapped[float | None] = mapped_column(Float)
     noise_input: Mapped[float | None] = mapped_column(Float)
     noise_production: Mapped[float | None] = mapped_column(Float)
     noise_shadow: Mapped[float | None] = mapped_column(Float)

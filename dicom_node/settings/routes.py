@@ -71,6 +71,7 @@ class RouteSettings(Section):
         None,
         ge=0,
         le=1,
+        strict=True,
         description="0: unchanged; 1: fully denoised; absent: what the model version recommends.",
     )
     output: Output = Field(Output.SECONDARY_CAPTURE, description="Form of the results.")

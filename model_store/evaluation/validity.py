@@ -294,7 +294,7 @@ def _statement(
             f"on average, single images from {_earliest(levels):.1f} dB: return them as they are, "
             "or lower the strength."
         )
-    parts.append("The strength in use is the route's.")
+    parts.append("Routes may run it at another strength.")
     return " ".join(parts)
 
 

@@ -17,13 +17,14 @@ _UNIT_OFFSET_HU = 1024.0
 
 
 _PAIR = 2
+_NARROWEST = 1e-3
 
 Betas = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
 Target = Literal["clean", "noisy"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputSection(_Strict):
@@ -49,6 +50,10 @@ class InputSection(_Strict):
     def in_unit(self, value: float) -> float:
         """A value in HU, or a stored one, in that unit."""
         return self.unit_gain * (value + self.offset) / self.scale + self.unit_shift
+
+    def in_value(self, share: float) -> float:
+        """The value in HU, or the stored one, of a share of that unit."""
+        return (share - self.unit_shift) / self.unit_gain * self.scale - self.offset
 
 
 class CtSource(_Strict):
@@ -104,6 +109,10 @@ class CtData(_Strict):
         if self.target == "noisy" and self.realisations < _PAIR:
             raise ValueError("a noisy target takes at least two realisations")
         projected = isinstance(self.noise, ProjectionNoise)
+        if self.scanned_phantoms and not projected:
+            raise ValueError(
+                'scanned_phantoms take noise of kind "projection": white noise has no kernel'
+            )
         if self.antithetic and not (projected and self.target == "clean"):
             raise ValueError('antithetic takes noise of kind "projection" and target "clean"')
         both = {source.folder for source in self.sources} & set(self.held_out)
@@ -157,8 +166,8 @@ class LossTerm(_Strict):
 
     name: Literal["mse", "mae", "charbonnier", "ssim", "tv", "systematic"]
     weight: float = Field(default=1.0, gt=0)
-    sharpness: float = Field(default=0.0, ge=0)
-    level: float | None = Field(default=None, gt=0)
+    sharpness: float = Field(default=0.0, ge=0, le=8)
+    level: float | None = Field(default=None, gt=0, le=_UNIT_HU)
 
     @property
     def of_noise(self) -> bool:
@@ -284,7 +293,18 @@ class Recipe(_Strict):
             raise ValueError('a critic takes clean images as real ones: data.target = "clean"')
         paired = self.data.kind == "ct" and self.data.antithetic
         if any(term.name == "systematic" for term in self.training.loss) and not paired:
-            raise ValueError('the loss "systematic" takes data.antithetic = true')
+            raise ValueError('the loss "systematic" is for CT and takes data.antithetic = true')
+        lowest, highest = (self.input.in_value(share) for share in (0.0, 1.0))
+        for term in self.training.loss:
+            window = term.window if isinstance(term, PerceptualTerm) else None
+            if window is None:
+                continue
+            if not lowest <= window[0] < window[1] <= highest:
+                raise ValueError(
+                    f"training.loss: window {list(window)} is not within {lowest:g} to {highest:g}"
+                )
+            if window[1] - window[0] < _NARROWEST * (highest - lowest):
+                raise ValueError(f"training.loss: window {list(window)} is too narrow")
         if paired and self.training.batch % 2:
             raise ValueError("data.antithetic takes an even training.batch")
         if (self.data.kind == "ct") != (self.input.units == "HU"):
@@ -326,7 +346,7 @@ class Recipe(_Strict):
             return cls.model_validate(content)
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                ": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"]])
                 for item in error.errors()
             )
             raise RecipeError(f"{origin}: {problems}") from error

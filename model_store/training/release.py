@@ -224,7 +224,9 @@ def _changeable(folder: Path) -> tuple[Manifest, Recipe]:
 
 
 def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
-    (folder / CARD).write_text(render_card(manifest, recipe), encoding="utf-8")
+    card = render_card(manifest, recipe)
+    Manifest.model_validate(manifest.model_dump())  # nothing is written unless all of it can be
+    (folder / CARD).write_text(card, encoding="utf-8")
     names = [ONNX, WEIGHTS, RECIPE, CARD, *([GOLDEN] if (folder / GOLDEN).exists() else [])]
     files = {name: sha256(folder / name) for name in names}
     Manifest.model_validate({**manifest.model_dump(), "files": files}).write(folder / MANIFEST)

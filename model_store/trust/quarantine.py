@@ -113,31 +113,27 @@ class Quarantine:
                 f"{error.strerror or error}"
             ) from error
 
-    def release(self, name: ModelName) -> Finding | None:
-        """Take a version out again, after a person had it verified.
+    def finding(self, name: ModelName) -> Finding | None:
+        """Why a version is in quarantine, be it that its marker is damaged; None if it is not."""
+        try:
+            return _read(self._place(name))
+        except FileNotFoundError:
+            return None
+        except TrustError as error:
+            return Finding(version=str(name), found=datetime.now(UTC), reason=str(error))
 
-        Returns
-        -------
-        Finding or None
-            Why it was there; None if it was not.
+    def release(self, name: ModelName) -> None:
+        """Take a version out again, after a person had it verified.
 
         Raises
         ------
         TrustError
             If its marker cannot be removed.
         """
-        place = self._place(name)
         try:
-            finding = _read(place)
-        except FileNotFoundError:
-            return None
-        except TrustError as error:
-            finding = Finding(version=str(name), found=datetime.now(UTC), reason=str(error))
-        try:
-            place.unlink(missing_ok=True)
+            self._place(name).unlink(missing_ok=True)
         except OSError as error:
             raise TrustError(f"{name} stays in quarantine: {error.strerror or error}") from error
-        return finding
 
     def _place(self, name: ModelName) -> Path:
         return self._folder / f"{name}{_SUFFIX}"

@@ -106,7 +106,11 @@ def shadow(  # noqa: PLR0917 -- options of a command
             f"{beside} stands for nothing; there is {listed(sorted(map(str, standing)))}"
         )
     if standing[beside] == name:
-        raise Refused(f"{beside} stands for {name} already: there is nothing to compare")
+        why_not = f"{beside} stands for {name} already: there is nothing to compare"
+        if as_json:
+            print_json({"alias": str(alias), "target": str(name), "moved": False, "said": why_not})
+            raise typer.Exit(Code.REFUSED)
+        raise Refused(why_not)
     said = _judged(node, beside, name)
     gates = [each.entry() for each in said]
     refused = [each for each in said if not each.passed]

@@ -233,11 +233,13 @@ def _release(node: Node, candidate: Candidate, releaser: str) -> None:
     well = {each.gate: each.passed for each in promotion.judge(gates, candidate)}
     if not (well["signature"] and well["graph"]):
         return
-    finding = node.models.quarantine.release(candidate.name)
+    quarantine = node.models.quarantine
+    finding = quarantine.finding(candidate.name)
     if finding is not None:
         detail = {"version": finding.version, "who": releaser, "reason": finding.reason}
-        with node.ledger.write() as unit:
+        with node.ledger.write() as unit:  # first: what is not recorded does not happen
             unit.record(AuditEvent.MODEL_RELEASED, detail)
+        quarantine.release(candidate.name)
 
 
 def _all(models: Models) -> list[ModelName]:

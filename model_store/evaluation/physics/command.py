@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.errors import DataError, ModelStoreError
+from model_store.manifest import LEAST_STRENGTH
 
 
 def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
@@ -24,11 +25,24 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             typer.Option(help="folder above ct_physics; without it, simulated phantoms alone"),
         ] = None,
         zoo: Annotated[Path, typer.Option(help="folder of model versions")] = zoo_folder,
-        strength: Annotated[float, typer.Option(min=0, max=1, help="of the denoising")] = 1.0,
+        strength: Annotated[
+            float | None,
+            typer.Option(
+                min=LEAST_STRENGTH,
+                max=1,
+                help="of the denoising",
+                show_default="what the version recommends",
+            ),
+        ] = None,
         out: Annotated[
             Path | None, typer.Option(help="also write all results to this JSON")
         ] = None,
-        write: Annotated[bool, typer.Option(help="put the results into manifest and card")] = False,
+        write: Annotated[
+            bool,
+            typer.Option(
+                help="put the results into manifest and card, and recommend this strength to routes"
+            ),
+        ] = False,
         quick: Annotated[bool, typer.Option(help="few images")] = False,
         sweep: Annotated[bool, typer.Option(help="also look for the largest strength")] = True,
         threads: Annotated[int, typer.Option(help="processor threads; 0: all")] = 0,
@@ -63,6 +77,8 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             released = ReleasedModel(folder, threads)
             if released.manifest.input.units != "HU":
                 raise DataError(f"{model} is no CT model: its input is not in HU")
+            if strength is None:
+                strength = released.manifest.strength
             if write:
                 refuse_signed(folder)  # rather now than in minutes
                 Recipe.read(folder / RECIPE)  # the card needs it

@@ -161,6 +161,8 @@ def test_a_shadow_runs_at_the_strength_it_would_deliver_with(
     setting.models.strengths = {"1.0.0": 0.9, "2.0.0": 0.6}
     setting.work(3)
     assert set(setting.shadows.strengths) == {seen}
+    for each in setting.measures():
+        assert (each.strength_production, each.strength_shadow) == (stated or 1.0, seen)
     setting.life.close()
 
 

@@ -136,3 +136,27 @@ def test_few_values_have_a_mean_and_no_interval() -> None:
     assert math.isnan(nothing.value)
     assert one.value == 2.0
     assert math.isnan(one.low)
+
+
+@pytest.mark.parametrize(
+    ("strengths", "said"),
+    [
+        ([(1.0, 1.0)], None),
+        ([(None, None)], None),
+        ([(0.53, 1.0)], "Production ran at strength 0.53, the shadow at its own, 1"),
+        (
+            [(0.53, 1.0), (None, None)],
+            "one that was not kept and one that was not kept; 0.53 and 1",
+        ),
+    ],
+)
+def test_strengths_that_differ_are_said(
+    strengths: list[tuple[float | None, float | None]], said: str | None
+) -> None:
+    rows = [
+        each
+        for ours, its in strengths
+        for each in study(0.8, strength_production=ours, strength_shadow=its)
+    ]
+    words = " ".join(compare(PRODUCTION, SHADOW, rows).words())
+    assert (said in words) if said else ("trength" not in words)

@@ -34,6 +34,28 @@ def test_shipped_recipes_are_valid_and_named_after_their_model(path: Path) -> No
             'name = "perceptual", backbone = "vgg16", layers = [3], window = [240, -160]',
             "window is the lowest and the highest value",
         ),
+        (
+            'name = "mse"',
+            'name = "perceptual", backbone = "vgg16", layers = [3], window = [0, inf]',
+            "window.1: .*finite",
+        ),
+        (
+            'name = "mse"',
+            'name = "perceptual", backbone = "vgg16", layers = [3], window = [9000, 9001]',
+            "not within -1024 to 3072",
+        ),
+        (
+            'name = "mse"',
+            'name = "perceptual", backbone = "vgg16", layers = [3], window = [0, 1]',
+            "too narrow",
+        ),
+        ('name = "mse"', 'name = "systematic", level = inf', "level: .*finite"),
+        ('name = "mse"', 'name = "systematic"', "is for CT and takes data.antithetic"),
+        (
+            "realisations = 2",
+            'scanned_phantoms = 2\nnoise = { kind = "awgn", psnr = 24.44 }',
+            "white noise has no kernel",
+        ),
     ],
 )
 def test_a_malformed_recipe_says_what_is_wrong(old: str, new: str, message: str) -> None:

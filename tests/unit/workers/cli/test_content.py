@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from dicom_node.db import models as registry
 from dicom_node.db.tables import BatchRow
@@ -157,6 +158,29 @@ def test_a_changed_byte_is_found_quarantined_and_put_right(shell: Shell) -> None
     assert "model.onnx" in str(event["reason"])
     shell.ok("verify", "toy-ct@1.0.0", "--release")
     assert len(shell.events("model:person:released")) == 1, "it was not in quarantine any more"
+
+
+def test_what_cannot_be_audited_stays_in_quarantine(shell: Shell) -> None:
+    made = shell.vendor()
+    shell.ok("add", str(made.folder))
+    onnx = shell.store / "toy-ct" / "1.0.0" / "model.onnx"
+    whole = onnx.read_bytes()
+    onnx.write_bytes(b"\0")
+    shell.refused("verify", "toy-ct@1.0.0")
+    onnx.write_bytes(whole)
+    refuse = (
+        "CREATE TRIGGER no_release BEFORE INSERT ON audit "
+        "WHEN NEW.event = 'model:person:released' BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    with shell.ledger.engine.begin() as connection:
+        connection.execute(text(refuse))
+    assert shell.run("verify", "toy-ct@1.0.0", "--release").exit_code == 1
+    assert state(shell) == "quarantined"
+    with shell.ledger.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER no_release"))
+    shell.ok("verify", "toy-ct@1.0.0", "--release")
+    assert state(shell) == "ready"
+    assert len(shell.events("model:person:released")) == 1
 
 
 def test_a_manifest_that_cannot_be_read_is_one_line_of_the_table(shell: Shell) -> None:
