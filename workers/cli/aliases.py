@@ -312,6 +312,16 @@ def _tell(node: Node, move: Move, *, as_json: bool, over: Sequence[ModelName] = 
         if routes
         else "no route names it"
     )
+    stating_none = [
+        route.name
+        for route in node.settings.domain_routes()
+        if route.model == move.alias and route.strength is None
+    ]
+    if stating_none and move.target is not None:
+        strength = node.models.resolve(move.target).manifest.strength
+        console.print(
+            f"at strength {strength:g}, which {move.target} recommends: {listed(stating_none)}"
+        )
 
 
 def _routes(node: Node, alias: ModelName) -> list[str]:

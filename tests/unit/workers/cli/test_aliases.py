@@ -21,6 +21,7 @@ def test_a_version_is_promoted_and_every_gate_is_kept(shell: Shell) -> None:
     shell.added()
     said = promote(shell, "1.0.0")
     assert "passed equivalence: largest difference" in said
+    assert "at strength 1, which toy-ct@1.0.0 recommends: ct" in said
     assert "toy-ct@production stands for toy-ct@1.0.0" in said
     assert "routes that follow from the next batch on: ct" in said
     (move,) = shell.json("history")
