@@ -97,6 +97,7 @@ def _toy(name: str, folder: Path) -> Path:
             "sources": [{"folder": "xray", "pattern": "*.png", "scales": [2]}],
             "held_out": ["held.png"],
         }
+    content["version"] = "1.0.0"  # whatever the recipe's is by now
     path = folder / f"{name}.toml"
     path.write_text(dump_toml(content))
     return path
