@@ -100,7 +100,7 @@ class Loss:
         weight : Tensor of shape (N, 1, 1, 1)
             Weight of each patch in every term.
         noisy : Tensor of shape (N, 1, H, W), optional
-            What the prediction was made from; terms with a sharpness need it.
+            What the prediction was made from; terms that weigh by the noise need it.
 
         Returns
         -------
@@ -197,16 +197,21 @@ def noise_sharpness(noisy: Tensor) -> Tensor:
     Mean square of the differences of neighbours over twice the mean square: 1 less the correlation
     of neighbours, 0 for noise without structure as fine as a pixel, 1 for white noise.
     """
-    noise = (noisy[::2] - noisy[1::2]).float()
-    power = mean_square(noise, torch.zeros_like(noise)).clamp_min(1e-12)
-    fine = total_variation(noise, noise) / 4
-    return (fine / power).repeat_interleave(2)
+    twice, power = _twice_the_noise(noisy)
+    fine = total_variation(twice, twice) / 4
+    return (fine / power.clamp_min(1e-12)).repeat_interleave(2)
 
 
 def noise_level(noisy: Tensor) -> Tensor:
     """Root mean square of the noise of each patch; patches come in pairs of opposite noise."""
-    noise = (noisy[::2] - noisy[1::2]).float() / 2
-    return mean_square(noise, torch.zeros_like(noise)).sqrt().repeat_interleave(2)
+    _, power = _twice_the_noise(noisy)
+    return (power.sqrt() / 2).repeat_interleave(2)
+
+
+def _twice_the_noise(noisy: Tensor) -> tuple[Tensor, Tensor]:
+    """What the two patches of each pair differ by, and its mean square."""
+    twice = (noisy[::2] - noisy[1::2]).float()
+    return twice, (twice**2).mean((1, 2, 3))
 
 
 class Perceptual:
