@@ -59,7 +59,7 @@ _SAME_UID: Final = Prepared(
 )
 _INSERT: Final = Prepared(
     insert(_INSTANCE).returning(_INSTANCE.c.id),
-    [*NewInstance.__slots__, "received_at", "state"],
+    [*NewInstance.__slots__, "received_at", "state", "tries"],
 )
 _PUT_BACK: Final = (
     update(_INSTANCE)
@@ -146,7 +146,7 @@ def admit(
 
 def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> int:
     row = {name: getattr(instance, name) for name in NewInstance.__slots__}
-    row |= {"received_at": unit.at, "state": state.value}
+    row |= {"received_at": unit.at, "state": state.value, "tries": 0}
     return int(_INSERT.execute(unit.connection, row).scalar_one())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from dicom_node.db.unit_of_work import ledger_error
 from dicom_node.errors import LedgerError
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The newest migration in ``migrations/versions``; a test holds the two together."""
 
 _TABLE: Final = "alembic_version"

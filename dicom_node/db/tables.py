@@ -84,12 +84,29 @@ class AssociationRow(Base):
     outcome: Mapped[str | None] = mapped_column(String(32))
 
 
+class SpoolRow(Base):
+    """The spool that the ledger's files are in, told by the marker in its root."""
+
+    __tablename__ = "spool"
+
+    marker: Mapped[str] = mapped_column(String(32), primary_key=True)
+    made_at: Mapped[datetime] = mapped_column(AwareDateTime)
+
+
 class InstanceRow(Base):
     """One instance as it was received; its bytes are in the spool."""
 
     __tablename__ = "instance"
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "sha256"),
+        # Of several intakes that receive a UID at once, one takes it; the others have a conflict.
+        Index(
+            "uq_instance_taken",
+            "sop_instance_uid",
+            unique=True,
+            sqlite_where=text("state <> 'conflict'"),
+            postgresql_where=text("state <> 'conflict'"),
+        ),
         Index("ix_instance_state_id", "state", "id"),
         _where_known("ix_instance_study_uid", "study_uid"),
         _where_known("ix_instance_series_uid", "series_uid"),
@@ -105,6 +122,7 @@ class InstanceRow(Base):
     association_id: Mapped[str] = mapped_column(ForeignKey("association.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
     state: Mapped[str] = mapped_column(String(16))
+    tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     study_uid: Mapped[str | None] = mapped_column(UID)
     series_uid: Mapped[str | None] = mapped_column(UID)
     modality: Mapped[str | None] = mapped_column(String(16))
@@ -123,6 +141,7 @@ class BatchRow(Base):
     model_version: Mapped[str] = mapped_column(String(64))
     model_sha256: Mapped[str] = mapped_column(String(64))
     plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    plan_sha256: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     count: Mapped[int] = mapped_column(Integer, default=0)
     size: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -152,6 +171,7 @@ class WorkItemRow(Base):
     route: Mapped[str] = mapped_column(String(64))
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("batch.id"))
     state: Mapped[str] = mapped_column(String(16), index=True)
+    tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     reason: Mapped[str | None] = mapped_column(Text)
     planned_at: Mapped[datetime] = mapped_column(AwareDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

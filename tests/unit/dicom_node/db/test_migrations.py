@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, select
 
 from dicom_node.db import migrate, models, revision
-from dicom_node.db.tables import Base
+from dicom_node.db.tables import Base, InstanceRow
 from dicom_node.errors import LedgerError
 from model_store.ref import ModelName
 from tests.ledgers import Life
@@ -25,7 +25,7 @@ def contents(engine: Engine) -> dict[str, list[Any]]:
     found.reflect(engine)
     with engine.connect() as connection:
         return {
-            table.name: [tuple(row) for row in connection.execute(select(table))]
+            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
             for table in found.sorted_tables
             if table.name != "alembic_version"
         }
@@ -51,9 +51,12 @@ def test_a_filled_ledger_gets_the_model_registry(life: Life) -> None:
         revision.require_current(engine)
     migrate.upgrade(engine)
     after = contents(engine)
-    new = {"model_version", "alias_move", "certificate", "shadow_measure"}
+    new = {"model_version", "alias_move", "certificate", "shadow_measure", "spool"}
     assert set(after) - set(before) == new
-    assert {name: rows for name, rows in after.items() if name not in new} == before
+    for name, rows in before.items():
+        assert [
+            {key: row[key] for key in was} for row, was in zip(after[name], rows, strict=True)
+        ] == rows
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     with life.ledger.write() as unit:
@@ -62,3 +65,21 @@ def test_a_filled_ledger_gets_the_model_registry(life: Life) -> None:
             expected=ModelName("toy", "1.0.0"), action="promote", who="anna@pacs1", why="better",
         )  # fmt: skip
     life.deliver_all()
+
+
+def test_of_two_instances_taken_under_one_uid_the_later_becomes_a_conflict(life: Life) -> None:
+    life.associate()
+    life.receive_series(2)
+    engine = life.ledger.engine
+    go_back(engine, "0005")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO instance (sop_instance_uid, sop_class_uid, transfer_syntax_uid, sha256, "
+            "size, path, association_id, received_at, state) SELECT sop_instance_uid, "
+            "sop_class_uid, transfer_syntax_uid, 'other', size, path, association_id, "
+            "received_at, state FROM instance WHERE sop_instance_uid = '1.2.4.1'"
+        )
+    migrate.upgrade(engine)
+    rows = life.rows(select(InstanceRow.sha256, InstanceRow.state).order_by(InstanceRow.id))
+    assert [state for _, state in rows] == ["received", "received", "conflict"]
+    assert rows[2].sha256 == "other"
