@@ -123,6 +123,8 @@ class InstanceRow(Base):
     received_at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
     state: Mapped[str] = mapped_column(String(16))
     tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    worker: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
     study_uid: Mapped[str | None] = mapped_column(UID)
     series_uid: Mapped[str | None] = mapped_column(UID)
     modality: Mapped[str | None] = mapped_column(String(16))

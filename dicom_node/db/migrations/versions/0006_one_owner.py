@@ -20,6 +20,8 @@ _TAKEN = sa.text("state <> 'conflict'")
 def upgrade() -> None:
     for table in ("instance", "work_item"):
         op.add_column(table, sa.Column("tries", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("instance", sa.Column("worker", sa.String(128)))
+    op.add_column("instance", sa.Column("lease_until", sa.DateTime(timezone=True)))
     op.add_column("batch", sa.Column("plan_sha256", sa.String(64)))
     # Two intakes that received other bytes under one UID at the same moment left two rows.
     op.execute(
@@ -46,5 +48,7 @@ def downgrade() -> None:
     op.drop_table("spool")
     op.drop_index("uq_instance_taken", "instance")
     op.drop_column("batch", "plan_sha256")
+    op.drop_column("instance", "lease_until")
+    op.drop_column("instance", "worker")
     for table in ("instance", "work_item"):
         op.drop_column(table, "tries")
