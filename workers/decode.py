@@ -55,6 +55,10 @@ _JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLossless
 COMPRESSED = frozenset({*_JPEG, *_JPEG_LS, *_JPEG_2000, RLELossless})
 """Compressed transfer syntaxes that can be decoded."""
 
+_Decoder = Callable[[bytes, Layout, str, int], NDArray[Any]]
+"""Takes a frame, its layout, the transfer syntax, and how many bits its values have."""
+
+_BYTE = 8  # bits
 _ITEM = b"\xfe\xff\x00\xe0"
 _DECODE_ERRORS: tuple[type[Exception], ...] = (*VALUE_ERRORS, RuntimeError, MemoryError)
 
@@ -104,10 +108,11 @@ def decode(
             f"{uid}: transfer syntax says {_name(transfer_syntax)}, "
             "but the pixel data is not encapsulated"
         )
-    cells = np.empty(shape, dtype=layout.word)
     frames = _frames(data, layout, uid)
-    for index, frame in enumerate(frames):
-        cells[index] = _decode_frame(frame, layout, transfer_syntax, f"{uid} frame {index + 1}")
+    cells = np.empty(shape, dtype=layout.word)
+    for index in range(layout.frames):  # every frame is written, or there is an error
+        name = f"{uid} frame {index + 1}"
+        cells[index] = _decode_frame(frames[index], layout, transfer_syntax, name)
     return cells
 
 
@@ -118,7 +123,7 @@ def _view(
     if not expected <= len(data) <= expected + expected % 2:
         hint = ", and looks encapsulated" if data.startswith(_ITEM) else ""
         raise PixelDataError(f"{uid}: pixel data has {len(data)} bytes instead of {expected}{hint}")
-    if big and layout.allocated == 8 and words:  # noqa: PLR2004 -- bits
+    if big and layout.allocated == _BYTE and words:
         padded = data if len(data) % 2 == 0 else data + b"\0"
         return np.frombuffer(padded, dtype=np.uint16).byteswap().view(np.uint8)[:expected]
     stored = np.frombuffer(data, dtype=layout.word, count=layout.pixel_count)
@@ -138,40 +143,42 @@ def _frames(data: bytes, layout: Layout, uid: str) -> list[bytes]:
 def _decode_frame(
     frame: bytes, layout: Layout, transfer_syntax: str, name: str
 ) -> NDArray[np.unsignedinteger[Any]]:
-    decoders: list[Callable[[bytes, Layout, str], NDArray[Any]]]
+    decoders: list[_Decoder]
+    precision = layout.allocated  # of RLE, which keeps the bytes of whole cells
     if transfer_syntax in _JPEG:
-        _check_codestream(frame, layout, transfer_syntax, "jpeg", name)
+        precision = _precision(frame, layout, transfer_syntax, "jpeg", name)
         decoders = [_gdcm]
     elif transfer_syntax in _JPEG_LS:
-        _check_codestream(frame, layout, transfer_syntax, "jpeg-ls", name)
+        precision = _precision(frame, layout, transfer_syntax, "jpeg-ls", name)
         decoders = [_pydicom("pyjpegls"), _pydicom("gdcm")]  # GDCM accepts more, and is slower
     elif transfer_syntax in _JPEG_2000:
-        _check_codestream(frame, layout, transfer_syntax, "jpeg-2000", name)
+        precision = _precision(frame, layout, transfer_syntax, "jpeg-2000", name)
         decoders = [_pydicom("pylibjpeg")]
     else:
         decoders = [_pydicom("pydicom")]
+    # GDCM ends the process where 8 bits are allocated and fewer are said to be stored.
+    bits = _BYTE if layout.allocated == _BYTE else max(precision, layout.stored)
     failure: Exception | None = None
     for decoder in decoders:
         try:
-            pixels = decoder(frame, layout, transfer_syntax)
+            pixels = decoder(frame, layout, transfer_syntax, bits)
             break
         except _DECODE_ERRORS as error:
             failure = error
     else:
         message = f"{name}: {_name(transfer_syntax)} cannot be decoded"
         raise PixelDataError(message) from failure
-    # A codestream of fewer bits decodes to narrower integers; keep the two's complement value,
-    # then the bits that belong to the pixel, moved to where High Bit says.
-    wide = pixels.astype(layout.word)
-    if transfer_syntax == RLELossless:
-        return wide
-    lowest = np.array((1 << layout.stored) - 1, dtype=layout.word)
-    return (wide & lowest) << layout.shift if layout.shift else wide
+    # A codestream of fewer bits decodes to narrower integers; keep the two's complement value.
+    wide: NDArray[np.unsignedinteger[Any]] = pixels.astype(layout.word)
+    if precision > layout.high_bit or not layout.shift:
+        return wide  # whole cells were compressed: every bit is where it was
+    wide &= layout.word.type((1 << layout.stored) - 1)
+    wide <<= layout.shift
+    return wide
 
 
-def _check_codestream(
-    frame: bytes, layout: Layout, transfer_syntax: str, kind: Kind, name: str
-) -> None:
+def _precision(frame: bytes, layout: Layout, transfer_syntax: str, kind: Kind, name: str) -> int:
+    """Bits of a value of the codestream, once it was held against the header."""
     stream = read_codestream(frame)
     claim = f"{name}: transfer syntax says {_name(transfer_syntax)}, but the frame"
     if stream is None:
@@ -191,10 +198,11 @@ def _check_codestream(
         )
     if not stream.complete and kind != "jpeg-2000":
         raise PixelDataError(f"{name}: the codestream ends before its end marker")
+    return stream.precision
 
 
-def _pydicom(plugin: str) -> Callable[[bytes, Layout, str], NDArray[Any]]:
-    def run(frame: bytes, layout: Layout, transfer_syntax: str) -> NDArray[Any]:
+def _pydicom(plugin: str) -> _Decoder:
+    def run(frame: bytes, layout: Layout, transfer_syntax: str, bits: int) -> NDArray[Any]:
         decoder = get_decoder(UID(transfer_syntax))
         fragment = _ITEM + b"\0\0\0\0" + _ITEM + len(frame).to_bytes(4, "little") + frame
         options: dict[str, Any] = {
@@ -203,7 +211,7 @@ def _pydicom(plugin: str) -> Callable[[bytes, Layout, str], NDArray[Any]]:
             "number_of_frames": 1,
             "samples_per_pixel": 1,
             "bits_allocated": layout.allocated,
-            "bits_stored": layout.stored,
+            "bits_stored": bits,
             "pixel_representation": int(layout.signed),
             "photometric_interpretation": "MONOCHROME2",
             "pixel_keyword": "PixelData",
@@ -216,7 +224,7 @@ def _pydicom(plugin: str) -> Callable[[bytes, Layout, str], NDArray[Any]]:
     return run
 
 
-def _gdcm(frame: bytes, layout: Layout, transfer_syntax: str) -> NDArray[Any]:
+def _gdcm(frame: bytes, layout: Layout, transfer_syntax: str, bits: int) -> NDArray[Any]:
     # GDCM writes warnings about its own retries to the error stream; they name no object.
     gdcm.Trace.WarningOff()
     gdcm.Trace.ErrorOff()
@@ -234,9 +242,7 @@ def _gdcm(frame: bytes, layout: Layout, transfer_syntax: str) -> NDArray[Any]:
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
     syntax = gdcm.TransferSyntax.GetTSType(transfer_syntax)
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    image.SetPixelFormat(
-        gdcm.PixelFormat(1, layout.allocated, layout.stored, layout.stored - 1, int(layout.signed))
-    )
+    image.SetPixelFormat(gdcm.PixelFormat(1, layout.allocated, bits, bits - 1, int(layout.signed)))
     text = image.GetBuffer()
     if text is None:
         raise ValueError("GDCM could not decode the frame")

@@ -35,13 +35,11 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 def _differences(rows: list[list[int]], precision: int) -> list[str]:
     codes = []
-    for y, row in enumerate(rows):
-        for x, value in enumerate(row):
-            if x:
-                predicted = row[x - 1]
-            else:
-                predicted = rows[y - 1][0] if y else 1 << (precision - 1)
+    above = 1 << (precision - 1)
+    for row in rows:
+        for predicted, value in zip([above, *row], row, strict=False):
             codes.append(_code((value - predicted + 0x8000) % 0x10000 - 0x8000))
+        above = row[0]
     return codes
 
 

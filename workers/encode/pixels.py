@@ -31,8 +31,8 @@ def cells_of(
     if len(denoised) != source.frame_count:
         raise EncodeError(f"{source.uid}: {len(denoised)} denoised frames for {source.frame_count}")
     cells = np.empty(source.cells.shape, dtype=source.layout.word)
-    for index, values in enumerate(denoised):
-        cells[index] = source.inverse(values, index)
+    for index in range(source.frame_count):  # every frame is written, or there is an error
+        cells[index] = source.inverse(denoised[index], index)
     return cells
 
 

@@ -25,7 +25,7 @@ COMPRESSED = (JPEG, JPEG_LS, JPEG_2000, RLE)
 
 def layout(**changes: Any) -> Layout:
     parts: dict[str, Any] = {
-        "rows": 16, "columns": 16, "frames": 1, "allocated": 16, "stored": 12, "high_bit": 11,
+        "rows": 32, "columns": 32, "frames": 1, "allocated": 16, "stored": 12, "high_bit": 11,
         "signed": False, "inverted": False,
     }  # fmt: skip
     return Layout(**(parts | changes))
@@ -48,8 +48,8 @@ def compressed(cells: np.ndarray[Any, Any], bits: int, syntax: str) -> bytes:
 
 
 def square(*numbers: int, dtype: str = "u2") -> np.ndarray[Any, Any]:
-    """16 x 16 cells that repeat `numbers`."""
-    return np.resize(np.array(numbers, dtype), (16, 16))
+    """32 x 32 cells that repeat `numbers`."""
+    return np.resize(np.array(numbers, dtype), (32, 32))
 
 
 @pytest.mark.parametrize("syntax", COMPRESSED)
@@ -69,14 +69,6 @@ class TestHighBit:
         got = decode(data, layout(), syntax, uid="1.2.3")
         np.testing.assert_array_equal(got, [cells])
 
-    def test_pixels_alone_are_moved_up_to_it(self, syntax: str) -> None:
-        if syntax == RLE:
-            pytest.skip("RLE keeps the bytes of whole cells (PS3.5 annex G)")
-        cells = square(0xFFF, 0x800, 0x001, 0x7FF)
-        data = encapsulate([compressed(cells, 12, syntax)])
-        got = decode(data, layout(high_bit=13), syntax, uid="1.2.3")
-        np.testing.assert_array_equal(got, [square(0x3FFC, 0x2000, 0x0004, 0x1FFC)])
-
     def test_six_of_eight_bits(self, syntax: str) -> None:
         cells = square(0xFF, 0x80, 0x04, 0x7D, dtype="u1")
         data = encapsulate([compressed(cells, 8, syntax)])
@@ -84,23 +76,32 @@ class TestHighBit:
         np.testing.assert_array_equal(decode(data, eight, syntax, uid="1.2.3"), [cells])
 
 
+@pytest.mark.parametrize("syntax", [JPEG, JPEG_LS, JPEG_2000])
+def test_pixels_alone_are_moved_up_to_high_bit(syntax: str) -> None:
+    """Not of RLE, which keeps the bytes of whole cells (PS3.5 annex G)."""
+    cells = square(0xFFF, 0x800, 0x001, 0x7FF)
+    data = encapsulate([compressed(cells, 12, syntax)])
+    got = decode(data, layout(high_bit=13), syntax, uid="1.2.3")
+    np.testing.assert_array_equal(got, [square(0x3FFC, 0x2000, 0x0004, 0x1FFC)])
+
+
 @pytest.mark.parametrize("syntax", COMPRESSED)
 class TestFrames:
     def test_each_frame_is_its_own(self, syntax: str) -> None:
-        frames = [square(n, 4095 - n, 7) for n in (1, 20, 300)]
+        frames = [square(n, 4095, 7 * n) for n in (1, 20, 300)]
         data = encapsulate([compressed(each, 12, syntax) for each in frames])
         got = decode(data, layout(frames=3), syntax, uid="1.2.3")
         np.testing.assert_array_equal(got, frames)
 
     def test_a_missing_frame_is_an_error_and_never_what_lay_in_memory(self, syntax: str) -> None:
-        data = encapsulate([compressed(square(5, 6), 12, syntax)] * 2)
+        data = encapsulate([compressed(square(5, 4095), 12, syntax)] * 2)
         with pytest.raises(PixelDataError, match="2 of 3 compressed frames"):
             decode(data, layout(frames=3), syntax, uid="1.2.3")
 
     def test_frames_behind_the_last_are_left_alone(self, syntax: str) -> None:
-        data = encapsulate([compressed(square(n), 12, syntax) for n in (5, 6, 7)])
+        data = encapsulate([compressed(square(n, 4095), 12, syntax) for n in (5, 6, 7)])
         got = decode(data, layout(frames=2), syntax, uid="1.2.3")
-        np.testing.assert_array_equal(got, [square(5), square(6)])
+        np.testing.assert_array_equal(got, [square(5, 4095), square(6, 4095)])
 
 
 class TestUncompressed:
@@ -163,15 +164,15 @@ class TestCodestreams:
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"rows": 15}, "15 x 16 pixels, the codestream 16 x 16"),
-            ({"columns": 17}, "16 x 17 pixels, the codestream 16 x 16"),
+            ({"rows": 31}, "31 x 32 pixels, the codestream 32 x 32"),
+            ({"columns": 33}, "32 x 33 pixels, the codestream 32 x 32"),
             ({"allocated": 8, "stored": 8, "high_bit": 7}, "12 bits in the codestream, 8"),
         ],
     )
     def test_of_another_size_or_depth(
         self, syntax: str, changes: dict[str, int], reason: str
     ) -> None:
-        data = encapsulate([compressed(square(5, 6), 12, syntax)])
+        data = encapsulate([compressed(square(5, 4095), 12, syntax)])
         with pytest.raises(PixelDataError, match=reason):
             decode(data, layout(**changes), syntax, uid="1.2.3")
 
