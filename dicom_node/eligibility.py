@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.errors import PassThrough
-from dicom_node.reading import VALUE_ERRORS
+from dicom_node.header import items_of, number_of, texts_of
 
 Units = Literal["HU", "stored"]
 
@@ -123,7 +123,7 @@ def check(dataset: Dataset, *, uid_root: str | None = None) -> Eligible:
     _check_image_type(dataset, kind)
     if _text(dataset, "BurnedInAnnotation") == "YES":
         raise PassThrough("burned-in annotation: text in the pixels would be altered")
-    if _has_items(dataset, "ModalityLUTSequence"):
+    if items_of(dataset, "ModalityLUTSequence"):
         raise PassThrough("modality LUT: stored values are not linear")
     if kind == "HU":
         _check_hounsfield(dataset)
@@ -143,10 +143,10 @@ def is_own_result(dataset: Dataset, *, uid_root: str | None = None) -> bool:
     """
     if uid_root and _text(dataset, "SOPInstanceUID").startswith(uid_root + "."):
         return True
-    for item in _items(dataset, "ContributingEquipmentSequence"):
+    for item in items_of(dataset, "ContributingEquipmentSequence"):
         if _text(item, "ManufacturerModelName") != MODEL_NAME.upper():
             continue
-        for purpose in _items(item, "PurposeOfReferenceCodeSequence"):
+        for purpose in items_of(item, "PurposeOfReferenceCodeSequence"):
             if _text(purpose, "CodeValue") == MODIFYING_EQUIPMENT:
                 return True
     return False
@@ -198,7 +198,7 @@ def _check_hounsfield(dataset: Dataset) -> None:
         if "RescaleSlope" not in transform or "RescaleIntercept" not in transform:
             raise PassThrough("CT without rescale: no Hounsfield units")
         for keyword in ("RescaleSlope", "RescaleIntercept"):
-            if _empty(transform, keyword):
+            if not any(texts_of(transform, keyword)):
                 raise PassThrough(f"CT with an empty {keyword}: no Hounsfield units")
 
 
@@ -206,58 +206,23 @@ def _transformations(dataset: Dataset) -> list[Dataset]:
     """Pixel value transformations of an enhanced image, shared or one per frame."""
     found = []
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in _items(dataset, groups):
-            found += _items(group, "PixelValueTransformationSequence")
+        for group in items_of(dataset, groups):
+            found += items_of(group, "PixelValueTransformationSequence")
     return found
 
 
 def _terms(dataset: Dataset, keyword: str) -> list[str]:
-    value = _value(dataset, keyword)
-    if value is None:
-        return []
-    parts = [value] if isinstance(value, str) else list(value)
-    return [str(part).strip().upper() for part in parts]
+    return [text.upper() for text in texts_of(dataset, keyword)]
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
-    value = _value(dataset, keyword)
-    if value is None:
-        return ""
-    if not isinstance(value, str) and hasattr(value, "__len__"):
-        value = value[0] if len(value) else ""
-    return str(value).strip().upper()
+    """Return the first value, upper case, empty where there is none."""
+    return next(iter(_terms(dataset, keyword)), "")
 
 
 def _integer(dataset: Dataset, keyword: str, default: int = 0) -> int:
-    value = _value(dataset, keyword)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return default
-    return int(number) if math.isfinite(number) else default
-
-
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    value = _value(dataset, keyword)
-    if value is None or isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        return []
-    return [item for item in value if isinstance(item, Dataset)]
-
-
-def _has_items(dataset: Dataset, keyword: str) -> bool:
-    return bool(_items(dataset, keyword))
-
-
-def _empty(dataset: Dataset, keyword: str) -> bool:
-    return _value(dataset, keyword) in (None, "")
-
-
-def _value(dataset: Dataset, keyword: str) -> Any:
-    """Return the value, or None where it is absent or cannot be read (a lazy pydicom parse)."""
-    try:
-        return dataset.get(keyword)
-    except VALUE_ERRORS:
-        return None
+    number = number_of(dataset, keyword)
+    return int(number) if number is not None and math.isfinite(number) else default
 
 
 def _class_name(sop_class: str) -> str:

@@ -23,7 +23,7 @@ from dicom_node.domain.route import Explanation, Route, explain
 from dicom_node.domain.uids import is_valid_uid
 from dicom_node.domain.work import InstanceState, WorkState
 from dicom_node.errors import FailItem, LedgerError, NodeError, PassThrough, RetryLater
-from dicom_node.header import read_header, text_of, value_of
+from dicom_node.header import asked_of, read_header, text_of
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
@@ -95,7 +95,7 @@ class Decider:
     def explain(self, dataset: Dataset) -> tuple[Explanation, ...]:
         """Why each route matches the data set or does not."""
         return explain(
-            self._routes, lambda keyword: value_of(dataset, keyword), first_only=self._first_only
+            self._routes, lambda keyword: asked_of(dataset, keyword), first_only=self._first_only
         )
 
     def decide(self, dataset: Dataset) -> Decision:

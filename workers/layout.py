@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import PassThrough, PixelDataError
-from dicom_node.reading import VALUE_ERRORS
+from dicom_node.header import number_of, text_of
 
 _MOST_PIXELS = 2**31
 _DEPTHS = (8, 16, 32)
@@ -18,28 +18,7 @@ _DEPTHS = (8, 16, 32)
 
 def uid_of(dataset: Dataset) -> str:
     """Return the SOP Instance UID for messages, or ``"(no UID)"``."""
-    value = value_of(dataset, "SOPInstanceUID")
-    return str(value) if value else "(no UID)"
-
-
-def value_of(dataset: Dataset, keyword: str) -> Any:
-    """Return the attribute's value; None if it is absent, empty, or cannot be parsed."""
-    try:
-        value = dataset.get(keyword)
-    except VALUE_ERRORS:
-        return None
-    return None if value is None or value == "" else value
-
-
-def number_of(dataset: Dataset, keyword: str) -> float | None:
-    """Return the attribute's (first) value as a number; None if it has none. May be NaN."""
-    value = value_of(dataset, keyword)
-    if not isinstance(value, str | bytes | float | int) and hasattr(value, "__getitem__"):
-        value = value[0] if len(value) else None
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    return text_of(dataset, "SOPInstanceUID") or "(no UID)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +67,7 @@ class Layout:
 
         if number_of(dataset, "SamplesPerPixel") not in (None, 1.0):
             raise PassThrough(f"{uid}: more than one sample per pixel, not grey-scale")
-        photometric = str(value_of(dataset, "PhotometricInterpretation") or "MONOCHROME2").strip()
+        photometric = text_of(dataset, "PhotometricInterpretation") or "MONOCHROME2"
         if photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise PassThrough(f"{uid}: photometric interpretation is not grey-scale")
         rows, columns = required("Rows"), required("Columns")

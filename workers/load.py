@@ -16,10 +16,11 @@ from pydicom.dataset import Dataset, FileDataset
 
 from dicom_node.eligibility import Units, units
 from dicom_node.errors import EncodeError, FailItem, PassThrough, PixelDataError, UnreadableObject
+from dicom_node.header import items_of, number_of, value_of
 from dicom_node.reading import VALUE_ERRORS, read_object
 from workers.decode import decode
 from workers.frame import Frame
-from workers.layout import Layout, number_of, uid_of, value_of
+from workers.layout import Layout, uid_of
 
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF
@@ -263,8 +264,8 @@ def _pixel_data(dataset: Dataset, uid: str) -> tuple[bytes, bool]:
 
 
 def _rescales(dataset: Dataset, layout: Layout, uid: str) -> tuple[Rescale, ...]:
-    shared = _group_items(value_of(dataset, "SharedFunctionalGroupsSequence"))
-    per_frame = _group_items(value_of(dataset, "PerFrameFunctionalGroupsSequence"))
+    shared = _group_items(items_of(dataset, "SharedFunctionalGroupsSequence"))
+    per_frame = _group_items(items_of(dataset, "PerFrameFunctionalGroupsSequence"))
     common = shared[0] if shared and shared[0] is not None else dataset
     if not any(item is not None for item in per_frame):
         return (_rescale(common, layout, uid),) * layout.frames
@@ -276,11 +277,11 @@ def _rescales(dataset: Dataset, layout: Layout, uid: str) -> tuple[Rescale, ...]
     )
 
 
-def _group_items(groups: Sequence[Dataset] | None) -> list[Dataset | None]:
+def _group_items(groups: Sequence[Dataset]) -> list[Dataset | None]:
     """Pixel value transformation of each functional group, None where it has none."""
     found = []
-    for group in groups or ():
-        items = value_of(group, "PixelValueTransformationSequence")
+    for group in groups:
+        items = items_of(group, "PixelValueTransformationSequence")
         found.append(items[0] if items else None)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from model_store.ref import ModelRef
 _LO: Final = 64
 _IS: Final = 2**31 - 1
 _DEFAULT_NUMBER: Final = 9000
+_NUMBER: Final = re.compile(r"-?[0-9]{1,12}")
+"""An integer string (PS3.5 6.2)."""
 
 
 def series_labels(
@@ -28,7 +31,7 @@ def series_labels(
         0 to 2**31 - 1 (IS); 9000 if the template gives no such number.
     """
     number_text = text_of(dataset, "SeriesNumber")
-    number = int(number_text) if number_text.lstrip("-").isdigit() else 0
+    number = int(number_text) if _NUMBER.fullmatch(number_text) else 0
     values = {
         "SeriesDescription": text_of(dataset, "SeriesDescription"),
         "SeriesNumber": number,
@@ -41,5 +44,5 @@ def series_labels(
     description = str(plan["series_description"]).format(**values)
     clean = "".join(c if c.isprintable() and c != "\\" else " " for c in description)
     rendered = str(plan["series_number"]).format(**values)
-    valid = rendered.isascii() and rendered.isdigit() and int(rendered) <= _IS
+    valid = _NUMBER.fullmatch(rendered) and 0 <= int(rendered) <= _IS
     return " ".join(clean.split())[:_LO].strip(), int(rendered) if valid else _DEFAULT_NUMBER

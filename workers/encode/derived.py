@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_node.header import items_of, text_of, texts_of
 from workers.encode.carry import carry_all, encode_items
-from workers.encode.image_type import image_type, values_of
+from workers.encode.image_type import code_strings, image_type
 from workers.encode.part10 import DataSet, part10_file
 from workers.encode.pixels import cells_of, set_pixels
 from workers.encode.provenance import (
@@ -23,7 +24,6 @@ from workers.encode.provenance import (
     set_window,
 )
 from workers.encode.spec import ResultSpec
-from workers.layout import value_of
 from workers.load import Source
 
 _STALE = (
@@ -66,7 +66,7 @@ def encode_derived(
     result.set_text("ImageType", *image_type(source))
     _set_frame_types(result, source)
     note = set_window(result, source)
-    if note and value_of(source.dataset, "PresentationIntentType") == "FOR PRESENTATION":
+    if note and text_of(source.dataset, "PresentationIntentType") == "FOR PRESENTATION":
         _set_full_window(result, source)
     set_lossy_history(result, source)
     set_provenance(result, source, spec, note)
@@ -84,18 +84,18 @@ def _set_full_window(result: DataSet, source: Source) -> None:
 def _set_frame_types(result: DataSet, source: Source) -> None:
     """Make Frame Type of an enhanced image agree with its Image Type."""
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        groups = value_of(source.dataset, keyword)
+        groups = items_of(source.dataset, keyword)
         if not groups:
             continue
         found = [
             item
             for group in groups
             for name in _FRAME_TYPES
-            for item in value_of(group, name) or ()
-            if values_of(value_of(item, "FrameType"))[:1] == ["ORIGINAL"]
+            for item in items_of(group, name)
+            if code_strings(texts_of(item, "FrameType"))[:1] == ["ORIGINAL"]
         ]
         if not found:
             continue
         for item in found:
-            item.FrameType = ["DERIVED", *values_of(value_of(item, "FrameType"))[1:]]
+            item.FrameType = ["DERIVED", *code_strings(texts_of(item, "FrameType"))[1:]]
         result.set_sequence(keyword, encode_items(groups, signed=source.layout.signed))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import zip_longest
 
 from pydicom.dataset import Dataset
 
+from dicom_node.header import items_of
 from workers.encode.carry import encode_items
 from workers.encode.part10 import DataSet
-from workers.layout import value_of
 from workers.load import Source
 
 _KEPT = (
@@ -28,8 +27,8 @@ def set_functional_groups(result: DataSet, source: Source, slope: float, interce
 
     Sets Shared and Per-frame Functional Groups, and the dimensions that the frames are indexed by.
     """
-    shared = list(value_of(source.dataset, "SharedFunctionalGroupsSequence") or ())
-    per_frame = list(value_of(source.dataset, "PerFrameFunctionalGroupsSequence") or ())
+    shared = items_of(source.dataset, "SharedFunctionalGroupsSequence")
+    per_frame = items_of(source.dataset, "PerFrameFunctionalGroupsSequence")
     common = _kept(source, shared[0] if shared else None)
     transformation = DataSet()
     transformation.set_decimals("RescaleIntercept", intercept)
@@ -43,7 +42,7 @@ def set_functional_groups(result: DataSet, source: Source, slope: float, interce
     ]
     result.set_sequence("PerFrameFunctionalGroupsSequence", groups)
     for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
-        items = value_of(source.dataset, keyword)
+        items = items_of(source.dataset, keyword)
         if items:
             result.set_sequence(keyword, encode_items(items, signed=source.layout.signed))
 
@@ -51,7 +50,7 @@ def set_functional_groups(result: DataSet, source: Source, slope: float, interce
 def _kept(source: Source, group: Dataset | None) -> DataSet:
     kept = DataSet()
     for keyword in _KEPT:
-        items: Iterable[Dataset] | None = None if group is None else value_of(group, keyword)
+        items = [] if group is None else items_of(group, keyword)
         if items:
             kept.set_sequence(keyword, encode_items(items, signed=source.layout.signed))
     return kept

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from dicom_node.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
 from dicom_node.errors import EncodeError
+from dicom_node.header import numbers_of, text_of
 from workers.encode.carry import carry, has_value, items_of
 from workers.encode.part10 import DataSet
 from workers.encode.spec import ResultSpec
-from workers.layout import value_of
 from workers.load import Source
 
 MANUFACTURER = "dicom-node"
@@ -69,7 +68,7 @@ def set_provenance(result: DataSet, source: Source, spec: ResultSpec, note: str 
     reference.set_text("SpatialLocationsPreserved", "YES")
     reference.set_sequence("PurposeOfReferenceCodeSequence", [code_item(SOURCE_IMAGE)])
     result.set_sequence("SourceImageSequence", [reference])
-    series_uid = str(value_of(source.dataset, "SeriesInstanceUID") or "")
+    series_uid = text_of(source.dataset, "SeriesInstanceUID")
     if _REFERABLE.fullmatch(series_uid):
         series = DataSet()
         series.set_text("SeriesInstanceUID", series_uid)
@@ -88,9 +87,9 @@ def set_window(result: DataSet, source: Source) -> str:
     result.discard(*_WINDOW)
     if not has_value(source, "WindowCenter") and not has_value(source, "WindowWidth"):
         return ""
-    centers = numbers_of(value_of(source.dataset, "WindowCenter"))
-    widths = numbers_of(value_of(source.dataset, "WindowWidth"))
-    exact = value_of(source.dataset, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
+    centers = numbers_of(source.dataset, "WindowCenter")
+    widths = numbers_of(source.dataset, "WindowWidth")
+    exact = text_of(source.dataset, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
     smallest = math.ulp(0.0) if exact else 1.0
     possible = (
         len(centers) == len(widths) > 0
@@ -115,7 +114,7 @@ def set_lossy_history(result: DataSet, source: Source) -> None:
     )
     carry(source, result, *keywords)
     method = _LOSSY_METHODS.get(source.transfer_syntax)
-    if method is None or value_of(source.dataset, "LossyImageCompression") == "01":
+    if method is None or text_of(source.dataset, "LossyImageCompression") == "01":
         return
     ratio = source.layout.byte_count / max(source.pixel_bytes, 1)
     result.set_text("LossyImageCompression", "01")
@@ -125,7 +124,7 @@ def set_lossy_history(result: DataSet, source: Source) -> None:
 
 def local_time(source: Source, at: datetime) -> datetime:
     """Return `at` in the zone that Timezone Offset From UTC (0008,0201) of the source states."""
-    text = str(value_of(source.dataset, "TimezoneOffsetFromUTC") or "")
+    text = text_of(source.dataset, "TimezoneOffsetFromUTC")
     try:
         return at.astimezone(datetime.strptime(text, "%z").tzinfo) if text else at
     except ValueError:
@@ -141,7 +140,7 @@ def instance_reference(source: Source) -> tuple[str, str]:
         If they are missing or no UIDs: a result could not point to its source. Zeros that a
         UID must not have are let through, since scanners write them.
     """
-    uids = [str(value_of(source.dataset, k) or "") for k in ("SOPClassUID", "SOPInstanceUID")]
+    uids = [text_of(source.dataset, k) for k in ("SOPClassUID", "SOPInstanceUID")]
     if not all(map(_REFERABLE.fullmatch, uids)):
         raise EncodeError("the source has no valid SOP class and instance UID to refer to")
     return uids[0], uids[1]
@@ -177,14 +176,3 @@ def _equipment(spec: ResultSpec) -> DataSet:
         limit=1024,
     )
     return item
-
-
-def numbers_of(value: Any) -> list[float]:
-    """Return the values of a numeric attribute; empty where one is not a number."""
-    if value is None:
-        return []
-    parts = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
-    try:
-        return [float(part) for part in parts]
-    except (TypeError, ValueError):
-        return []

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_node.header import numbers_of, text_of
 from workers.encode.attributes import (
     ACQUISITION,
     ANIMAL,
@@ -34,7 +35,6 @@ from workers.encode.pixels import cells_of, set_pixels, word_frames
 from workers.encode.provenance import (
     MANUFACTURER,
     local_time,
-    numbers_of,
     set_identity,
     set_lossy_history,
     set_provenance,
@@ -42,7 +42,6 @@ from workers.encode.provenance import (
 )
 from workers.encode.spec import ResultSpec
 from workers.encode.voi_lut import set_voi_lut
-from workers.layout import value_of
 from workers.load import Source
 
 SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.7"
@@ -144,7 +143,7 @@ def _set_multi_frame(
 def _drop_impossible_spacing(result: DataSet, source: Source) -> None:
     """Leave spacings out that are not two numbers above 0: viewers would measure with them."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        spacing = numbers_of(value_of(source.dataset, keyword))
+        spacing = numbers_of(source.dataset, keyword)
         if len(spacing) != 2 or not all(0 < s < math.inf for s in spacing):  # noqa: PLR2004
             result.discard(keyword)
 
@@ -192,7 +191,7 @@ def _set_capture(result: DataSet, source: Source, spec: ResultSpec) -> None:
         result.set_text("SecondaryCaptureDeviceID", spec.device_serial_number, limit=64)
     if not has_value(source, "InstitutionName") and spec.institution_name:
         result.set_text("InstitutionName", spec.institution_name, limit=64)
-    if value_of(source.dataset, "BurnedInAnnotation") not in ("YES", "NO"):
+    if text_of(source.dataset, "BurnedInAnnotation") not in ("YES", "NO"):
         result.set_text("BurnedInAnnotation", "NO")
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
+from dicom_node.header import items_of, text_of
 from dicom_node.reading import VALUE_ERRORS
 from workers.encode.carry import carry
 from workers.encode.part10 import DataSet, tag_of
-from workers.layout import value_of
 from workers.load import Source
 
 _ALLOWED = (8, 16)
@@ -20,7 +20,7 @@ _MOST_BITS = 16
 
 def set_voi_lut(result: DataSet, source: Source) -> None:
     """Carry the VOI LUTs over, with entries widened to 16 bits where they have 9 to 15."""
-    items = value_of(source.dataset, "VOILUTSequence")
+    items = items_of(source.dataset, "VOILUTSequence")
     if not items:
         return
     try:
@@ -48,7 +48,7 @@ def _widened(item: Dataset, signed: bool) -> DataSet | None:
     # the first value mapped is signed as the pixels are, the other two are not (C.11.2.1.1)
     entries = np.array([count, first, _MOST_BITS]).astype("<u2").tobytes()
     new.set_bytes(tag_of("LUTDescriptor"), "SS" if signed else "US", entries)
-    explanation = str(value_of(item, "LUTExplanation") or "")
+    explanation = text_of(item, "LUTExplanation")
     if explanation.isascii() and explanation:
         new.set_text("LUTExplanation", explanation, limit=64)
     new.set_bytes(tag_of("LUTData"), "OW", scaled.tobytes())
