@@ -116,6 +116,52 @@ def test_padding_and_values_that_the_model_does_not_know_come_through_bit_for_bi
     assert got[0, 5] == pytest.approx(3070, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("by", "values", "expected"),
+    [
+        # the toy model knows -1024 to 3071 HU, both ends included
+        (1.0, [-1025.0, -1024.0, -1023.0, 3070.0, 3071.0, 3072.0],
+              [-1025.0, -1024.0, -1024.0, 3069.0, 3070.0, 3072.0]),
+        (-1.0, [-1025.0, -1024.0, -1023.0, 3070.0, 3071.0, 3072.0],
+               [-1025.0, -1023.0, -1022.0, 3071.0, 3071.0, 3072.0]),
+        (-1.0, [-1024.0625, 3071.0625, -32768.0, 32767.0],
+               [-1024.0625, 3071.0625, -32768.0, 32767.0]),
+    ],
+)  # fmt: skip
+def test_the_ends_of_what_the_model_knows(
+    version: ModelVersion, by: float, values: list[float], expected: list[float]
+) -> None:
+    (got,) = Denoiser(version, FakeEngine(version, _lower(by))).denoise([_frame([values])])
+    np.testing.assert_allclose(got, [expected], atol=1e-3)
+    unknown = [not -1024 <= value <= 3071 for value in values]
+    np.testing.assert_array_equal(got[0][unknown], np.float32(values)[unknown])
+
+
+def test_the_ends_of_what_a_model_of_radiographs_knows(tmp_path: Path) -> None:
+    version = model_version(tmp_path, input_spec=STORED)  # 0 to 1 of the full scale
+    frame = _frame([[0.0, 1.0, 1022.0, 1023.0]], full_scale=1023)
+    brighter = FakeEngine(version, lambda x: np.full_like(x, 2 / 1023))
+    (up,) = Denoiser(version, brighter).denoise([frame])
+    np.testing.assert_allclose(up, [[2, 3, 1023, 1023]], atol=1e-3)
+    darker = FakeEngine(version, lambda x: np.full_like(x, -2 / 1023))
+    (down,) = Denoiser(version, darker).denoise([frame])
+    np.testing.assert_allclose(down, [[0, 0, 1020, 1021]], atol=1e-3)
+
+
+def test_what_the_network_sees(version: ModelVersion) -> None:
+    """HU plus 1024, over 4096; what the toy model does not know is clipped to what it does."""
+    seen: list[Images] = []
+
+    def look(x: Images) -> Images:
+        seen.append(x.copy())
+        return np.zeros_like(x)
+
+    values = [[-32768.0, -1024.0, 0.0, 1024.0, 3071.0, 9999.0]]
+    Denoiser(version, FakeEngine(version, look)).denoise([_frame(values)])
+    expected = [[0.0, 0.0, 0.25, 0.5, 4095 / 4096, 4095 / 4096]]
+    np.testing.assert_array_equal(seen[0][0, 0], np.float32(expected))
+
+
 def test_padding_does_not_poison_its_neighbours(version: ModelVersion) -> None:
     values = _noisy(24, 24)
     air, padded = values.copy(), values.copy()
