@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,14 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 _ZOO = Path(__file__).parent / "zoo"
 
 
+class Precision(StrEnum):
+    """What a run may compute in; auto takes bf16 where the machine has it natively."""
+
+    AUTO = "auto"
+    F32 = "f32"
+    BF16 = "bf16"
+
+
 @app.command()
 def train(  # noqa: PLR0917
     recipe: Annotated[Path, typer.Argument(help="TOML recipe, or the name of one that is shipped")],
@@ -35,6 +44,10 @@ def train(  # noqa: PLR0917
         Path | None, typer.Option(help="folder of ImageNet weights, for perceptual losses")
     ] = None,
     arm: Annotated[str | None, typer.Option(help="arm of a recipe that is a study")] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="arithmetic of the training; absent: the recipe's, or the resumed run's"),
+    ] = None,
 ) -> None:
     """Train a recipe; stops when its iterations, or the budget, are done."""
     import torch  # noqa: PLC0415
@@ -72,6 +85,7 @@ def train(  # noqa: PLR0917
                 budget=budget,
                 resume=resume,
                 cache=cache,
+                precision=precision.value if precision else None,
                 report=report,
             )
         except ModelStoreError as error:

@@ -18,6 +18,7 @@ from model_store.training.ct_patches import CtPatches, prepare_ct
 from model_store.training.loop import Report, Trainer
 from model_store.training.losses import Loss, Unit
 from model_store.training.patches import PatchSource
+from model_store.training.precision import Choice, resolve_precision
 from model_store.training.recipe import CtData, PerceptualTerm, Recipe
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.start import ZOO, load_start
@@ -130,6 +131,7 @@ def train(
     budget: float | None = None,
     resume: bool = False,
     cache: Path | None = None,
+    precision: Choice | None = None,
     report: Report | None = None,
 ) -> Progress:
     """Train a recipe, on a GPU if there is one.
@@ -155,6 +157,9 @@ def train(
         Go on from the checkpoint in `out`.
     cache : Path, optional
         Where simulated noise is kept; ``out/cache`` without it.
+    precision : {"auto", "f32", "bf16"}, optional
+        Instead of the recipe's, and written into the recipe in `out`. Without it the recipe's, or
+        on resuming what the run had before, holds.
     report : callable, optional
         Called after each iteration.
 
@@ -164,6 +169,11 @@ def train(
         See their classes.
     """
     content = read_toml(recipe_path, arm)
+    recipe = Recipe.resolve(content, str(recipe_path))
+    if precision is not None:
+        content["training"]["precision"] = resolve_precision(precision)
+    elif resume and (out / RECIPE).exists():
+        content["training"]["precision"] = Recipe.read(out / RECIPE).training.precision
     recipe = Recipe.resolve(content, str(recipe_path))
     if not resume and (out / AVERAGE).exists():
         raise RecipeError(f"{out}: holds a run already; resume it or name another folder")

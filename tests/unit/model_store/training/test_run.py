@@ -8,14 +8,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 from typer.testing import CliRunner
 
 from model_store.cli import app
 from model_store.errors import DataError, RecipeError, TrainingDivergedError
+from model_store.export import export_onnx
 from model_store.generators.drl import Drl, DrlConfig
 from model_store.training.checkpoint import AVERAGE, Checkpoint, Plateau
 from model_store.training.loop import Trainer
 from model_store.training.patches import Batch
+from model_store.training.precision import resolve_precision
 from model_store.training.recipe import Recipe
 from model_store.training.run import load_average, train
 
@@ -99,6 +102,57 @@ def test_a_resumed_run_ends_at_the_same_weights(data: Path, recipe: Path, tmp_pa
     assert all(torch.equal(expected[key], got[key]) for key in expected)
     _, generator = load_average(halves)
     assert not generator.training
+
+
+def test_the_precision_of_the_command_is_recorded_and_outlives_a_resumption(
+    data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run, longer = tmp_path / "run", tmp_path / "longer.toml"
+    longer.write_text(f'extends = "{recipe}"\n[training]\niterations = 12\n')
+    arguments = ["train", str(recipe), "--data", str(data), "--out", str(run)]
+    trained = CliRunner().invoke(app, [*arguments, "--precision", "bf16"])
+    assert trained.exit_code == 0, trained.output
+    assert Recipe.read(run / "recipe.toml").training.precision == "bfloat16"
+
+    train(longer, data, run, resume=True)
+    assert Recipe.read(run / "recipe.toml").training.precision == "bfloat16"
+    train(longer, data, run, resume=True, precision="f32")
+    assert Recipe.read(run / "recipe.toml").training.precision == "float32"
+
+
+def test_auto_takes_bfloat16_where_the_machine_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for native, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda found=native: found)
+        assert resolve_precision("auto") == expected
+    assert (resolve_precision("f32"), resolve_precision("bf16")) == ("float32", "bfloat16")
+
+
+def test_bfloat16_trains_alone_what_is_kept_validated_and_exported_is_float32(
+    data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    residual = Drl.residual
+
+    def spied(self: Drl, x: Tensor) -> Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return residual(self, x)
+
+    monkeypatch.setattr(Drl, "residual", spied)
+    section = Recipe.parse(_RECIPE).training.model_copy(update={"precision": "bfloat16"})
+    trainer = Trainer(Drl(DrlConfig(4)), _Constant(), section)
+    trainer.run(tmp_path / "alone", until=2)
+    assert seen == [True, True]
+    trainer.validate()
+    assert not any(seen[2:])
+
+    train(recipe, data, tmp_path / "run", precision="bf16")
+    _, generator = load_average(tmp_path / "run")
+    assert all(value.dtype == torch.float32 for value in generator.parameters())
+    seen.clear()
+    export_onnx(generator, tmp_path / "model.onnx")
+    assert seen
+    assert not any(seen)
 
 
 def test_training_reduces_the_loss() -> None:

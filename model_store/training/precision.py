@@ -1,0 +1,27 @@
+"""In what arithmetic a run's generator computes while it is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Choice = Literal["auto", "f32", "bf16"]
+Precision = Literal["float32", "bfloat16"]
+
+_NAMES: dict[Choice, Precision] = {"f32": "float32", "bf16": "bfloat16"}
+
+
+def resolve_precision(choice: Choice) -> Precision:
+    """What a recipe says for `choice`; "auto" takes bfloat16 where it is faster than float32.
+
+    That is on a GPU and on processors with bfloat16 of their own; elsewhere it is emulated.
+    Weights, their average, the optimiser, the loss and whatever is released stay float32.
+    """
+    if choice == "auto":
+        return "bfloat16" if torch.cuda.is_available() or _native_on_processor() else "float32"
+    return _NAMES[choice]
+
+
+def _native_on_processor() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported())
