@@ -78,7 +78,9 @@ def build(section: GeneratorSection) -> Generator:
         case Cnn10Section():
             generator = Cnn10(Cnn10Config(section.width))
         case DrunetSection():
-            generator = Drunet(DrunetConfig(section.width, section.blocks, section.stages))
+            generator = Drunet(
+                DrunetConfig(section.width, section.blocks, section.stages, section.fold)
+            )
         case _:
             assert_never(section)
     return generator

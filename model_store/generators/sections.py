@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from model_store.errors import RecipeError
 
+_Count = Annotated[int, Field(ge=1)]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,12 +84,23 @@ class Cnn10Section(_Strict):
 
 
 class DrunetSection(_Strict):
-    """A DRUNet: width of its first stage, residual blocks a stage, resolutions."""
+    """A DRUNet: width of its first stage, residual blocks a stage, resolutions.
+
+    `blocks` is one number for all stages, or one for each from the first to the bottom. With `fold`
+    the first stage works on squares of that many pixels a side, folded into channels.
+    """
 
     system: Literal["drunet"]
     width: int = Field(default=16, ge=1)
-    blocks: int = Field(default=1, ge=1)
+    blocks: _Count | tuple[_Count, ...] = 1
     stages: int = Field(default=4, ge=2)
+    fold: int = Field(default=1, ge=1, le=4)
+
+    @model_validator(mode="after")
+    def _of_stages(self) -> DrunetSection:
+        if isinstance(self.blocks, tuple) and len(self.blocks) != self.stages:
+            raise ValueError(f"blocks are {len(self.blocks)} for {self.stages} stages")
+        return self
 
 
 GeneratorSection = Annotated[

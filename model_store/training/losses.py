@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ _SSIM_DEVIATION = 1.5
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
 _USUAL_SCALE = 100.0
+_NEAR = 5  # pixels: an edge, and what a soft kernel makes of it
 _SLOPE_OUTSIDE = 0.05
 _SQUARES = frozenset({"mse", "tv", "perceptual", "systematic"})
 
@@ -82,6 +84,8 @@ class Loss:
                 function: Term = Perceptual(next(networks), term.distance, window)
             else:
                 function = _TERMS[term.name]
+                if term.contrast is not None:
+                    function = partial(systematic_error, contrast=self._span(term.contrast))
             self._terms.append((term, function))
 
     def __call__(
@@ -127,8 +131,11 @@ class Loss:
         factor = noise_sharpness(noisy) ** term.sharpness
         if term.level is None:
             return factor
-        level = self.unit.in_unit(term.level) - self.unit.in_unit(0.0)
-        return factor * (noise_level(noisy) / level).clamp_max(1.0)
+        return factor * (noise_level(noisy) / self._span(term.level)).clamp_max(1.0)
+
+    def _span(self, value: float) -> float:
+        """A difference in HU, in the unit of the terms."""
+        return self.unit.in_unit(value) - self.unit.in_unit(0.0)
 
 
 def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
@@ -179,16 +186,26 @@ def total_variation(prediction: Tensor, target: Tensor) -> Tensor:
     return (down**2).mean((1, 2, 3)) + (across**2).mean((1, 2, 3))
 
 
-def systematic_error(prediction: Tensor, target: Tensor) -> Tensor:
+def systematic_error(prediction: Tensor, target: Tensor, contrast: float | None = None) -> Tensor:
     """Mean square of what is wrong whatever the noise, of each patch; patches come in pairs.
 
     The two patches of a pair (2k and 2k + 1) have one target and noise of opposite sign. Whatever
     noise the network leaves in cancels in the mean of its two outputs, but for even powers of it;
     what remains is blur, lost contrast and bias. The mean squared error counts such errors and
     noise alike; this term beside it lets a recipe say how much more an edge is worth than grain.
+    With a `contrast` it counts where the target has edges of that contrast, less where of less.
     """
     pairs = (prediction[::2] + prediction[1::2]) / 2
-    return mean_square(pairs, target[::2]).repeat_interleave(2)
+    error = (pairs - target[::2]) ** 2
+    if contrast is not None:
+        error = error * (local_contrast(target[::2]) / contrast).clamp_max(1.0) ** 2
+    return error.mean((1, 2, 3)).repeat_interleave(2)
+
+
+def local_contrast(image: Tensor) -> Tensor:
+    """Highest less lowest value within two pixels of each pixel, ``[N, 1, H, W]``."""
+    highest = functional.max_pool2d(image, _NEAR, stride=1, padding=_NEAR // 2)
+    return highest + functional.max_pool2d(-image, _NEAR, stride=1, padding=_NEAR // 2)
 
 
 def noise_sharpness(noisy: Tensor) -> Tensor:

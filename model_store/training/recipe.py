@@ -159,15 +159,17 @@ class XrayData(_Strict):
 class LossTerm(_Strict):
     """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`).
 
-    Two more, for "systematic" alone, let it weigh more where edges suffer more: its weight is
+    Three more, for "systematic" alone, let it weigh more where edges suffer more: its weight is
     multiplied by the power `sharpness` of `losses.noise_sharpness`, which is 1 for white noise, and
-    grows with the noise up to a standard deviation of `level` (HU).
+    grows with the noise up to a standard deviation of `level` (HU). With `contrast` (HU) it counts
+    at edges alone: pixel by pixel as the square of `losses.local_contrast`, up to that contrast.
     """
 
     name: Literal["mse", "mae", "charbonnier", "ssim", "tv", "systematic"]
     weight: float = Field(default=1.0, gt=0)
     sharpness: float = Field(default=0.0, ge=0, le=8)
     level: float | None = Field(default=None, gt=0, le=_UNIT_HU)
+    contrast: float | None = Field(default=None, gt=0, le=_UNIT_HU)
 
     @property
     def of_noise(self) -> bool:
@@ -176,8 +178,10 @@ class LossTerm(_Strict):
 
     @model_validator(mode="after")
     def _of_noise(self) -> LossTerm:
-        if self.of_noise and self.name != "systematic":
-            raise ValueError(f'{self.name} takes no sharpness or level; only "systematic" does')
+        if (self.of_noise or self.contrast) and self.name != "systematic":
+            raise ValueError(
+                f'{self.name} takes no sharpness, level or contrast; only "systematic" does'
+            )
         return self
 
 

@@ -31,6 +31,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "drl-cascade-cnn10": {"system": "drl-cascade", "width": 4, "further": "cnn10"},
     "cnn10": {"system": "cnn10", "width": 4},
     "drunet": {"system": "drunet", "width": 4, "stages": 3},
+    "drunet-folded": {
+        "system": "drunet", "width": 4, "stages": 3, "blocks": (1, 2, 1), "fold": 2
+    },
 }  # fmt: skip
 
 

@@ -42,6 +42,12 @@ _CASCADES = {name for name in SMALL if name.startswith("drl-cascade")}
         ({"system": "drl-cascade", **_CNN10, "stack_input": True}, 335_873 + 336_449, 666_432),
         ({"system": "drl-cascade", "further": "cnn10"}, 225_601 + 335_873, 556_864),
         ({"system": "drunet"}, 574_752, 35_616),
+        ({"system": "drunet", "width": 32, "fold": 2}, 2_300_160, 35_904),
+        (
+            {"system": "drunet", "width": 32, "fold": 2, "stages": 3, "blocks": (1, 2, 2)},
+            1_005_824,
+            39_488,
+        ),
     ],
 )
 def test_counts_are_the_published_ones(shape: dict[str, Any], parameters: int, macs: int) -> None:

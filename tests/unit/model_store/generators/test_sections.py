@@ -41,6 +41,8 @@ def test_the_generator_of_a_recipe_is_read_alone(keys: str, expected: GeneratorS
         ('[generator]\nsystem = "drl-cascade"\nblend = 1.5', "blend"),
         ('[generator]\nsystem = "sharpxr"\nwidths = []', "widths"),
         ('[generator]\nsystem = "sharpxr"\nwidths = [0]', "widths"),
+        ('[generator]\nsystem = "drunet"\nblocks = [1, 2]', "blocks are 2 for 4 stages"),
+        ('[generator]\nsystem = "drunet"\nblocks = [1, 1, 1, 0]', "blocks"),
         ('[generator]\nsystem = "wgan-vgg"\nresidual = true\nlast_relu = true', "brighten"),
     ],
 )

@@ -75,6 +75,13 @@ def test_a_network_of_stride_1_reaches_exactly_its_margin(
         ({"system": "sharpxr", "widths": (2, 2, 2, 2)}, (112, 16), 107, (13, 2)),
         ({"system": "sharpxr", "widths": (2, 2, 2, 2), "dual": True}, (112, 16), 109, (15, 0)),
         ({"system": "drunet", "width": 2}, (56, 8), 53, (6, 1)),
+        ({"system": "drunet", "width": 2, "stages": 3, "fold": 2}, (56, 8), 51, (5, 2)),
+        (
+            {"system": "drunet", "width": 2, "stages": 3, "fold": 2, "blocks": (1, 2, 2)},
+            (88, 8),
+            83,
+            (5, 2),
+        ),
         ({"system": "n2n-unet"}, (160, 32), 158, (30, 1)),
     ],
 )
@@ -110,6 +117,7 @@ def test_tiles_are_seamless_with_the_margin_and_not_with_one_pixel_less(
         ({"system": "sharpxr", "widths": (4, 4, 4, 4)}, 352, 144, 176),
         ({"system": "sharpxr", "widths": (4, 4, 4, 4), "dual": True}, 352, 144, 176),
         ({"system": "drunet", "width": 4}, 192, 80, 96),
+        ({"system": "drunet", "width": 4, "stages": 3, "fold": 2}, 192, 80, 96),
         ({"system": "n2n-unet", "residual": True}, 416, 192, 224),
     ],
 )

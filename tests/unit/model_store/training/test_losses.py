@@ -13,6 +13,7 @@ from model_store.training.losses import (
     Unit,
     charbonnier,
     dissimilarity,
+    local_contrast,
     mean_absolute,
     mean_square,
     noise_level,
@@ -202,6 +203,26 @@ def test_stronger_noise_lets_systematic_errors_weigh_more_up_to_a_level() -> Non
     for patches, factor in ((slice(0, 2), 0.5), (slice(2, 4), 1.0), (slice(4, 6), 1.0)):
         _, parts = loss(clean[:2] + 0.5, clean[:2], torch.ones(2, 1, 1, 1), noisy[patches])
         assert float(parts["systematic"]) == pytest.approx(factor * 0.125**2, rel=0.05)
+
+
+def test_a_systematic_error_counts_at_edges_of_a_contrast_alone() -> None:
+    clean = torch.zeros(2, 1, 16, 16)
+    clean[..., 8:] = 50 / 1024  # HU
+    loss = Loss((LossTerm(name="systematic", contrast=100.0),), _HU, scale=1.0)
+    for column, share in ((2, 0.0), (6, 0.25), (9, 0.25), (13, 0.0)):
+        wrong = clean.clone()
+        wrong[..., column] += 0.5
+        _, parts = loss(wrong, clean, torch.ones(2, 1, 1, 1))
+        assert float(parts["systematic"]) == pytest.approx(share * 0.125**2 / 16, rel=1e-4)
+
+
+def test_local_contrast_is_the_range_within_two_pixels() -> None:
+    image = torch.zeros(1, 1, 9, 9)
+    image[0, 0, 4, 4] = 3.0
+    expected = torch.zeros(1, 1, 9, 9)
+    expected[..., 2:7, 2:7] = 3.0
+    assert torch.equal(local_contrast(image), expected)
+    assert torch.equal(local_contrast(-image - 7), expected)
 
 
 def test_a_term_by_noise_without_the_noisy_patches_is_a_mistake() -> None:
