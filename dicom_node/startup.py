@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import closing
+from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -53,7 +54,7 @@ def require_startable(tree: Settings, models: Models) -> None:
     ------
     ConfigError
         The port is taken, a route's model is unknown or of nobody trusted, the ledger lacks moves
-        of aliases, or the broker is of an unknown kind.
+        of aliases, or the bell cannot be made (`require_bell`).
     RetryLater
         The broker does not answer.
     """
@@ -162,18 +163,54 @@ def require_model(models: Models, name: str, route: str | None = None) -> None:
         raise ConfigError(f"{whose}model {name}: {error}{remedy if unknown else ''}") from error
 
 
+def require_bell(tree: Settings) -> None:
+    """Refuse a bell that this process could not make, whether or not it will ring it itself.
+
+    A node that receives while none of its processes can hear of work answers success to scanners
+    and does nothing. A broker that is away is another matter: it comes back.
+
+    Raises
+    ------
+    ConfigError
+        [broker] url is not a URL of a kind of broker that is known, a Python package that it needs
+        is not installed, or the embedded broker's folder cannot be made.
+    """
+    if tree.broker.url is None:
+        broker_configuration(tree)
+        return
+    _connection(tree).release()
+
+
 def require_broker(tree: Settings) -> str:
     """Connect to the broker; returns where it is, without its password.
 
     Raises
     ------
     ConfigError
-        [broker] url is not a URL of a kind of broker that is known.
+        As `require_bell`.
     RetryLater
         It does not answer.
     """
-    from kombu.connection import Connection  # noqa: PLC0415 -- keeps start-up light
     from kombu.exceptions import KombuError  # noqa: PLC0415
+
+    connection = _connection(tree)
+    where = str(connection.as_uri())
+    try:
+        connection.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
+    except (OSError, KombuError, *connection.recoverable_connection_errors) as error:
+        url = str(broker_configuration(tree)["broker_url"])
+        said = _without_password(str(error).partition("\n")[0], url) or type(error).__name__
+        raise RetryLater(
+            f"[broker] url: {where} cannot be reached: {said}; start it, or correct the address"
+        ) from error
+    finally:
+        connection.release()
+    return where
+
+
+def _connection(tree: Settings) -> Any:
+    """The broker's connection, with the transport that it needs; nothing is connected yet."""
+    from kombu.connection import Connection  # noqa: PLC0415 -- keeps start-up light
 
     configuration = broker_configuration(tree)
     url = str(configuration["broker_url"])
@@ -181,31 +218,27 @@ def require_broker(tree: Settings) -> str:
     if not kind:
         raise ConfigError(f"[broker] url is not a URL; {_BROKERS}")
     try:
-        connection: Any = Connection(  # type: ignore[no-untyped-call]
+        if kind.startswith(("redis", "sentinel")):
+            import_module("redis")  # kombu does without, until it stumbles over it
+        connection = Connection(  # type: ignore[no-untyped-call]
             url,
             transport=configuration.get("broker_transport"),
             transport_options=configuration["broker_transport_options"],
             connect_timeout=_BROKER_SECONDS,
         )
-        where = str(connection.as_uri())
-    except (KeyError, ValueError, ImportError, AttributeError) as error:
+        _ = connection.transport  # made when it is first asked for
+    except ImportError as error:
+        package = error.name or kind
+        raise ConfigError(
+            f"[broker] url: {kind}:// needs the Python package {package!r}, which is not installed "
+            f"where the node is; a plain 'pip install' of the node brings what redis:// needs, and "
+            f"'pip install {package}' this one; or {_BROKERS}"
+        ) from error
+    except (KeyError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"[broker] url: {kind}:// cannot be used ({type(error).__name__}); {_BROKERS}"
         ) from error
-    try:
-        connection.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
-    except (OSError, KombuError, *connection.recoverable_connection_errors) as error:
-        said = _without_password(str(error).partition("\n")[0], url) or type(error).__name__
-        raise RetryLater(
-            f"[broker] url: {where} cannot be reached: {said}; start it, or correct the address"
-        ) from error
-    except ImportError as error:
-        raise ConfigError(
-            f"[broker] url: {kind}:// needs the Python package {error.name!r}; {_BROKERS}"
-        ) from error
-    finally:
-        connection.release()
-    return where
+    return connection
 
 
 def at_start(error: LedgerError) -> LedgerError:

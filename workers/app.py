@@ -7,16 +7,19 @@ not on import.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Celery
 from celery.loaders.app import AppLoader
-from celery.signals import setup_logging, worker_init
+from celery.signals import celeryd_init, setup_logging, worker_init
 
 from dicom_node import log
 from dicom_node.broker import broker_configuration
+from dicom_node.db.engine import make_engine
+from dicom_node.errors import ConfigError
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
+from dicom_node.startup import require_bell
 from workers.deliver import Courier
 from workers.engines import Denoisers
 from workers.pipeline import Pipeline
@@ -28,7 +31,15 @@ class NodeLoader(AppLoader):  # type: ignore[misc]
 
     def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Called by Celery when its configuration is first used."""
-        return broker_configuration(load())
+        try:
+            return broker_configuration(load())
+        except ConfigError as error:
+            _refuse(error)
+
+
+def _refuse(error: ConfigError) -> NoReturn:
+    """End the process; Celery would log a fault of a signal's handler and go on."""
+    raise SystemExit(f"error: {error}") from error
 
 
 class NodeApp(Celery):  # type: ignore[misc]
@@ -67,6 +78,15 @@ app = NodeApp("workers", loader=NodeLoader, include=["workers.tasks"])
 @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
 def _configure_logging(**_: Any) -> None:
     log.configure(app.settings.log)
+
+
+@celeryd_init.connect(weak=False)  # type: ignore[untyped-decorator]
+def _require(**_: Any) -> None:
+    try:
+        require_bell(app.settings)
+        make_engine(app.settings.database_url).dispose()
+    except ConfigError as error:
+        _refuse(error)
 
 
 @worker_init.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -47,10 +47,11 @@ def up(config: ConfigOption = None) -> None:
 @plain_errors
 def intake(config: ConfigOption = None) -> None:
     """Run only the intake: receives instances and records them."""
-    from dicom_node import supervisor
+    from dicom_node import startup, supervisor
     from dicom_node.receiving import receive
 
     tree = settings(config)
+    startup.require_bell(tree)
     stop = supervisor.stop_on_signals()
     receive(Node.open(tree, SilentBell()), stop)
 
@@ -58,11 +59,12 @@ def intake(config: ConfigOption = None) -> None:
 @plain_errors
 def upkeep(config: ConfigOption = None) -> None:
     """Run only the upkeep: plans, rings for due work, takes back what died, forgets."""
-    from dicom_node import supervisor
+    from dicom_node import startup, supervisor
     from dicom_node.planning import Planner
     from dicom_node.upkeep import Upkeep
 
     tree = settings(config)
+    startup.require_bell(tree)
     stop = supervisor.stop_on_signals()
     node = Node.open(tree)
     node.models.register(process_name())
