@@ -29,7 +29,7 @@ from workers.engines import Denoisers
 from workers.infer import Denoiser
 from workers.lease import Lease
 from workers.load import Source, load
-from workers.results import record_of, result_spec
+from workers.results import parameters_of, record_of, result_spec
 
 CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
@@ -290,9 +290,11 @@ class Pipeline:
         return retry
 
     def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> NewResult:
+        parameters = parameters_of(batch, self._node.settings.workers)
         spec = result_spec(
-            self._node.settings.results, batch, inferred.item, inferred.source, denoiser.engine
-        )
+            self._node.settings.results, batch, inferred.item, inferred.source, denoiser.engine,
+            parameters=parameters,
+        )  # fmt: skip
         data = encode(inferred.source, inferred.pixels, spec)
         path = self._node.storage.result_path(spec.sop_instance_uid)
         self._node.storage.write_atomic(path, data)
@@ -307,7 +309,7 @@ class Pipeline:
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
             engine=record_of(denoiser),
-            settings=dict(batch.plan["parameters"]),
+            settings=parameters,
             seconds=inferred.seconds,
         )
 

@@ -228,7 +228,14 @@ class Replayer:
     ) -> Replayed:
         settings = self._node.settings.results
         spec = replace(
-            result_spec(settings, batch.batch, each.item, source, denoiser.engine),
+            result_spec(
+                settings,
+                batch.batch,
+                each.item,
+                source,
+                denoiser.engine,
+                parameters=batch.batch.plan["parameters"],  # its UIDs are those that it had
+            ),
             sop_instance_uid=each.sop_instance_uid,
             series_instance_uid=each.series_uid,
             software_version=each.engine.get("node", software_version()),

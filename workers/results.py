@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Final
 
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem
 from dicom_node.domain.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
-from dicom_node.settings.sections import ResultSettings
+from dicom_node.settings.sections import ResultSettings, WorkerSettings
 from model_store.engines.base import Engine
 from workers.encode import ResultSpec
 from workers.infer import Denoiser
@@ -31,12 +32,23 @@ def record_of(denoiser: Denoiser) -> dict[str, str]:
     return {**denoiser.describe(), "node": software_version()}
 
 
+def parameters_of(batch: ClaimedBatch, workers: WorkerSettings) -> dict[str, str]:
+    """Everything besides source, route and model that the UIDs of a batch's results come from.
+
+    The precision is the one that these workers compute in: it may have been set anew since the
+    batch was planned, and other pixels are another object.
+    """
+    return {**batch.plan["parameters"], "precision": workers.precision}
+
+
 def result_spec(
     settings: ResultSettings,
     batch: ClaimedBatch,
     item: ClaimedItem,
     source: Source,
     engine: Engine,
+    *,
+    parameters: Mapping[str, str],
 ) -> ResultSpec:
     """Say what the result of one item is to say about itself.
 
@@ -52,9 +64,10 @@ def result_spec(
         The item's image.
     engine : Engine
         What its pixels were computed by.
+    parameters : mapping of str to str
+        What its UIDs come from; see `parameters_of`.
     """
     root = settings.uid_root or UUID_ROOT
-    parameters = batch.plan["parameters"]
     sha256 = batch.model.sha256
     description, number = series_labels(source.dataset, batch.plan, batch.route, batch.model)
     return ResultSpec(

@@ -50,12 +50,20 @@ class Route:
     series_number: str
 
     def strength_with(self, recommended: float) -> float:
-        """The strength for a model version that recommends one."""
-        return recommended if self.strength is None else self.strength
+        """The strength for a model version that recommends one.
+
+        As many digits as `parameters` tells, so that equal UIDs are of equal pixels.
+        """
+        strength = recommended if self.strength is None else self.strength
+        return float(_strength_text(strength))
 
     def parameters(self, strength: float) -> dict[str, str]:
         """Settings that change pixels or form; result UIDs are derived from them."""
-        return {"strength": f"{strength:.6g}", "output": self.output.value}
+        return {"strength": _strength_text(strength), "output": self.output.value}
+
+
+def _strength_text(strength: float) -> str:
+    return f"{strength:.6g}"
 
 
 @dataclass(frozen=True, slots=True)

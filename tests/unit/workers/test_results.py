@@ -72,7 +72,7 @@ def spec_of(
     batch = batch or batch_of(route, model, workers.precision)
     return result_spec(
         results or ResultSettings(), batch, item or ClaimedItem(1, "1.2.4.1", None, AT), source,
-        engine, parameters_of(batch, workers),
+        engine, parameters=parameters_of(batch, workers),
     )  # fmt: skip
 
 
@@ -217,15 +217,11 @@ def test_whose_image_it_is(source: Source) -> None:
     batch = batch_of(ROUTE, MODEL)
     base = spec_of(source)
     instance = spec_of(source, item=ClaimedItem(1, "1.2.4.2", None, AT))
-    assert (
-        instance.sop_instance_uid != base.sop_instance_uid
-        and instance.series_instance_uid == base.series_instance_uid
-    )
+    assert instance.sop_instance_uid != base.sop_instance_uid
+    assert instance.series_instance_uid == base.series_instance_uid
     series = spec_of(source, batch=replace(batch, series_uid="1.2.5"))
-    assert (
-        series.sop_instance_uid == base.sop_instance_uid
-        and series.series_instance_uid != base.series_instance_uid
-    )
+    assert series.sop_instance_uid == base.sop_instance_uid
+    assert series.series_instance_uid != base.series_instance_uid
 
 
 def test_who_made_it_and_when_does_not_matter(source: Source) -> None:
