@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +52,7 @@ PROJECTION_CLASSES = frozenset(
 )
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_DEEPEST = 16  # devices one within the other
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _FEWEST_BITS = {"HU": 9, "stored": 8}
 _HOUNSFIELD = frozenset({"", "HU", "HU_MOD"})
@@ -139,17 +141,35 @@ def is_own_result(dataset: Dataset, *, uid_root: str | None = None) -> bool:
     """Whether the object, or what it was derived from, was already denoised by a node like us.
 
     Looks for an item of Contributing Equipment Sequence (0018,A001) with our model name and the
-    purpose "Modifying Equipment", and at the organisation's own UID root where there is one.
+    purpose "Modifying Equipment", behind whatever other devices added, and at the organisation's
+    own UID root where there is one.
     """
     if uid_root and _text(dataset, "SOPInstanceUID").startswith(uid_root + "."):
         return True
+    return any(_is_ours(item) for item in _equipment(dataset))
+
+
+def _is_ours(item: Dataset) -> bool:
+    return _text(item, "ManufacturerModelName") == MODEL_NAME.upper() and any(
+        _text(purpose, "CodeValue") == MODIFYING_EQUIPMENT
+        for purpose in items_of(item, "PurposeOfReferenceCodeSequence")
+    )
+
+
+def _equipment(dataset: Dataset, deepest: int = _DEEPEST) -> Iterator[Dataset]:
+    """Every item of Contributing Equipment Sequence, wherever devices on the way have put it.
+
+    Also within another item, and in what a device kept of attributes that it replaced (Original
+    Attributes Sequence, PS3.3 C.12.1).
+    """
+    if deepest == 0:
+        return
     for item in items_of(dataset, "ContributingEquipmentSequence"):
-        if _text(item, "ManufacturerModelName") != MODEL_NAME.upper():
-            continue
-        for purpose in items_of(item, "PurposeOfReferenceCodeSequence"):
-            if _text(purpose, "CodeValue") == MODIFYING_EQUIPMENT:
-                return True
-    return False
+        yield item
+        yield from _equipment(item, deepest - 1)
+    for original in items_of(dataset, "OriginalAttributesSequence"):
+        for kept in items_of(original, "ModifiedAttributesSequence"):
+            yield from _equipment(kept, deepest - 1)
 
 
 def _check_grey(dataset: Dataset, kind: Units) -> None:
