@@ -114,10 +114,7 @@ def _ledger(tree: Settings) -> str:
     where = engine.url.render_as_string(hide_password=True)
     if found is None:
         return f"{where} has no ledger yet; 'dicom-node up' or 'dicom-node db upgrade' makes it"
-    if found != revision.REVISION:
-        raise NodeError(
-            f"{where} is at migration {found}, needs {revision.REVISION}: 'dicom-node db upgrade'"
-        )
+    revision.require(found)
     return f"{where} is at migration {found}"
 
 

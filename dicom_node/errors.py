@@ -58,6 +58,10 @@ class LedgerError(RetryLater):
     """The database cannot be reached, or is not at the expected migration."""
 
 
+class OtherMigration(LedgerError):
+    """The ledger is at a migration that this release does not work on; the process has to end."""
+
+
 class IllegalTransition(NodeError):
     """A state change that the transition table does not have."""
 

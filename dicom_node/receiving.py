@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
+from typing import Final
 
+import structlog
+
+from dicom_node.db.unit_of_work import LOOK_AGAIN_SECONDS
+from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.intake import LedgerIntake
 from dicom_node.node import Node
 from dicom_node.scp.admission import Admission, Peer
 from dicom_node.scp.server import Server
 from dicom_node.settings import Settings
+
+_MIGRATED: Final = "intake ends; it is started again by whoever supervises it"
 
 
 def admission(tree: Settings) -> Admission:
@@ -23,7 +30,13 @@ def admission(tree: Settings) -> Admission:
 
 
 def receive(node: Node, stop: threading.Event) -> None:
-    """Listen until `stop` is set."""
+    """Listen until `stop` is set.
+
+    Raises
+    ------
+    OtherMigration
+        Somebody has migrated the ledger meanwhile; what was sent since was answered 0xA700.
+    """
     tree = node.settings
     node.storage.sweep_incoming(older_than=24 * 3600)
     ledger_intake = LedgerIntake(
@@ -48,7 +61,21 @@ def receive(node: Node, stop: threading.Event) -> None:
     )
     server.start()
     try:
-        stop.wait()
+        while not stop.wait(LOOK_AGAIN_SECONDS):
+            _look(node)
     finally:
         server.stop(grace_seconds=20)
         ledger_intake.stop()
+
+
+def _look(node: Node) -> None:
+    """Notice also while nothing arrives that this process is of another release."""
+    try:
+        node.ledger.require_still()
+    except OtherMigration as error:
+        structlog.get_logger("intake").critical(
+            "ledger.migrated", error=str(error), next=_MIGRATED, answer="0xA700"
+        )
+        raise
+    except LedgerError as error:
+        structlog.get_logger("intake").error("ledger.unreachable", error=str(error))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from dicom_node.broker import broker_configuration
-from dicom_node.errors import ConfigError, LedgerError, RetryLater
+from dicom_node.errors import ConfigError, LedgerError, OtherMigration, RetryLater
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from model_store.errors import (
@@ -242,9 +242,11 @@ def _connection(tree: Settings) -> Any:
 
 
 def at_start(error: LedgerError) -> LedgerError:
-    """Say of a ledger that cannot be used at start which key names it."""
+    """Say of a ledger that cannot be used at start what to do."""
+    if isinstance(error, OtherMigration):
+        return error
     return LedgerError(
-        f"[database] url: {error}; start the database, or correct the address; without the key "
+        f"{error}; start the database, or correct the address; without the key "
         "the ledger is SQLite in [storage] path"
     )
 

@@ -22,7 +22,7 @@ from dicom_node.db import batches, parcels
 from dicom_node.db.tables import BatchRow, ParcelRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.domain.work import BatchState, ParcelState
-from dicom_node.errors import NodeError
+from dicom_node.errors import NodeError, OtherMigration
 from dicom_node.settings import Settings
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -105,19 +105,33 @@ class Supervisor:
         self._log = structlog.get_logger("supervisor")
 
     def run(self, stop: threading.Event) -> None:
-        """Start everything, restart what dies, and on `stop` finish what is in hand."""
+        """Start everything, restart what dies, and on `stop` finish what is in hand.
+
+        Raises
+        ------
+        OtherMigration
+            Somebody has migrated the ledger meanwhile; everything was stopped in order.
+        """
         self.take_back_dead()
         for role in self._roles:
             self._start(role)
-        while not stop.wait(_LOOK_SECONDS):
-            for child in list(self._children.values()):
-                if child.process.poll() is None:
-                    continue
-                if child.again_at is None:
-                    self._died(child)
-                elif child.again_at <= time.monotonic():
-                    self._start(child.role)
-        self._stop()
+        try:
+            while not stop.wait(_LOOK_SECONDS):
+                self._look()
+        except OtherMigration as error:
+            self._log.critical("ledger.migrated", error=str(error), next="the node ends")
+            raise
+        finally:
+            self._stop()
+
+    def _look(self) -> None:
+        for child in list(self._children.values()):
+            if child.process.poll() is None:
+                continue
+            if child.again_at is None:
+                self._died(child)
+            elif child.again_at <= time.monotonic():
+                self._start(child.role)
 
     def take_back_dead(self) -> None:
         """Give out again what processes of this machine held that no longer run."""
@@ -167,6 +181,8 @@ class Supervisor:
         try:
             with self._ledger.write() as unit:
                 self._take_back(unit, f"{socket.gethostname()}:{child.process.pid}")
+        except OtherMigration:
+            raise
         except NodeError as error:
             self._log.error("ledger.unreachable", error=str(error))
         child.again_at = time.monotonic() + pause

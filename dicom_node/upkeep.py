@@ -16,7 +16,7 @@ from dicom_node.db import batches, parcels, proof, ringing
 from dicom_node.db.tables import InstanceRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.domain.work import InstanceState, WorkState
-from dicom_node.errors import RetryLater
+from dicom_node.errors import OtherMigration, RetryLater
 from dicom_node.planning import Planner
 from dicom_node.settings import Settings
 from dicom_node.storage import SHARDS, SpoolFile, Storage
@@ -45,7 +45,13 @@ class Upkeep:
         self._log = structlog.get_logger("upkeep")
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; a database or disk that is away is waited for."""
+        """Work until `stop` is set; a database or disk that is away is waited for.
+
+        Raises
+        ------
+        OtherMigration
+            Somebody has migrated the ledger meanwhile.
+        """
         waited = _RECONCILE_SECONDS
         since_retention = _RETENTION_SECONDS
         poll = self._settings.upkeep.poll_seconds
@@ -61,6 +67,12 @@ class Upkeep:
                 # What is too much for one transaction is forgotten in the next.
                 if since_retention >= _RETENTION_SECONDS and self.forget() < _MOST_TO_FORGET:
                     since_retention = 0.0
+            except OtherMigration as error:
+                self._log.critical(
+                    "ledger.migrated", error=str(error),
+                    next="upkeep ends; it is started again by whoever supervises it",
+                )  # fmt: skip
+                raise
             except RetryLater as error:
                 self._log.error("upkeep.waiting", error=str(error))
                 pause = _PAUSE_AFTER_ERROR

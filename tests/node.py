@@ -168,8 +168,13 @@ class RunningNode:
         """``kill -9`` one part."""
         os.kill(self.children()[role], signal.SIGKILL)
 
+    def runs(self) -> bool:
+        """Whether ``dicom-node up`` has not ended by itself."""
+        assert self._process is not None
+        return self._process.poll() is None
+
     def stop(self, timeout: float = 60.0) -> int:
-        """SIGTERM, as systemd does; returns the exit code."""
+        """SIGTERM, as systemd does; returns the exit code, also of one that has ended."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(timeout)

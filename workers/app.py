@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, NoReturn
 
+import structlog
 from celery import Celery
 from celery.loaders.app import AppLoader
 from celery.signals import celeryd_init, setup_logging, worker_init
@@ -16,7 +17,7 @@ from celery.signals import celeryd_init, setup_logging, worker_init
 from dicom_node import log
 from dicom_node.broker import broker_configuration
 from dicom_node.db.engine import make_engine
-from dicom_node.errors import ConfigError
+from dicom_node.errors import ConfigError, NodeError, OtherMigration
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
 from dicom_node.startup import require_bell
@@ -37,7 +38,7 @@ class NodeLoader(AppLoader):  # type: ignore[misc]
             _refuse(error)
 
 
-def _refuse(error: ConfigError) -> NoReturn:
+def _refuse(error: NodeError) -> NoReturn:
     """End the process; Celery would log a fault of a signal's handler and go on."""
     raise SystemExit(f"error: {error}") from error
 
@@ -92,6 +93,17 @@ def _require(**_: Any) -> None:
 @worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def _warm(sender: Any = None, **_: Any) -> None:
     log.configure(app.settings.log)
+    _require_migration()
     queues = sender.app.amqp.queues.consume_from if sender is not None else {}
     if "infer" in queues:
         app.denoisers.warm({route.model for route in app.settings.domain_routes()})
+
+
+def _require_migration() -> None:
+    """Do not start on a ledger of another release; one that is away is waited for."""
+    try:
+        app.node.ledger.require_still()
+    except OtherMigration as error:
+        _refuse(error)
+    except NodeError as error:
+        structlog.get_logger("worker").error("ledger.unreachable", error=str(error))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from dicom_node.db.unit_of_work import ledger_error
-from dicom_node.errors import LedgerError
+from dicom_node.db.faults import ledger_error
+from dicom_node.errors import LedgerError, OtherMigration
 
-REVISION: Final = "0006"
-"""The newest migration in ``migrations/versions``; a test holds the two together."""
+KNOWN: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+"""The migrations in ``migrations/versions``, oldest first; a test holds the two together."""
+
+REVISION: Final = KNOWN[-1]
+"""The newest of them."""
 
 _TABLE: Final = "alembic_version"
+_READ: Final = f"SELECT version_num FROM {_TABLE}"  # noqa: S608 -- a name of our own
 
 
 def current(engine: Engine) -> str | None:
@@ -28,10 +32,9 @@ def current(engine: Engine) -> str | None:
         with engine.execution_options(read_only=True).connect() as connection:
             if not inspect(connection).has_table(_TABLE):
                 return None
-            found = connection.execute(text(f"SELECT version_num FROM {_TABLE}"))  # noqa: S608
-            return found.scalar_one_or_none()
+            return connection.execute(text(_READ)).scalar_one_or_none()
     except DBAPIError as error:
-        raise ledger_error(error) from error
+        raise ledger_error(error, engine) from error
 
 
 def require_current(engine: Engine) -> None:
@@ -40,15 +43,56 @@ def require_current(engine: Engine) -> None:
     Raises
     ------
     LedgerError
-        The database cannot be reached, is empty, or is at another migration.
+        The database cannot be reached, or is empty.
+    OtherMigration
+        It is at another migration.
     """
     found = current(engine)
     if found is None:
         raise LedgerError(
             "there is no ledger yet; 'dicom-node db upgrade', or a first 'dicom-node up', makes it"
         )
+    require(found)
+
+
+def require_still(connection: Connection) -> None:
+    """Refuse to go on, in an open transaction, on a ledger that was migrated meanwhile.
+
+    Raises
+    ------
+    OtherMigration
+        It is at another migration than this release's.
+    """
+    require(connection.exec_driver_sql(_READ).scalar_one())
+
+
+def require(found: str) -> None:
+    """Refuse a migration that is not this release's.
+
+    Raises
+    ------
+    OtherMigration
+        The message says whether this release or the ledger is the older.
+    """
+    require_known(found)
     if found != REVISION:
-        raise LedgerError(
-            f"the ledger's database is at migration {found}, this release needs "
-            f"{REVISION}; run 'dicom-node db upgrade'"
+        raise OtherMigration(
+            f"[database] url: the ledger is at migration {found}, this release needs {REVISION}; "
+            "run 'dicom-node db upgrade'"
+        )
+
+
+def require_known(found: str | None) -> None:
+    """Refuse a migration that this release does not know.
+
+    Raises
+    ------
+    OtherMigration
+        A newer release made it.
+    """
+    if found is not None and found not in KNOWN:
+        raise OtherMigration(
+            f"[database] url: the ledger is at migration {found}, which this release ({REVISION}) "
+            "does not know: a newer release made it; install that release, or restore the backup "
+            "that was made before"
         )

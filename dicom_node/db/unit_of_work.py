@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,10 +13,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
+from dicom_node.db import revision
+from dicom_node.db.faults import ledger_error
 from dicom_node.db.prepared import Prepared
 from dicom_node.db.tables import AuditRow
-from dicom_node.errors import LedgerError
 from dicom_node.outbox import Bell, Ring
+
+LOOK_AGAIN_SECONDS: Final = 5.0
+"""How long a process goes on before it asks whether the ledger is still at its migration."""
 
 _NO_IDS: Final = dict.fromkeys(
     ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
@@ -90,12 +95,24 @@ class Ledger:
         Told about due work after a commit; a lost or failed ring loses nothing.
     clock : callable
         Tells the time of a transaction, UTC.
+    look_again_seconds : float
+        A transaction asks first whether somebody has migrated the ledger meanwhile, if none has
+        asked for so long.
     """
 
-    def __init__(self, engine: Engine, bell: Bell, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        bell: Bell,
+        clock: Callable[[], datetime] = now,
+        *,
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
+    ) -> None:
         self.engine = engine
         self.bell = bell
         self.clock = clock
+        self._look_again_seconds = look_again_seconds
+        self._look_again_at = time.monotonic() + look_again_seconds
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
@@ -105,9 +122,12 @@ class Ledger:
         ------
         LedgerError
             If the database cannot be reached or answers with an operational error.
+        OtherMigration
+            If somebody has migrated the ledger meanwhile: this process has to end.
         """
         try:
             with self.engine.begin() as connection:
+                self._require_still(connection)
                 unit = UnitOfWork(connection, self.clock())
                 try:
                     yield unit
@@ -115,7 +135,7 @@ class Ledger:
                 finally:
                     unit._close()
         except (OperationalError, DBAPIError) as error:
-            raise ledger_error(error) from error
+            raise ledger_error(error, self.engine) from error
         for ring in rings:
             self.bell.ring(ring)
 
@@ -127,15 +147,31 @@ class Ledger:
         ------
         LedgerError
             If the database cannot be reached or answers with an operational error.
+        OtherMigration
+            If somebody has migrated the ledger meanwhile: this process has to end.
         """
         try:
             with Session(self.engine.execution_options(read_only=True)) as session:
+                self._require_still(session.connection())
                 yield session
         except (OperationalError, DBAPIError) as error:
-            raise ledger_error(error) from error
+            raise ledger_error(error, self.engine) from error
 
+    def require_still(self) -> None:
+        """Ask now and then, also while nothing is to be done, whether the ledger was migrated.
 
-def ledger_error(error: DBAPIError) -> LedgerError:
-    """Say what the database said, without statement, parameters or credentials."""
-    text = str(error.orig).splitlines()[0] if error.orig and str(error.orig) else "no answer"
-    return LedgerError(f"the ledger's database answered: {text}")
+        Raises
+        ------
+        LedgerError
+            If the database cannot be reached.
+        OtherMigration
+            If somebody has migrated the ledger meanwhile: this process has to end.
+        """
+        with self.read():
+            pass
+
+    def _require_still(self, connection: Connection) -> None:
+        if time.monotonic() < self._look_again_at:
+            return
+        revision.require_still(connection)
+        self._look_again_at = time.monotonic() + self._look_again_seconds

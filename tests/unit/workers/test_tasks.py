@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from celery.worker import state
 
-from dicom_node.errors import LedgerError
+from dicom_node.errors import LedgerError, OtherMigration
 from model_store.engines.base import DeviceLostError
 from workers import tasks
 
@@ -36,3 +36,10 @@ def test_a_worker_outlives_a_ledger_that_is_away(monkeypatch: pytest.MonkeyPatch
     _raising(monkeypatch, LedgerError("away"))
     tasks.infer.run(1)
     assert state.should_stop is None
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_worker_of_another_release_than_the_ledger_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    _raising(monkeypatch, OtherMigration("the ledger is at migration 9999"))
+    tasks.infer.run(1)
+    assert state.should_stop

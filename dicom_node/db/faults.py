@@ -1,0 +1,48 @@
+"""What a database's error means for the node, in one line without secrets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from dicom_node.db import holders
+from dicom_node.errors import LedgerError
+
+_BUSY: Final = ("database is locked", "database table is locked")
+_SAFE: Final = "is safe, for what it had not committed is taken back"
+
+
+def ledger_error(error: DBAPIError, engine: Engine | None = None) -> LedgerError:
+    """Say what the database said, without statement, parameters or credentials.
+
+    Parameters
+    ----------
+    error : DBAPIError
+    engine : Engine, optional
+        Of the ledger; of one that is locked, it is said by whom.
+    """
+    text = str(error.orig).splitlines()[0] if error.orig and str(error.orig) else "no answer"
+    if engine is not None and text in _BUSY:
+        return LedgerError(f"[database] url: the ledger is locked: {_by_whom(engine)}")
+    return LedgerError(f"[database] url: the ledger's database answered: {text}")
+
+
+def _by_whom(engine: Engine) -> str:
+    path = holders.file_of(engine)
+    holder = None if path is None else holders.writer(path)
+    if holder is None:
+        return (
+            "somebody wrote for too long, who is not seen (it may have ended just now, or be in "
+            "another container); what was to be written is tried again"
+        )
+    if holder.stopped:
+        return (
+            f"{holder} stopped while it wrote, and nobody else can; let it go on with "
+            f"'kill -CONT {holder.pid}', or end it: 'kill -9 {holder.pid}' {_SAFE}"
+        )
+    return (
+        f"{holder} is writing for too long; it is waited for again; if it does not go on, "
+        f"'kill -9 {holder.pid}' {_SAFE}"
+    )
