@@ -349,7 +349,7 @@ def test_conditions_are_listed_as_they_are_written(shell: Shell) -> None:
 
 def test_a_ledger_of_another_release_is_named(shell: Shell, life: Life) -> None:
     with life.ledger.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     result = shell.run("study", "list")
     assert result.exit_code == 1
     assert "db upgrade" in result.stderr
