@@ -45,6 +45,18 @@ ring_again_seconds = 2.0
 """
 
 
+ROLES = ("intake", "upkeep", "infer", "deliver")
+
+
+def part(role: str, number: int = 1) -> tuple[str, ...]:
+    """What Python is given to run the `number`-th process of a role, as the how-to has it."""
+    if role in ("intake", "upkeep"):
+        return "-m", "dicom_node", role
+    pool = ("-P", "solo") if role == "infer" else ("-P", "threads", "-c", "3")
+    return ("-m", "celery", "-A", "workers.app", "worker", "-Q", role, *pool,
+            "-n", f"{role}-{number}@%h")  # fmt: skip
+
+
 class RunningNode:
     """One node in a folder; `start` and `stop` as often as a test likes."""
 
@@ -63,6 +75,7 @@ class RunningNode:
         destinations: Mapping[str, tuple[str, int]],
         routes: Sequence[str] | None = None,
         extra: str = "",
+        associations: int = 1,
     ) -> None:
         """Write node.toml: destination name to (AE title, port) on this machine, routes, more."""
         text = _HEAD.format(port=self.port, storage=self.folder / "spool") + extra
@@ -70,6 +83,7 @@ class RunningNode:
             text += (
                 f'\n[[destinations]]\nname = "{name}"\nae_title = "{ae_title}"\n'
                 f'host = "127.0.0.1"\nport = {port}\ntimeout_seconds = 5\n'
+                f"associations = {associations}\n"
             )
         names = json.dumps(list(destinations))
         default = [
@@ -84,20 +98,13 @@ class RunningNode:
 
     def start(self, timeout: float = 60.0) -> None:
         """Run ``dicom-node up`` and wait until it listens."""
-        self._process = self._run("-m", "dicom_node", "up")
+        self._process = self.run("-m", "dicom_node", "up")
         self._wait_for_port(timeout)
 
     def start_parts(self, timeout: float = 60.0) -> None:
         """Run the same node as separate processes."""
         self.command("db", "upgrade")
-        celery = ("-m", "celery", "-A", "workers.app", "--quiet", "worker", "--without-gossip",
-                  "--without-mingle")  # fmt: skip
-        self._parts = [
-            self._run("-m", "dicom_node", "intake"),
-            self._run("-m", "dicom_node", "upkeep"),
-            self._run(*celery, "-Q", "infer", "-P", "solo", "-n", "i@%h"),
-            self._run(*celery, "-Q", "deliver", "-P", "threads", "-c", "3", "-n", "d@%h"),
-        ]
+        self._parts = [self.run(*part(role)) for role in ROLES]
         self._wait_for_port(timeout)
 
     def _wait_for_port(self, timeout: float) -> None:
@@ -107,8 +114,19 @@ class RunningNode:
                 raise AssertionError(f"the node does not listen; its log:\n{self.read_log()}")
             time.sleep(0.1)
 
-    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **self.environment, "DICOM_NODE_CONFIG": str(self.config)}
+    @property
+    def pid(self) -> int | None:
+        """Process id of ``dicom-node up``."""
+        return None if self._process is None else self._process.pid
+
+    def run(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Run Python with `arguments` on this node's configuration, writing to its log."""
+        environment = {
+            **os.environ, **self.environment, "DICOM_NODE_CONFIG": str(self.config),
+            **(environment or {}),
+        }  # fmt: skip
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *arguments], stdout=log, stderr=log, env=environment,

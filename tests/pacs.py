@@ -159,11 +159,7 @@ class FakePacs:
         self._server = entity.make_server(
             ("127.0.0.1", self.port),
             server_class=ThreadedAssociationServer,
-            evt_handlers=[
-                (evt.EVT_REQUESTED, self._on_request),
-                (evt.EVT_C_STORE, self._on_store),
-                (evt.EVT_C_ECHO, self._on_echo),
-            ],
+            evt_handlers=self._handlers(),
         )
         entity._servers.append(self._server)
         # What `start_server` does, with a shorter poll: `stop` waits for it.
@@ -189,6 +185,13 @@ class FakePacs:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(set(self.uids))} of {count} instances came")
             time.sleep(0.02)
+
+    def _handlers(self) -> list[tuple[Any, Callable[[Any], Any]]]:
+        return [
+            (evt.EVT_REQUESTED, self._on_request),
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_C_ECHO, self._on_echo),
+        ]
 
     def _on_request(self, event: Any) -> None:
         with self._lock:
@@ -224,7 +227,7 @@ class FakePacs:
         if at == self.hang_after:
             self._stopping.wait(60)
         elif at == self.close_after:
-            _reset(event.assoc.dul.socket.socket)
+            reset(event.assoc.dul.socket.socket)
         elif at == self.abort_after:
             event.assoc.abort()
         elif self.delay:
@@ -351,7 +354,7 @@ class BrokenPacs:
             if self.breach is Breach.HANGS_MID_TRANSFER:
                 self._stopping.wait(60)
             if self.breach is Breach.RESETS_MID_TRANSFER:
-                _reset(connection)
+                reset(connection)
             raise EOFError
         message = _read_message(connection)
         if message is None:  # release
@@ -403,7 +406,7 @@ def _kept(status: int | None) -> bool:
     return status is not None and (status == 0x0000 or 0xB000 <= status <= 0xBFFF)
 
 
-def _reset(connection: socket.socket) -> None:
+def reset(connection: socket.socket) -> None:
     """Close with a TCP reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(OSError):

@@ -9,8 +9,9 @@ has_orthanc() { command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ]; }
 has_dicom3tools() { command -v dciodvfy >/dev/null; }
 has_redis-server() { command -v redis-server >/dev/null; }
 has_postgresql() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_libfaketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 
-packages=(dcmtk orthanc dicom3tools redis-server postgresql)
+packages=(dcmtk orthanc dicom3tools redis-server postgresql libfaketime)
 
 missing() {
     local package

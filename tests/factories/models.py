@@ -49,6 +49,18 @@ def small_unet(seed: int = 0, amplitude: float = 0.05) -> onnx.ModelProto:
     return _model(nodes, weights)
 
 
+def smoothing() -> onnx.ModelProto:
+    """One 3x3 convolution: the mean of the neighbours, weighted 1 2 1 by 1 2 1, less the pixel.
+
+    Its weights are sixteenths, so that in float32 the result is exact, in whatever order an engine
+    adds. Margin 1, stride 1.
+    """
+    once = np.array([1, 2, 1], np.float32) / 4
+    kernel = np.outer(once, once)[np.newaxis, np.newaxis]
+    kernel[0, 0, 1, 1] -= 1
+    return _model([_conv("x", "w0", "y")], {"w0": kernel})
+
+
 def wide_unet(seed: int = 0, width: int = 16) -> onnx.ModelProto:
     """Wide enough for 8 bits: of its six weighted layers the second, third and fifth; stride 2."""
     rng = np.random.default_rng(seed)

@@ -1,0 +1,87 @@
+"""Processes that are killed, and processes that stand still for longer than their leases."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Final
+
+from tests.chaos.fault import CLUSTER, Fault, FaultFailed, Scene
+from tests.chaos.system import send_signal
+
+_TIMES: Final = 2
+_BETWEEN_SECONDS: Final = 2.0
+
+
+class Kill(Fault):
+    """``kill -9`` of every process of a role, and once more when it has come back."""
+
+    def __init__(self, role: str, *, quick: bool = False) -> None:
+        self.name = f"kill {role}"
+        self.says = f"kill -9 of every {role} process, twice"
+        self.quick = quick
+        self._role = role
+
+    def inject(self, scene: Scene) -> None:
+        for _ in range(_TIMES):
+            found = scene.form.processes(self._role)
+            if not found:
+                raise FaultFailed(f"no {self._role} process runs")
+            send_signal(found, signal.SIGKILL)
+            scene.waited(lambda: bool(scene.form.processes(self._role)), 30.0)
+            time.sleep(_BETWEEN_SECONDS)
+
+
+class KillEverything(Fault):
+    """``kill -9`` of all processes at once, then a start."""
+
+    name = "kill everything"
+    says = "kill -9 of all processes at once, then a start"
+    quick = True
+
+    def inject(self, scene: Scene) -> None:
+        scene.form.kill()
+
+    def heal(self, scene: Scene) -> None:
+        scene.form.start()
+
+
+class Stop(Fault):
+    """SIGSTOP of every process of a role for longer than a lease, then SIGCONT."""
+
+    seconds = 10.0
+
+    def __init__(self, role: str) -> None:
+        self.name = f"stop {role}"
+        self.says = f"SIGSTOP of every {role} process for 10 s, beyond its leases, then SIGCONT"
+        self._role = role
+
+    def inject(self, scene: Scene) -> None:
+        send_signal(scene.form.processes(self._role), signal.SIGSTOP)
+
+    def heal(self, scene: Scene) -> None:
+        send_signal(scene.form.processes(self._role), signal.SIGCONT)
+
+    def clean(self, scene: Scene) -> None:
+        self.heal(scene)
+
+
+class StopOne(Fault):
+    """SIGSTOP of one worker of a role while others work: its work is taken over, it is refused."""
+
+    forms = CLUSTER
+    seconds = 10.0
+
+    def __init__(self, role: str) -> None:
+        self.name = f"stop one {role}"
+        self.says = f"SIGSTOP of one {role} worker for 10 s while others take its work over"
+        self._role = role
+
+    def inject(self, scene: Scene) -> None:
+        send_signal(scene.form.processes(self._role)[:1], signal.SIGSTOP)
+
+    def heal(self, scene: Scene) -> None:
+        send_signal(scene.form.processes(self._role), signal.SIGCONT)
+
+    def clean(self, scene: Scene) -> None:
+        self.heal(scene)
