@@ -20,6 +20,20 @@ def process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def runs_here(name: str) -> bool | None:
+    """Whether a process of this machine runs, by its `process_name`; None: of another machine."""
+    host, _, pid = name.rpartition(":")
+    if host != socket.gethostname() or not pid.isdecimal():
+        return None
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """Settings, ledger, spool and models of one process."""

@@ -1,176 +1,108 @@
-"""Planning: which routes want an instance, and into which batches its work items go."""
+"""Planning: received instances become work items in batches, whatever they look like."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final, Protocol
 
 import structlog
 from pydicom.dataset import Dataset
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
 
-from dicom_node import eligibility
-from dicom_node.db import batches, work_items
+from dicom_node.db import batches, unplanned, work_items
 from dicom_node.db.tables import InstanceRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.db.work_items import NO_ROUTE
-from dicom_node.domain.route import Explanation, Route, explain
-from dicom_node.domain.uids import is_valid_uid
-from dicom_node.domain.work import InstanceState, WorkState
-from dicom_node.errors import FailItem, LedgerError, NodeError, PassThrough, RetryLater
-from dicom_node.header import asked_of, read_header, text_of
+from dicom_node.deciding import Decider, Decision, Ended, Wanted, checked, plan_of
+from dicom_node.domain.work import MOST_TRIES, InstanceState, WorkState
+from dicom_node.errors import LedgerError, NodeError, RetryLater
+from dicom_node.header import read_header, text_of
 from dicom_node.models import Models
+from dicom_node.node import process_name, runs_here
+from dicom_node.places import place_of
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
-from model_store.errors import ModelAwayError, ModelStoreError
-from model_store.ref import ModelRef
 
 _MOST_AT_ONCE: Final = 256
-_MOST_ASIDE: Final = 10_000
-_ASIDE_SECONDS: Final = 30.0
+_MOST_ALONE: Final = 64
+"""Instances that are planned alone before fresh ones have their turn again."""
+
+_LONGEST_LOOK: Final = 60.0
+"""Seconds after which the rest of a group is left for later."""
+
+_LEASE: Final = timedelta(minutes=10)
+"""Longer than a group and the watchdog of its last instance take together."""
+
+_PAUSE: Final = timedelta(seconds=5)
+_ASIDE: Final = timedelta(seconds=30)
 _CONFLICT: Final = (
     "an earlier instance has the same SOP Instance UID and other bytes; this one is kept aside as "
     "received and not processed; 'dicom-node study conflicts' shows both"
 )
-_CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
-_TO_PLAN: Final = or_(
-    InstanceRow.state == InstanceState.RECEIVED.value,
-    and_(
-        InstanceRow.state == InstanceState.CONFLICT.value,
-        ~select(WorkItemRow.id).where(WorkItemRow.instance_id == InstanceRow.id).exists(),
-    ),
+_ENDED: Final = (
+    f"given up: the process that planned it ended {MOST_TRIES} times while it looked at this "
+    "object; see the log of upkeep for why, then 'dicom-node study retry' tries it again"
 )
+_OF_THE_OBJECT: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a database answers to what is asked of it, and not because it is away."""
+
+
+class Watch(Protocol):
+    """Ends the process when what it watches hangs; see `dicom_node.watchdog`."""
+
+    def __call__(self) -> AbstractContextManager[object]:
+        """Watch the body of a ``with``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One route that is to denoise the instance, with the model version it names now."""
+class _Looked:
+    """What came of looking at one instance: a decision, or when to look again."""
 
-    route: Route
-    model: ModelRef
-    strength: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A work item that ends in planning, with its reason."""
-
-    route: str
-    state: WorkState
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Everything that planning found out about an instance."""
-
-    study_uid: str | None
-    series_uid: str
-    modality: str | None
-    wanted: tuple[Wanted, ...] = ()
-    ended: tuple[Ended, ...] = ()
-
-
-class Decider:
-    """Decides from a header; reads no ledger and writes nothing.
-
-    Parameters
-    ----------
-    settings : Settings
-    models : Models
-        Asked for the version that a route's alias names, each time.
-    """
-
-    def __init__(self, settings: Settings, models: Models) -> None:
-        self._routes = settings.domain_routes()
-        self._first_only = settings.routing.matches == "first"
-        self._uid_root = settings.results.uid_root
-        self._models = models
-
-    def explain(self, dataset: Dataset) -> tuple[Explanation, ...]:
-        """Why each route matches the data set or does not."""
-        return explain(
-            self._routes, lambda keyword: asked_of(dataset, keyword), first_only=self._first_only
-        )
-
-    def decide(self, dataset: Dataset) -> Decision:
-        """Decide which routes want the instance.
-
-        Every matching route gets a verdict: wanted, or ended ``passed`` (not to be denoised) or
-        ``failed`` (its model cannot be found). Without a matching route there is one ``passed``
-        verdict for `NO_ROUTE`.
-        """
-        series_uid = text_of(dataset, "SeriesInstanceUID")
-        study_uid = text_of(dataset, "StudyInstanceUID")
-        code = text_of(dataset, "Modality")
-        modality = code if _CODE.fullmatch(code) else None
-        known = (study_uid if is_valid_uid(study_uid) else None, modality)
-        if not is_valid_uid(series_uid):
-            return Decision(
-                known[0], "", modality, ended=(_failed("no valid Series Instance UID"),)
-            )
-        matched = {each.route for each in self.explain(dataset) if each.matched}
-        if not matched:
-            reason = "no route matches" if modality else "no route matches; it names no modality"
-            return Decision(
-                known[0], series_uid, modality, ended=(Ended(NO_ROUTE, WorkState.PASSED, reason),)
-            )
-        if known[0] is None:
-            return Decision(
-                None, series_uid, modality, ended=(_failed("no valid Study Instance UID"),)
-            )
-        wanted: list[Wanted] = []
-        ended: list[Ended] = []
-        for route in self._routes:
-            if route.name not in matched:
-                continue
-            try:
-                wanted.append(self._want(route, dataset))
-            except PassThrough as error:
-                ended.append(Ended(route.name, WorkState.PASSED, str(error)))
-            except FailItem as error:
-                ended.append(Ended(route.name, WorkState.FAILED, str(error)))
-        return Decision(known[0], series_uid, modality, tuple(wanted), tuple(ended))
-
-    def _want(self, route: Route, dataset: Dataset) -> Wanted:
-        eligible = eligibility.check(dataset, uid_root=self._uid_root)
-        try:
-            version = self._models.resolve(route.model)
-        except ModelAwayError as error:
-            raise RetryLater(f"model {route.model}: {error}") from error
-        except ModelStoreError as error:
-            raise FailItem(f"model {route.model}: {error}") from error
-        manifest = version.manifest
-        if eligible.units != manifest.input.units or eligible.modality not in manifest.modality:
-            modality = eligible.modality if _CODE.fullmatch(eligible.modality) else "no modality"
-            raise PassThrough(
-                f"model {version.ref} is for {'/'.join(manifest.modality)} in "
-                f"{manifest.input.units} values, not for {modality} in {eligible.units} values"
-            )
-        return Wanted(route, version.ref, route.strength_with(manifest.strength))
+    decision: Decision | None = None
+    again: timedelta = timedelta(0)
+    counted: bool = False
 
 
 class Planner:
     """Turns received instances into work items and batches.
 
-    Any number of planners may run; each instance is planned once.
+    Any number of planners may run; each instance is planned once. A try is counted in the ledger
+    before an instance is looked at: one that has a try behind it is planned alone, and the third
+    that ends in an exception, or with the process, sets it aside.
+
+    Parameters
+    ----------
+    settings : Settings
+    ledger : Ledger
+    storage : Storage
+    models : Models
+    watch : callable, optional
+        Around each look at an instance; absent: a look that hangs is waited for.
     """
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, storage: Storage, models: Models
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        storage: Storage,
+        models: Models,
+        watch: Watch = nullcontext,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._storage = storage
         self._models = models
+        self._watch = watch
         self._decider = Decider(settings, models)
         self._give_up = timedelta(hours=settings.delivery.give_up_hours)
-        self._aside: dict[int, float] = {}
+        self._name = process_name()
+        self._left: list[int] = []
         self._log = structlog.get_logger("planning")
 
     def plan(self) -> int:
@@ -179,36 +111,31 @@ class Planner:
         Raises
         ------
         LedgerError
-            Nothing was planned; try again.
+            The ledger is away; what was not planned is planned later, and no try is counted.
         """
-        self._aside = {key: at for key, at in self._aside.items() if at > time.monotonic()}
+        if self._left:
+            self._return(self._left, counted=False)
+            self._left = []
         with self._ledger.read() as session:
-            received = session.execute(
-                select(InstanceRow)
-                .where(_TO_PLAN, InstanceRow.id.not_in(list(self._aside)[:_MOST_ASIDE]))
-                .order_by(InstanceRow.id)
-                .limit(_MOST_AT_ONCE)
-            ).scalars()
-            rows = list(received)
-        if not rows:
+            waiting = unplanned.waiting(session, self._ledger.clock(), _MOST_AT_ONCE)
+        if not waiting:
             return 0
         self._models.look_again()  # an alias that was moved counts from here on
-        decisions = {row.id: decision for row in rows if (decision := self._decide(row))}
+        fresh = [row_id for row_id, tries in waiting if not tries]
+        tried = sorted((tries, row_id) for row_id, tries in waiting if tries)
+        groups = [fresh] if fresh else []
+        groups += [[row_id] for _, row_id in tried[:_MOST_ALONE]]
+        return sum(self._plan(group) for group in groups)
+
+    def take_back_dead(self) -> int:
+        """Return what planners of this machine held that no longer run; for the start of one."""
+        with self._ledger.read() as session:
+            names = unplanned.planners(session)
+        dead = [name for name in names if name == self._name or runs_here(name) is False]
+        if not dead:
+            return 0
         with self._ledger.write() as unit:
-            locked = unit.session.execute(
-                select(InstanceRow)
-                .where(InstanceRow.id.in_(decisions))
-                .where(_TO_PLAN)
-                .order_by(InstanceRow.id)
-                .with_for_update(skip_locked=True)
-            ).scalars()
-            # Planners lock the open batches of series in one order, so none waits in a circle.
-            ordered = sorted(locked, key=lambda row: (decisions[row.id].series_uid, row.id))
-            failed: Counter[tuple[str, str]] = Counter()
-            for row in ordered:
-                failed.update(self._apply(unit, row, decisions[row.id]))
-        self._say(failed)
-        return len(ordered)
+            return sum(unplanned.take_back(unit, name) for name in dead)
 
     def close_batches(self) -> int:
         """Make open batches due whose sender is done or silent; returns how many."""
@@ -219,34 +146,101 @@ class Planner:
         with self._ledger.write() as unit:
             return batches.close_ready(unit, quiet)
 
-    def _decide(self, row: InstanceRow) -> Decision | None:
-        if row.path is None:
-            ended = Ended(NO_ROUTE, WorkState.FAILED, "its bytes are no longer kept")
-            return Decision(None, "", None, ended=(ended,))
+    def _plan(self, ids: Sequence[int]) -> int:
+        """Plan a group, each of which was counted before."""
+        with self._ledger.write() as unit:
+            rows = unplanned.take(unit, ids, self._name, _LEASE)
+        if not rows:
+            return 0
+        taken = [row.id for row in rows]
         try:
-            dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
-            decision = self._decider.decide(dataset)
-            return _checked(decision, row, text_of(dataset, "SOPInstanceUID"))
+            return self._settle(self._look(rows))
+        except Exception as error:
+            if isinstance(error, LedgerError) and not isinstance(error.__cause__, _OF_THE_OBJECT):
+                self._left = taken
+                raise
+            if len(rows) > 1:
+                self._log.exception("group.unplannable", instances=len(rows), next="one by one")
+                self._return(taken, counted=True)
+                return 0
+            return self._settle({taken[0]: self._after_fault(rows[0], error)})
+
+    def _look(self, rows: Sequence[InstanceRow]) -> dict[int, _Looked]:
+        until = time.monotonic() + _LONGEST_LOOK
+        looked: dict[int, _Looked] = {}
+        for row in rows:
+            late = looked and time.monotonic() > until
+            looked[row.id] = _Looked() if late else self._look_at(row)
+        return looked
+
+    def _look_at(self, row: InstanceRow) -> _Looked:
+        if row.tries > MOST_TRIES:
+            return _Looked(_failed(_ENDED))
+        try:
+            with self._watch():
+                return _Looked(self._decide(row))
         except LedgerError:
             raise
         except RetryLater as error:
-            if row.received_at + self._give_up > self._ledger.clock():
-                self._set_aside(row, error)
-                return None
-            ended = Ended(NO_ROUTE, WorkState.FAILED, f"it could not be planned: {error}")
-            return Decision(None, "", None, ended=(ended,))
+            if row.received_at + self._give_up <= self._ledger.clock():
+                return _Looked(_failed(f"it could not be planned: {error}"))
+            self._log.error(
+                "instance.unreadable", instance=row.id, error=str(error),
+                again_seconds=_ASIDE.total_seconds(),
+            )  # fmt: skip
+            return _Looked(again=_ASIDE)
         except NodeError as error:
             reason = str(error).removeprefix(f"{row.sop_instance_uid}: ")  # it is in the row
-            ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
-            return Decision(None, "", None, ended=(ended,))
+            return _Looked(_failed(reason))
+        except Exception as error:  # noqa: BLE001 -- it is counted, and then set aside
+            return self._after_fault(row, error)
 
-    def _set_aside(self, row: InstanceRow, error: RetryLater) -> None:
-        """Leave an instance for a while, so that those behind it are planned."""
-        self._aside[row.id] = time.monotonic() + _ASIDE_SECONDS
+    def _after_fault(self, row: InstanceRow, error: Exception) -> _Looked:
+        """An exception that nobody thought of is a try of the object that it came with."""
+        last = row.tries >= MOST_TRIES
         self._log.error(
-            "instance.unreadable", instance=row.id, error=str(error),
-            again_seconds=_ASIDE_SECONDS,
+            "instance.fault", instance=row.id, tries=row.tries, exc_info=error,
+            next="it is set aside" if last else "it is tried again alone",
         )  # fmt: skip
+        if not last:
+            return _Looked(again=_PAUSE * row.tries, counted=True)
+        return _Looked(
+            _failed(
+                f"given up after {row.tries} tries: {place_of(error)}; this is a fault of the "
+                "node: report that line; 'dicom-node study retry' tries it again"
+            )
+        )
+
+    def _settle(self, looked: dict[int, _Looked]) -> int:
+        """Write what came of a group in one transaction; the number of instances planned."""
+        failed: Counter[tuple[str, str]] = Counter()
+        done = 0
+        with self._ledger.write() as unit:
+            rows = unplanned.held(unit, list(looked), self._name)
+            # Planners lock the open batches of series in one order, so none waits in a circle.
+            for row in sorted(rows, key=lambda row: (_series(looked[row.id]), row.id)):
+                one = looked[row.id]
+                if one.decision is None:
+                    until = unit.at + one.again if one.again else None
+                    unplanned.let_go(row, counted=one.counted, until=until)
+                    continue
+                failed.update(self._apply(unit, row, one.decision))
+                unplanned.planned(row)
+                done += 1
+        self._say(failed)
+        return done
+
+    def _return(self, ids: Sequence[int], *, counted: bool) -> None:
+        with self._ledger.write() as unit:
+            for row in unplanned.held(unit, ids, self._name):
+                unplanned.let_go(row, counted=counted)
+
+    def _decide(self, row: InstanceRow) -> Decision:
+        if row.path is None:
+            return _failed("its bytes are no longer kept")
+        dataset: Dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
+        decision = self._decider.decide(dataset)
+        return checked(decision, row, text_of(dataset, "SOPInstanceUID"))
 
     def _say(self, failed: Counter[tuple[str, str]]) -> None:
         """Log what failed once for each route and reason, however many instances it met."""
@@ -285,8 +279,13 @@ class Planner:
                 continue
             if ended.state is WorkState.FAILED:
                 failed.append((ended.route, ended.reason))
+        unknown = next((each for each in decision.ended if each.route == NO_ROUTE), None)
         for item in existing.values():
-            if _is_to_plan(item):
+            if not _is_to_plan(item):
+                continue
+            if unknown is not None and unknown.state is WorkState.FAILED:
+                work_items.end(unit, item.id, WorkState.FAILED, unknown.reason)
+            else:
                 reason = f"route {item.route!r} no longer wants it"
                 work_items.end(unit, item.id, WorkState.PASSED, reason)
         return failed
@@ -317,43 +316,14 @@ class Planner:
             item.batch_id = batch_id
 
 
-def _failed(what: str) -> Ended:
-    return Ended(NO_ROUTE, WorkState.FAILED, f"the data set has {what}; ask the sender to mend it")
+def _failed(reason: str) -> Decision:
+    """Nothing is known of the instance, and a person has to look."""
+    return Decision(None, "", None, ended=(Ended(NO_ROUTE, WorkState.FAILED, reason),))
 
 
-def _checked(decision: Decision, row: InstanceRow, named: str) -> Decision:
-    """Fail what would be denoised, or has failed, if its data set is not what the request said."""
-    failed = any(ended.state is WorkState.FAILED for ended in decision.ended)
-    if named == row.sop_instance_uid or not (decision.wanted or failed):
-        return decision
-    if is_valid_uid(named):
-        reason = (
-            f"the data set names SOP Instance UID {named}, the request that it came with another; "
-            "results could not be linked to their source"
-        )
-    else:
-        syntax = row.transfer_syntax_uid
-        reason = (
-            "the data set has no valid SOP Instance UID: it is damaged, or not in the transfer "
-            f"syntax that it was sent in ({syntax})"
-        )
-    ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
-    return Decision(decision.study_uid, decision.series_uid, decision.modality, ended=(ended,))
+def _series(looked: _Looked) -> str:
+    return "" if looked.decision is None else looked.decision.series_uid
 
 
 def _is_to_plan(item: WorkItemRow) -> bool:
     return item.state == WorkState.PLANNED.value and item.batch_id is None
-
-
-def plan_of(wanted: Wanted, precision: str) -> Mapping[str, Any]:
-    """What a batch remembers of its route, so that later changes leave planned work alone."""
-    route = wanted.route
-    return {
-        "strength": wanted.strength,
-        "strength_of": "model" if route.strength is None else "route",
-        "output": route.output.value,
-        "destinations": list(route.destinations),
-        "series_description": route.series_description,
-        "series_number": route.series_number,
-        "parameters": route.parameters(wanted.strength) | {"precision": precision},
-    }

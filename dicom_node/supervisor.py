@@ -18,11 +18,12 @@ from typing import Final
 import structlog
 from sqlalchemy import select
 
-from dicom_node.db import batches, parcels
+from dicom_node.db import batches, parcels, unplanned
 from dicom_node.db.tables import BatchRow, ParcelRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.domain.work import BatchState, ParcelState
 from dicom_node.errors import NodeError, OtherMigration
+from dicom_node.node import runs_here
 from dicom_node.settings import Settings
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -135,7 +136,6 @@ class Supervisor:
 
     def take_back_dead(self) -> None:
         """Give out again what processes of this machine held that no longer run."""
-        here = f"{socket.gethostname()}:"
         with self._ledger.write() as unit:
             holders = set(
                 unit.session.execute(
@@ -146,15 +146,20 @@ class Supervisor:
                     select(ParcelRow.worker).where(ParcelRow.state == ParcelState.SENDING.value)
                 ).scalars()
             )
+            holders |= set(unplanned.planners(unit.session))
             for holder in holders:
-                if holder and holder.startswith(here) and not _runs(int(holder[len(here) :])):
+                if holder and runs_here(holder) is False:
                     self._take_back(unit, holder)
 
     def _take_back(self, unit: UnitOfWork, holder: str) -> None:
         taken = batches.take_back_expired(unit, worker=holder)
         returned = parcels.take_back_expired(unit, worker=holder)
-        if taken or returned:
-            self._log.warning("node.taken_back", worker=holder, batches=taken, parcels=returned)
+        unplanned_again = unplanned.take_back(unit, holder)
+        if taken or returned or unplanned_again:
+            self._log.warning(
+                "node.taken_back", worker=holder, batches=taken, parcels=returned,
+                instances=unplanned_again,
+            )  # fmt: skip
 
     def _start(self, role: Role) -> None:
         process = subprocess.Popen(
@@ -210,16 +215,6 @@ class Supervisor:
             )  # fmt: skip
             child.process.kill()
             child.process.wait()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _end_with_parent() -> Callable[[], None] | None:

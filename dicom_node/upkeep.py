@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -12,18 +13,18 @@ import structlog
 from sqlalchemy import and_, or_, select
 
 from dicom_node.audit.events import AuditEvent
+from dicom_node.chores import PAUSE_AFTER_ERROR, Chore
 from dicom_node.db import batches, parcels, proof, ringing
 from dicom_node.db.tables import InstanceRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.domain.work import InstanceState, WorkState
-from dicom_node.errors import OtherMigration, RetryLater
+from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.planning import Planner
 from dicom_node.settings import Settings
 from dicom_node.storage import SHARDS, SpoolFile, Storage
 
 _RECONCILE_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
-_PAUSE_AFTER_ERROR: Final = 2.0
 _MOST_TO_FORGET: Final = 500
 _ORPHAN_SECONDS: Final = 24 * 3600.0
 _NEW_SECONDS: Final = 3600.0
@@ -47,39 +48,49 @@ class Upkeep:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; a database or disk that is away is waited for.
 
+        A fault in one chore does not hold up the others.
+
         Raises
         ------
         OtherMigration
             Somebody has migrated the ledger meanwhile.
         """
-        waited = _RECONCILE_SECONDS
-        since_retention = _RETENTION_SECONDS
         poll = self._settings.upkeep.poll_seconds
+        chores = (
+            Chore("start", self._start, math.inf),
+            Chore("plan", lambda: bool(self._planner.plan()), poll),
+            Chore("close", lambda: bool(self._planner.close_batches()), poll),
+            Chore("reconcile", self._reconcile, _RECONCILE_SECONDS),
+            # What is too much for one transaction is forgotten in the next.
+            Chore("forget", lambda: self.forget() >= _MOST_TO_FORGET, _RETENTION_SECONDS),
+        )
         while not stop.is_set():
-            pause = poll
             try:
-                if self._planner.plan():
-                    pause = 0.0
-                self._planner.close_batches()
-                if waited >= _RECONCILE_SECONDS:
-                    self.reconcile()
-                    waited = 0.0
-                # What is too much for one transaction is forgotten in the next.
-                if since_retention >= _RETENTION_SECONDS and self.forget() < _MOST_TO_FORGET:
-                    since_retention = 0.0
+                for chore in chores:
+                    chore.do()
             except OtherMigration as error:
                 self._log.critical(
                     "ledger.migrated", error=str(error),
                     next="upkeep ends; it is started again by whoever supervises it",
                 )  # fmt: skip
                 raise
-            except RetryLater as error:
+            except LedgerError as error:
                 self._log.error("upkeep.waiting", error=str(error))
-                pause = _PAUSE_AFTER_ERROR
-            waited += max(pause, poll)
-            since_retention += max(pause, poll)
+                stop.wait(PAUSE_AFTER_ERROR)
+                continue
+            pause = min(chore.wait for chore in chores)
             if pause:
                 stop.wait(pause)
+
+    def _start(self) -> bool:
+        taken = self._planner.take_back_dead()
+        if taken:
+            self._log.warning("upkeep.taken_back", instances=taken)
+        return False
+
+    def _reconcile(self) -> bool:
+        self.reconcile()
+        return False
 
     def reconcile(self) -> None:
         """Take back what died and ring for what is due; losing the whole broker loses nothing."""

@@ -6,6 +6,8 @@ Each imports what only it needs when it starts: a process is up the sooner, the 
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
@@ -14,6 +16,9 @@ from dicom_node.db.engine import make_engine
 from dicom_node.errors import LedgerError
 from dicom_node.node import Node, process_name
 from dicom_node.outbox import SilentBell
+
+_LONGEST_LOOK: Final = 300.0
+"""Seconds that planning may look at one instance before it counts as hung."""
 
 
 @plain_errors
@@ -62,11 +67,13 @@ def upkeep(config: ConfigOption = None) -> None:
     from dicom_node import startup, supervisor
     from dicom_node.planning import Planner
     from dicom_node.upkeep import Upkeep
+    from dicom_node.watchdog import Watchdog
 
     tree = settings(config)
     startup.require_bell(tree)
     stop = supervisor.stop_on_signals()
     node = Node.open(tree)
     node.models.register(process_name())
-    planner = Planner(tree, node.ledger, node.storage, node.models)
+    watch = Watchdog(_LONGEST_LOOK)
+    planner = Planner(tree, node.ledger, node.storage, node.models, watch)
     Upkeep(tree, node.ledger, node.storage, planner).run(stop)

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import select, update
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import work_items
+from dicom_node.db import unplanned, work_items
 from dicom_node.db.ringing import make_due
 from dicom_node.db.tables import DeliveryRow, InstanceRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
@@ -68,10 +68,13 @@ def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
         ):
             again.append(item_id)
             instance.state = InstanceState.RECEIVED.value
+            unplanned.planned(instance)  # whatever stood against it: a person has looked
         else:
             left += 1
     work_items.transition(unit, again, WorkEvent.RETRY, audit=AuditEvent.WORK_RETRY)
-    unit.session.execute(update(WorkItemRow).where(WorkItemRow.id.in_(again)).values(batch_id=None))
+    unit.session.execute(
+        update(WorkItemRow).where(WorkItemRow.id.in_(again)).values(batch_id=None, tries=0)
+    )
     work_items.transition(
         unit, [item for item, _ in resend], WorkEvent.REDELIVER, audit=AuditEvent.WORK_REDELIVER
     )

@@ -6,6 +6,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+MOST_TRIES: Final = 3
+"""Tries of one object, each counted before it begins, after which it is set aside as failed."""
+
 
 class WorkState(StrEnum):
     """State of one work item (one instance x one route)."""

@@ -20,9 +20,9 @@ from pydicom.valuerep import VR
 
 import workers.encode
 from dicom_node import eligibility
+from dicom_node.deciding import Decider
 from dicom_node.errors import NodeError
 from dicom_node.header import read_header
-from dicom_node.planning import Decider
 from dicom_node.settings import Settings
 from tests.factories import ct_slice, dx_image, enhanced_ct
 from tests.factories.bad import DX, EXPLICIT, data_set
@@ -44,7 +44,7 @@ PLAN = {
 }
 ROOMS = (eligibility.__file__, *map(str, Path(workers.encode.__file__).parents[1].glob("*.py")),
          *map(str, Path(workers.encode.__file__).parent.glob("*.py")),
-         str(Path(eligibility.__file__).with_name("planning.py")))  # fmt: skip
+         str(Path(eligibility.__file__).with_name("deciding.py")))  # fmt: skip
 """Modules that name attributes of foreign objects."""
 
 INSIDE: tuple[tuple[str, ...], ...] = (

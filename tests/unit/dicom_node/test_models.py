@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +312,7 @@ def test_other_bytes_than_were_registered_are_refused(site: Site) -> None:
 def test_what_is_registered_and_out_of_reach_is_waited_for(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "_ASIDE_SECONDS", 0.0)
+    monkeypatch.setattr(planning, "_ASIDE", timedelta(0))
     site.move(OLD, None)
     models = site.models()
     models.register("node")

@@ -14,9 +14,9 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from dicom_node.db.tables import BatchRow, InstanceRow, WorkItemRow
+from dicom_node.deciding import Decider
 from dicom_node.errors import NodeError, RetryLater
 from dicom_node.header import read_header
-from dicom_node.planning import Decider
 from dicom_node.settings import Settings
 from tests.factories import ct_slice, to_bytes
 from tests.ledgers import TWO_ROUTES, FakeModels, Life, ct_header
