@@ -29,21 +29,43 @@ def condition(**parts: Any) -> Condition:
     return Condition("Modality", **parts)
 
 
+numbers = st.integers(-999, 999).flatmap(
+    lambda n: st.sampled_from([(f"{n}", n), (f" {n}.0 ", n), (f"{n}e0", n), (f"{n / 8}", n / 8)])
+)
+"""A number as a data set may write it, and what it is."""
+
+
 @given(values, scalars, st.booleans())
-def test_a_condition_and_its_negation_are_never_both_true(
+def test_any_value_is_judged_and_its_negation_the_other_way_round(
     value: object, wanted: Any, present: bool
 ) -> None:
     for parts in ({"one_of": (wanted,)}, {"present": present}, {"minimum": 0.0}, {"regex": "a|1"}):
-        assert condition(**parts).holds(value) is not condition(**parts, negate=True).holds(value)
+        verdicts = {condition(**parts, negate=negate).holds(value) for negate in (False, True)}
+        assert verdicts == {False, True}
 
 
-@given(scalars)
-def test_a_value_equals_itself_as_text_or_number(value: Any) -> None:
-    text = str(value).strip()
-    if text:
-        assert condition(one_of=(text,)).holds(text)
-    if not isinstance(value, str):
-        assert condition(one_of=(value,)).holds(DSfloat(f"{value:.6g}")) or len(f"{value!r}") > 8
+@given(st.lists(st.sampled_from(["CT", "MR", "ct", "CT1", ""]), max_size=4), st.booleans())
+def test_a_text_is_one_of_those_that_are_wanted(texts: list[str], negate: bool) -> None:
+    holds = condition(one_of=("CT", "PT"), negate=negate).holds(texts)
+    assert holds is (texts.count("CT") == 0 if negate else texts.count("CT") > 0)
+
+
+@given(st.lists(numbers, max_size=4), st.integers(-999, 999))
+def test_a_number_is_equal_however_it_is_written(
+    several: list[tuple[str, float]], wanted: int
+) -> None:
+    written = [text for text, _ in several]
+    assert condition(one_of=(wanted,)).holds(written) is (wanted in [n for _, n in several])
+    for text, number in several:
+        assert condition(one_of=(number,)).holds(text)
+        assert not condition(one_of=(number + 1,)).holds(text)
+
+
+@given(st.floats(-1e9, 1e9))
+def test_a_decimal_string_of_pydicom_is_its_number(value: float) -> None:
+    written = DSfloat(f"{value:.9g}")
+    assert condition(one_of=(float(f"{value:.9g}"),)).holds(written)
+    assert not condition(one_of=(float(f"{value:.9g}") + 1,)).holds(written)
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=5))
@@ -51,13 +73,24 @@ def test_any_of_several_values_counts(several: list[str]) -> None:
     for one in several:
         if one.strip():
             assert condition(one_of=(one.strip(),)).holds(MultiValue(str, several))
+    assert not condition(one_of=("longer than any",)).holds(MultiValue(str, several))
 
 
 @given(finite, finite, finite)
 def test_a_range_is_inclusive(low: float, high: float, value: float) -> None:
     low, high = sorted((low, high))
-    holds = condition(minimum=low, maximum=high).holds(repr(value))
-    assert holds is (low <= value <= high)
+    ranged = condition(minimum=low, maximum=high)
+    assert ranged.holds(repr(value)) is (low <= value <= high)
+    for end, beyond in ((low, -math.inf), (high, math.inf)):
+        assert ranged.holds(repr(end))
+        assert not ranged.holds(repr(math.nextafter(end, beyond)))
+
+
+@given(st.lists(numbers, max_size=4), st.integers(-999, 999))
+def test_half_a_range_is_open_on_the_other_side(several: list[tuple[str, float]], end: int) -> None:
+    written = [text for text, _ in several]
+    assert condition(minimum=end).holds(written) is any(n >= end for _, n in several)
+    assert condition(maximum=end).holds(written) is any(n <= end for _, n in several)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pydicom import dcmread
 from sqlalchemy import select
 
 from dicom_node.db.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
+from dicom_node.domain.uids import result_series_uid, result_sop_instance_uid
 from dicom_node.domain.work import WorkState
 from dicom_node.errors import FailItem, LedgerError, OutOfSpace, RetryLater
 from dicom_node.node import Node
@@ -34,7 +35,7 @@ PATIENT = {
 
 
 class FakeDenoiser:
-    """Halves every value; does as told before."""
+    """Halves every value, at full strength; does as told before."""
 
     engine = SimpleNamespace(name="fake", precision="f32", device="CPU")
 
@@ -47,7 +48,8 @@ class FakeDenoiser:
     def denoise(self, frames: Sequence[Any], *, strength: float, on_progress: Any) -> list[Any]:
         self._before(frames)
         on_progress(1)
-        return [(frame.values * np.float32(0.5)).astype(np.float32) for frame in frames]
+        kept = np.float32(1 - 0.5 * strength)
+        return [frame.values * kept for frame in frames]
 
 
 class FakeDenoisers:
@@ -136,6 +138,53 @@ def test_every_item_of_a_batch_gets_its_result_and_deliveries(
         data = life.storage.root / row.path
         assert data.stat().st_size == row.size
         assert dcmread(data).SOPInstanceUID == row.sop_instance_uid
+
+
+@pytest.mark.parametrize(
+    ("stated", "recommended", "left"),
+    [(None, 1.0, 0.5), (None, 0.5, 0.75), (0.25, 1.0, 0.875), (0.0, 1.0, 1.0)],
+)
+def test_results_are_as_strong_as_the_route_says_or_the_version_recommends(
+    tmp_path: Path, denoisers: FakeDenoisers, stated: float | None, recommended: float, left: float
+) -> None:
+    route = ONE_ROUTE["routes"][0] | {"strength": stated}
+    life = Life(tmp_path / "node", tree=ONE_ROUTE | {"routes": [route]})
+    life.models.strengths = {"1.0.0": recommended}
+    life.associate()
+    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
+    before = np.full((16, 16), 200.0)
+    data = to_bytes(
+        ct_slice(
+            before, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4", SOPInstanceUID="1.2.4.1"
+        )
+    )
+    receive(life, 1, n1=data)
+    work(life, Pipeline(node, denoisers))  # type: ignore[arg-type]
+    ((path, parameters),) = life.rows(select(ResultRow.path, ResultRow.settings))
+    result = dcmread(life.storage.root / path)
+    hu = result.pixel_array * float(result.RescaleSlope) + float(result.RescaleIntercept)
+    np.testing.assert_array_equal(hu, before * left)
+    said = f"strength {recommended if stated is None else stated:g}"
+    assert said in result.DerivationDescription
+    assert f"strength {parameters['strength']}" == said
+    life.close()
+
+
+def test_results_are_named_by_the_precision_of_the_worker_that_made_them(
+    life: Life, denoisers: FakeDenoisers
+) -> None:
+    receive(life, 1)
+    workers = life.settings.workers.model_copy(update={"precision": "bf16"})
+    changed = life.settings.model_copy(update={"workers": workers})
+    node = Node(changed, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
+    work(life, Pipeline(node, denoisers))  # type: ignore[arg-type]
+    ((uid, series, parameters),) = life.rows(
+        select(ResultRow.sop_instance_uid, ResultRow.series_uid, ResultRow.settings)
+    )
+    assert parameters["precision"] == "bf16"
+    sha256 = "1" * 64
+    assert uid == result_sop_instance_uid("1.2.4.1", "ct", sha256, parameters)
+    assert series == result_series_uid("1.2.4", "ct", sha256, parameters)
 
 
 def test_a_done_batch_is_not_done_again(life: Life, pipeline: Pipeline) -> None:

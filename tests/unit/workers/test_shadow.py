@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -336,15 +337,23 @@ def row() -> Measure:
 
 
 def test_a_radiograph_is_measured_in_grey_levels_of_twelve_bits() -> None:
-    rng = np.random.default_rng(0)
-    values = (512 + rng.normal(0, 40, (150, 150))).astype(np.float32)
+    """Windows of 15 x 15 whose mean is exactly 512 and whose noise, +40 or -40, is chequered.
+
+    113 pixels are above and 112 below; 222 degrees of freedom are left beside a plane.
+    """
+    chequered = 40.0 * (-1) ** np.add.outer(np.arange(15), np.arange(15))
+    window = 512 + chequered - chequered.mean()
+    values = np.tile(window, (10, 10)).astype(np.float32)
     frame = Frame(values, 1023.0, np.ones(values.shape, np.bool_))
     made = (512 + (values - 512) / 2).astype(np.float32)
     found = measured(row(), Kept(2, "stored", frame, values, 0.1), made + np.float32(1))
+    level = 4095 / 1023
+    noise = 40 * math.sqrt((225 - 1 / 225) / 222) * level
     assert found.units == "grey levels of 12 bits"
-    assert found.noise_production == pytest.approx(40 * 4095 / 1023, rel=0.1)
-    assert found.noise_shadow == pytest.approx((found.noise_production or 0) / 2, rel=0.01)
-    assert found.bias == pytest.approx(4095 / 1023, abs=6)
+    assert found.noise_input == pytest.approx(noise, rel=1e-5)
+    assert found.noise_production == pytest.approx(noise, rel=1e-5)
+    assert found.noise_shadow == pytest.approx(noise / 2, rel=1e-5)
+    assert found.bias == pytest.approx(level, rel=1e-4)
 
 
 def test_padding_counts_for_nothing_and_air_has_no_noise_to_measure() -> None:
