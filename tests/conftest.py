@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from tests import NO_PACKAGE
 from tests.node import RunningNode
 from tests.servers import Orthanc, Postgres, Redis, Server, StoreScp, find_program
 
@@ -17,6 +19,7 @@ _PROGRAMS = {
     "dicom3tools": ("dciodvfy",),
 }
 _SERVERS: dict[str, type[Server]] = {"orthanc": Orthanc, "redis": Redis, "postgresql": Postgres}
+_Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
 
 def _missing(marker: str) -> str | None:
@@ -27,16 +30,39 @@ def _missing(marker: str) -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose program is missing, and fail it in CI."""
+    """Skip a test whose program is missing."""
     for marker in (*_PROGRAMS, *_SERVERS):
         if item.get_closest_marker(marker) is None:
             continue
         why = _missing(marker)
-        if why is None:
-            continue
-        if os.environ.get("CI"):
-            pytest.fail(f"{why}; in CI every component must be there", pytrace=False)
-        pytest.skip(why)
+        if why is not None:
+            pytest.skip(why)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing is skipped that a package could bring."""
+    report = yield
+    return _failed_in_ci(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself."""
+    report = yield
+    return _failed_in_ci(report)
+
+
+def _failed_in_ci(report: _Report) -> _Report:
+    if not (os.environ.get("CI") and report.skipped) or hasattr(report, "wasxfail"):
+        return report
+    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if NO_PACKAGE not in why:
+        report.outcome = "failed"
+        report.longrepr = f"{why}; in CI whatever a package can bring must be there"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +71,7 @@ def shared_data() -> Path:
     named = os.environ.get("DICOM_NODE_SHARED")
     root = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     if not (root / "data").is_dir():
-        pytest.skip("real images are not here; name their folder in DICOM_NODE_SHARED")
+        pytest.skip(f"{NO_PACKAGE}: real images; name their folder in DICOM_NODE_SHARED")
     return root / "data"
 
 

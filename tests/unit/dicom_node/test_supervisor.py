@@ -52,7 +52,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
     life.close()
 
 
-def until(holds: Callable[[], object], timeout: float = 20.0) -> None:
+def until(holds: Callable[[], object], timeout: float = 60.0) -> None:
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline
@@ -82,7 +82,7 @@ def test_what_dies_is_started_again_though_another_crashes_all_the_time(
         first = watched.pid("good")
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        until(lambda: watched.pid("good") != first and runs(watched.pid("good")), 5)
+        until(lambda: watched.pid("good") != first and runs(watched.pid("good")))
     finally:
         watched.end()
     assert not runs(watched.pid("good"))
@@ -144,14 +144,18 @@ def test_what_was_held_before_a_restart_of_the_machine_is_taken_back(
 
 
 def test_a_process_that_does_not_stop_is_killed(
-    life: Life, monkeypatch: pytest.MonkeyPatch
+    life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    ready = tmp_path / "ready"
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"open({str(ready)!r}, 'w').close(); time.sleep(600)"
+    )
     watched = Watched(life, (Role("deaf", ("-c", deaf), 0.5),), monkeypatch)
     watched.start()
-    until(lambda: watched.pid("deaf"))
+    until(ready.exists)
     pid = watched.pid("deaf")
-    time.sleep(0.5)
+    assert runs(pid)
     watched.end()
     assert not runs(pid)
 

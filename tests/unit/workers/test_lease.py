@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from dicom_node.db.batches import ClaimedBatch
 from dicom_node.db.tables import BatchRow
 from dicom_node.errors import LedgerError
 from tests.ledgers import LEASE, Life
+from tests.unit.dicom_node.scp.fakes import eventually
 from workers import lease
 from workers.lease import Lease
 
@@ -79,29 +80,32 @@ def test_a_sign_that_comes_soon_after_another_costs_nothing(life: Life) -> None:
     assert life.rows(select(BatchRow.lease_until)) == before
 
 
+def until(life: Life, batch: ClaimedBatch) -> datetime:
+    (row,) = life.rows(select(BatchRow.lease_until).where(BatchRow.id == batch.batch_id))
+    found: datetime = row.lease_until
+    return found
+
+
 def test_what_gives_no_sign_of_its_own_is_kept(life: Life) -> None:
     """Say, an engine that is built: for real time, since a thread gives the signs."""
     batch = claimed(life)
     held = Lease(life.ledger, batch, timedelta(seconds=0.2))
-    until = life.rows(select(BatchRow.lease_until).where(BatchRow.id == batch.batch_id))[0][0]
+    claimed_until = until(life, batch)
     life.clock.advance(LEASE.total_seconds() - 1)
     with held.kept():
-        time.sleep(0.3)
-    (row,) = life.rows(select(BatchRow.lease_until).where(BatchRow.id == batch.batch_id))
-    assert row.lease_until > life.clock.at
-    assert row.lease_until != until
+        eventually(lambda: until(life, batch) != claimed_until)
+    assert until(life, batch) > life.clock.at
     life.clock.advance(LEASE.total_seconds() + 1)
-    time.sleep(0.2)
     life.upkeep.reconcile()
     assert batch.batch_id in life.due_batches()
 
 
 def test_what_never_ends_is_not_kept_for_ever(life: Life) -> None:
     batch = claimed(life)
-    held = Lease(life.ledger, batch, timedelta(seconds=0.2))
-    with held.kept(longest=timedelta(seconds=0.1)):
-        time.sleep(0.4)
-        life.clock.advance(LEASE.total_seconds() + 1)
-        time.sleep(0.2)
-        life.upkeep.reconcile()
-    assert batch.batch_id in life.due_batches()
+    with capture_logs() as lines:
+        held = Lease(life.ledger, batch, timedelta(seconds=0.2))
+        with held.kept(longest=timedelta(seconds=0.1)):
+            eventually(lambda: "lease.not_kept" in [line["event"] for line in lines])
+            life.clock.advance(LEASE.total_seconds() + 1)
+            life.upkeep.reconcile()
+            assert batch.batch_id in life.due_batches()

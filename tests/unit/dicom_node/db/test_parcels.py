@@ -270,8 +270,14 @@ def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
         denoised.clock.advance(LEASE.total_seconds() - 1)
         with denoised.ledger.write() as unit:
             parcels.renew(unit, parcel, timedelta(seconds=60))
+        denoised.upkeep.reconcile()
+    ((state, until),) = denoised.rows(
+        select(ParcelRow.state, ParcelRow.lease_until).where(ParcelRow.id == parcel.parcel_id)
+    )
+    assert (state, until) == ("sending", denoised.clock.at + timedelta(seconds=60))
+    denoised.clock.advance(61)
     denoised.upkeep.reconcile()
-    denoised.end_try(parcel)
+    assert parcel.parcel_id in denoised.due_parcels("pacs")
 
 
 def lose(life: Life, parcel_id: int) -> ClaimedParcel | None:

@@ -79,7 +79,7 @@ def left_over(storage: Storage) -> list[Path]:
     return list((storage.root / "incoming").iterdir())
 
 
-def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition that another thread brings about."""
     deadline = time.monotonic() + seconds
     while not condition():

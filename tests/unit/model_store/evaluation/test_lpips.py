@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from model_store.errors import DataError
 from model_store.evaluation.lpips import FEATURES, HEADS, Lpips
+from tests import NO_PACKAGE
 
 Floats = NDArray[np.float32]
 
@@ -18,7 +19,7 @@ Floats = NDArray[np.float32]
 def weights(shared_data: Path) -> Path:
     folder = shared_data.parent / "weights"
     if not (folder / FEATURES).exists():
-        pytest.skip("weights of LPIPS are not here")
+        pytest.skip(f"{NO_PACKAGE}: weights of LPIPS")
     return folder
 
 
