@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from dicom_node.db import recall
+from dicom_node.db import parcels, recall
 from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
-from dicom_node.node import Node
+from dicom_node.errors import LedgerError
+from dicom_node.node import Node, process_name
 from dicom_node.settings import Settings
 from tests.factories import ct_slice, to_bytes
 from tests.ledgers import TWO_ROUTES, Life
@@ -193,6 +194,25 @@ def test_a_fault_of_sending_that_nobody_thought_of_ends_as_a_dead_letter(
         post.life.upkeep.reconcile()
     assert {each.state for each in post.deliveries("pacs")} == {"failed"}
     assert "MARKER" not in "".join(str(each.message) for each in post.deliveries("pacs"))
+
+
+@pytest.mark.parametrize("status", [0x0000, 0xA700])
+def test_a_sender_whose_parcel_was_taken_back_sends_no_more_of_it(post: Post, status: int) -> None:
+    def answer(_uid: str, nth: int) -> int:
+        if nth == 0:  # as upkeep does for a sender that stood still
+            with post.life.ledger.write() as unit:
+                assert parcels.take_back_expired(unit, worker=process_name())
+            return status
+        return 0x0000
+
+    with pacs_for(post, "pacs", statuses=answer) as pacs:
+        with pytest.raises(LedgerError, match="taken back"):
+            post.courier.run(post.parcel("pacs"))
+        assert len(pacs.received) == 1
+        post.courier.run(post.parcel("pacs"))
+        assert len(pacs.uids) == 3
+        assert not pacs.duplicates
+    assert {each.state for each in post.deliveries("pacs")} == {"delivered"}
 
 
 def test_a_parcel_that_is_on_its_way_or_unknown_is_left_alone(post: Post) -> None:
