@@ -272,8 +272,9 @@ class Life:
     def postpone(self, parcel: ClaimedParcel, delivery_id: int, *, tried: bool = True) -> None:
         with self.ledger.write() as unit:
             parcels.postponed(
-                unit, parcel, delivery_id, tried=tried, status=None, message="no answer"
-            )
+                unit, parcel, delivery_id, tried=tried, status=None, message="no answer",
+                lease=LEASE,
+            )  # fmt: skip
 
     def end_try(self, parcel: ClaimedParcel, retry_after: float = 5.0) -> None:
         with self.ledger.write() as unit:

@@ -148,10 +148,11 @@ class Courier:
     def _answer(self, parcel: ClaimedParcel, answer: Answer) -> None:
         if answer.verdict is Verdict.RETRY:
             with self._node.ledger.write() as unit:
-                parcels.postponed(
-                    unit, parcel, answer.delivery_id,
-                    tried=answer.tried, status=answer.status, message=answer.message,
+                held = parcels.postponed(
+                    unit, parcel, answer.delivery_id, tried=answer.tried,
+                    status=answer.status, message=answer.message, lease=self._lease,
                 )  # fmt: skip
+            _require(parcel, held)
             return
         delivered = answer.verdict is not Verdict.REFUSED
         self._final(parcel, answer.delivery_id, delivered, answer.status, answer.message)
@@ -165,18 +166,20 @@ class Courier:
         message: str,
     ) -> None:
         with self._node.ledger.write() as unit:
-            parcels.answered(
+            held = parcels.answered(
                 unit, parcel, delivery_id,
                 delivered=delivered, status=status, message=message, lease=self._lease,
             )  # fmt: skip
+        _require(parcel, held)
 
     def _crashed(self, parcel: ClaimedParcel, error: Exception) -> None:
         message = f"{type(error).__name__} while sending; the log of delivery has the trace"
         with self._node.ledger.write() as unit:
             for each in parcel.deliveries:
                 parcels.postponed(
-                    unit, parcel, each.delivery_id, tried=False, status=None, message=message
-                )
+                    unit, parcel, each.delivery_id, tried=False, status=None, message=message,
+                    lease=self._lease,
+                )  # fmt: skip
 
     def _no_destination(self, parcel: ClaimedParcel) -> None:
         message = (
@@ -185,3 +188,17 @@ class Courier:
         )
         for each in parcel.deliveries:
             self._final(parcel, each.delivery_id, False, None, message)
+
+
+def _require(parcel: ClaimedParcel, held: bool) -> None:
+    """End a sender that stood still for so long that somebody else has its parcel.
+
+    The answer that it read counts; what it has not sent is the other's to send.
+
+    Raises
+    ------
+    LedgerError
+        The parcel was taken back.
+    """
+    if not held:
+        raise LedgerError(f"parcel {parcel.parcel_id} was taken back from this sender")

@@ -174,9 +174,12 @@ def _held(parcel: ClaimedParcel) -> ColumnElement[bool]:
     )
 
 
-def renew(unit: UnitOfWork, parcel: ClaimedParcel, lease: timedelta) -> None:
-    """Prolong the lease of a parcel that is on its way; one that was taken back stays so."""
-    unit.session.execute(update(ParcelRow).where(_held(parcel)).values(lease_until=unit.at + lease))
+def renew(unit: UnitOfWork, parcel: ClaimedParcel, lease: timedelta) -> bool:
+    """Prolong the lease of a parcel that is on its way; False if it was taken back."""
+    renewed = unit.session.execute(
+        update(ParcelRow).where(_held(parcel)).values(lease_until=unit.at + lease)
+    )
+    return bool(renewed.rowcount)  # type: ignore[attr-defined]
 
 
 def answered(
@@ -188,14 +191,19 @@ def answered(
     status: int | None,
     message: str,
     lease: timedelta,
-) -> None:
+) -> bool:
     """Record a final answer: delivered (perhaps with a warning), or refused for good.
 
     Only the first final answer counts: of a sender that was given up and one that took over,
     either may be the later.
+
+    Returns
+    -------
+    bool
+        Whether the parcel is still its sender's; if not, the rest of it is somebody else's to send.
     """
     state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
-    renew(unit, parcel, lease)
+    held = renew(unit, parcel, lease)
     _lock_items(unit, [delivery_id])
     changed = unit.session.execute(
         update(DeliveryRow)
@@ -204,7 +212,7 @@ def answered(
         .values(state=state.value, status=status, message=message, answered_at=unit.at)
     )
     if not changed.rowcount:  # type: ignore[attr-defined]
-        return
+        return held
     unit.record(
         AuditEvent.DELIVERY_ANSWERED,
         {"destination": parcel.destination, "status": status, "message": message,
@@ -212,6 +220,7 @@ def answered(
         delivery_id=delivery_id,
     )  # fmt: skip
     _settle(unit, [delivery_id])
+    return held
 
 
 def _lock_items(unit: UnitOfWork, delivery_ids: Sequence[int]) -> None:
@@ -234,12 +243,14 @@ def postponed(
     tried: bool,
     status: int | None,
     message: str,
-) -> None:
+    lease: timedelta,
+) -> bool:
     """Record an answer that asks for another try; the delivery keeps waiting.
 
     One whose own transfer had begun (`tried`) goes behind the others of its parcel, so that an
-    object that breaks associations does not hold them up.
+    object that breaks associations does not hold them up. Returns what `answered` returns.
     """
+    held = renew(unit, parcel, lease)
     changed = unit.session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id)
@@ -252,12 +263,13 @@ def postponed(
         )
     )
     if not changed.rowcount:  # type: ignore[attr-defined]
-        return
+        return held
     unit.record(
         AuditEvent.DELIVERY_POSTPONED,
         {"destination": parcel.destination, "status": status, "message": message},
         delivery_id=delivery_id,
     )
+    return held
 
 
 def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:

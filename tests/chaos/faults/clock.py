@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
+from typing import Final
 
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.forms import Form
 from tests.chaos.system import faketime, send_signal
+
+_SITE: Final = Path(__file__).resolve().parents[1] / "clock"
 
 
 class ClockJumps(Fault):
@@ -38,6 +42,7 @@ class ClockJumps(Fault):
             "FAKETIME_TIMESTAMP_FILE": str(self._file(scene)),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": os.pathsep.join([str(_SITE), os.environ.get("PYTHONPATH", "")]),
         })  # fmt: skip
 
     def inject(self, scene: Scene) -> None:
