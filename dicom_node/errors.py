@@ -58,6 +58,10 @@ class LedgerError(RetryLater):
     """The database cannot be reached, or is not at the expected migration."""
 
 
+class CommitInDoubt(LedgerError):
+    """The connection was lost while a transaction was committed: it may have been, or not."""
+
+
 class OtherMigration(LedgerError):
     """The ledger is at a migration that this release does not work on; the process has to end."""
 

@@ -26,6 +26,8 @@ DUPLICATE: Final = 0x0111
 _MOST_IN_A_GROUP: Final = 64
 _SPACE_LASTS: Final = 0.5
 _LATE_SECONDS: Final = 1.0
+_LONGEST_BEHIND: Final = 3.0
+"""With the bounds of a transaction (`dicom_node.db.bounds.INTAKE`) less than 10 s in all."""
 _LOCKS: Final = 256
 
 
@@ -98,6 +100,18 @@ class GroupCommit:
             self._writing = True
         if free:
             self._write_next()
+        return self._answer(entry)
+
+    def _answer(self, entry: _Store) -> Admitted:
+        """Wait for a group to be written, which has its own bounds, but not for long behind one."""
+        try:
+            return entry.admitted.result(_LONGEST_BEHIND)
+        except TimeoutError:
+            with self._changed:
+                behind = any(each is entry for each in self._waiting)
+                self._waiting = [each for each in self._waiting if each is not entry]
+        if behind:
+            raise LedgerError("the ledger takes too long to write what came before")
         return entry.admitted.result()
 
     def stop(self) -> None:

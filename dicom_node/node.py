@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import dataclass
 
+from dicom_node.db.bounds import COMMAND, Bounds
 from dicom_node.db.engine import make_engine
 from dicom_node.db.revision import require_current
 from dicom_node.db.unit_of_work import Ledger
@@ -44,18 +45,30 @@ class Node:
     models: Models
 
     @classmethod
-    def open(cls, settings: Settings, bell: Bell | None = None) -> Node:
+    def open(
+        cls, settings: Settings, bell: Bell | None = None, *, bounds: Bounds = COMMAND
+    ) -> Node:
         """Open everything.
+
+        Parameters
+        ----------
+        settings : Settings
+        bell : Bell, optional
+            Absent: the configured broker's.
+        bounds : Bounds
+            How long this kind of process waits for the ledger.
 
         Raises
         ------
         LedgerError
-            The database cannot be reached, or is not at this release's migration.
+            The database cannot be reached, or holds no ledger.
+        OtherMigration
+            The ledger is not at this release's migration.
         StorageError
             The spool's folders cannot be made.
         """
         storage = Storage(settings.storage.path)
-        engine = make_engine(settings.database_url)
+        engine = make_engine(settings.database_url, bounds)
         require_current(engine)
-        ledger = Ledger(engine, bell if bell is not None else CeleryBell(settings))
+        ledger = Ledger(engine, bell if bell is not None else CeleryBell(settings), bounds=bounds)
         return cls(settings, ledger, storage, Models.open(settings, ledger))

@@ -141,7 +141,7 @@ class Planner:
         """Make open batches due whose sender is done or silent; returns how many."""
         quiet = timedelta(seconds=self._settings.batching.quiet_seconds)
         with self._ledger.read() as session:
-            if not batches.any_ready(session, self._ledger.clock(), quiet):
+            if not batches.any_ready(session, session.at, quiet):
                 return 0
         with self._ledger.write() as unit:
             return batches.close_ready(unit, quiet)

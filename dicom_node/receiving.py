@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from dicom_node.db.unit_of_work import LOOK_AGAIN_SECONDS
+from dicom_node.db.transactions import LOOK_AGAIN_SECONDS
 from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.intake import LedgerIntake
 from dicom_node.node import Node

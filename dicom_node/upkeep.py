@@ -95,8 +95,8 @@ class Upkeep:
     def reconcile(self) -> None:
         """Take back what died and ring for what is due; losing the whole broker loses nothing."""
         first = timedelta(seconds=self._settings.upkeep.ring_again_seconds)
-        at = self._ledger.clock()
         with self._ledger.read() as session:
+            at = session.at
             if not (ringing.any_expired(session, at) or ringing.any_to_ring(session, at, first)):
                 return
         with self._ledger.write() as unit:

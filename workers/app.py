@@ -16,6 +16,7 @@ from celery.signals import celeryd_init, setup_logging, worker_init
 
 from dicom_node import log
 from dicom_node.broker import broker_configuration
+from dicom_node.db.bounds import WORK
 from dicom_node.db.engine import make_engine
 from dicom_node.errors import ConfigError, NodeError, OtherMigration
 from dicom_node.node import Node
@@ -54,7 +55,7 @@ class NodeApp(Celery):  # type: ignore[misc]
     @cached_property
     def node(self) -> Node:
         """Ledger, spool and models of this process."""
-        return Node.open(self.settings)
+        return Node.open(self.settings, bounds=WORK)
 
     @cached_property
     def pipeline(self) -> Pipeline:

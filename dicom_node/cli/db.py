@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
-from dicom_node.db import revision
+from dicom_node.db import bounds, revision
 from dicom_node.db.engine import make_engine
 
 app = typer.Typer(help="The ledger's database.", no_args_is_help=True)
@@ -18,6 +18,6 @@ def upgrade(config: ConfigOption = None) -> None:
     """Bring the database to this release's migration; harmless if it is there."""
     from dicom_node.db import migrate  # noqa: PLC0415 -- Alembic, which no other command needs
 
-    engine = make_engine(settings(config).database_url)
+    engine = make_engine(settings(config).database_url, bounds.MIGRATION)
     migrate.upgrade(engine)
     Console().print(f"the ledger is at migration {revision.current(engine)}")

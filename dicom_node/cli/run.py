@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
-from dicom_node.db import revision
+from dicom_node.db import bounds, revision
 from dicom_node.db.engine import make_engine
 from dicom_node.errors import LedgerError
 from dicom_node.node import Node, process_name
@@ -32,7 +32,7 @@ def up(config: ConfigOption = None) -> None:
 
     tree = settings(config)
     stop = supervisor.stop_on_signals()
-    engine = make_engine(tree.database_url)
+    engine = make_engine(tree.database_url, bounds.MIGRATION)
     try:
         if revision.current(engine) != revision.REVISION:
             from dicom_node.db import migrate
@@ -40,7 +40,8 @@ def up(config: ConfigOption = None) -> None:
             migrate.upgrade(engine)
     except LedgerError as error:
         raise startup.at_start(error) from error
-    node = Node.open(tree)
+    engine.dispose()
+    node = Node.open(tree, bounds=bounds.WORK)
     startup.require_startable(tree, node.models)
     structlog.get_logger("node").info(
         "node.starting", ae_title=tree.node.ae_title, port=tree.node.port,
@@ -58,7 +59,7 @@ def intake(config: ConfigOption = None) -> None:
     tree = settings(config)
     startup.require_bell(tree)
     stop = supervisor.stop_on_signals()
-    receive(Node.open(tree, SilentBell()), stop)
+    receive(Node.open(tree, SilentBell(), bounds=bounds.INTAKE), stop)
 
 
 @plain_errors
@@ -72,7 +73,7 @@ def upkeep(config: ConfigOption = None) -> None:
     tree = settings(config)
     startup.require_bell(tree)
     stop = supervisor.stop_on_signals()
-    node = Node.open(tree)
+    node = Node.open(tree, bounds=bounds.WORK)
     node.models.register(process_name())
     watch = Watchdog(_LONGEST_LOOK)
     planner = Planner(tree, node.ledger, node.storage, node.models, watch)

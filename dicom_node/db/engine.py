@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from dicom_node.db.bounds import COMMAND, Bounds
 from dicom_node.errors import ConfigError
 
-_BUSY_MILLISECONDS = 30_000
+_MOST_LOG_BYTES: Final = 64 * 2**20
+"""What SQLite's write-ahead log is cut down to when it begins anew."""
+
+_KEEP_ALIVE: Final = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""A server whose machine is gone is found out within a minute, also while nothing is asked."""
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, bounds: Bounds = COMMAND) -> Engine:
     """Make the engine for `url`; nothing is connected yet.
 
     SQLite runs in WAL mode with ``synchronous=FULL`` (a commit is on disk when it returns) and
     every transaction takes the write lock at its start, so that two processes wait for each other
     instead of failing half-way.
+
+    Parameters
+    ----------
+    url : str
+    bounds : Bounds
+        How long a connection, a lock and a statement are waited for.
 
     Raises
     ------
@@ -30,8 +48,8 @@ def make_engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database)
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+            return _sqlite(url, parsed.database, bounds)
+        return _postgresql(parsed, bounds)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise ConfigError(  # the error may repeat the URL, and its password
             "[database] url is not the URL of a database that can be used; it looks like "
@@ -44,7 +62,42 @@ def make_engine(url: str) -> Engine:
         ) from error
 
 
-def _sqlite(url: str, database: str | None) -> Engine:
+def _postgresql(url: URL, bounds: Bounds) -> Engine:
+    """Every transaction begins with a statement that finds out a connection that is no longer."""
+    wanted: dict[str, int | str] = {
+        "connect_timeout": bounds.connect,
+        "fallback_application_name": f"dicom-node {socket.gethostname()}:{os.getpid()}",
+        **_KEEP_ALIVE,
+    }
+    engine = create_engine(
+        url,
+        pool_size=5,
+        max_overflow=20,
+        pool_timeout=bounds.lock,
+        connect_args={key: value for key, value in wanted.items() if key not in url.query},
+    )
+    settings = {
+        "lock_timeout": bounds.lock,
+        "statement_timeout": bounds.statement,
+        "idle_in_transaction_session_timeout": bounds.transaction,
+    }
+    # Not as options of the connection: those a pooler between may refuse.
+    words = ", ".join(
+        f"set_config('{name}', '{0 if seconds is None else round(1000 * seconds)}', false)"
+        for name, seconds in settings.items()
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT {words}")
+        cursor.close()
+        connection.commit()
+
+    return engine
+
+
+def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
     if database and database != ":memory:":
         folder = Path(database).parent
         try:
@@ -54,14 +107,14 @@ def _sqlite(url: str, database: str | None) -> Engine:
                 f"the ledger's folder {folder} cannot be made: {error.strerror}; correct "
                 "[storage] path, or give this user the right to write there"
             ) from error
-    engine = create_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
+    engine = create_engine(url, connect_args={"timeout": bounds.lock})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
         cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA journal_size_limit = {_MOST_LOG_BYTES}")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

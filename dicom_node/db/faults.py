@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dicom_node.db import holders
-from dicom_node.errors import LedgerError
+from dicom_node.errors import CommitInDoubt, LedgerError
 
 _BUSY: Final = ("database is locked", "database table is locked")
 _SAFE: Final = "is safe, for what it had not committed is taken back"
@@ -27,6 +27,30 @@ def ledger_error(error: DBAPIError, engine: Engine | None = None) -> LedgerError
     if engine is not None and text in _BUSY:
         return LedgerError(f"[database] url: the ledger is locked: {_by_whom(engine)}")
     return LedgerError(f"[database] url: the ledger's database answered: {text}")
+
+
+def busy(seconds: float) -> LedgerError:
+    """Say that none of this process's own connections became free."""
+    return LedgerError(
+        f"[database] url: all connections of this process to the ledger were in use for "
+        f"{seconds:.0f} s; it is tried again"
+    )
+
+
+def silent(seconds: float) -> LedgerError:
+    """Say that the server took a connection and then answered nothing."""
+    return LedgerError(
+        f"[database] url: the ledger's database has not answered for {seconds:.0f} s; see whether "
+        "its server is stopped, out of memory or cut off; it is tried again"
+    )
+
+
+def in_doubt() -> CommitInDoubt:
+    """Say that the connection was lost between a commit and its answer."""
+    return CommitInDoubt(
+        "[database] url: the ledger's database did not say whether it has written; it is asked "
+        "again by whoever needs to know"
+    )
 
 
 def _by_whom(engine: Engine) -> str:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, Table, insert
-from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import revision
-from dicom_node.db.faults import ledger_error
+from dicom_node.db.bounds import COMMAND, Bounds
 from dicom_node.db.prepared import Prepared
 from dicom_node.db.tables import AuditRow
+from dicom_node.db.transactions import LOOK_AGAIN_SECONDS, Transactions
 from dicom_node.outbox import Bell, Ring
-
-LOOK_AGAIN_SECONDS: Final = 5.0
-"""How long a process goes on before it asks whether the ledger is still at its migration."""
 
 _NO_IDS: Final = dict.fromkeys(
     ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
@@ -28,11 +23,6 @@ _NO_IDS: Final = dict.fromkeys(
 _AUDIT: Final = Prepared(
     insert(cast(Table, AuditRow.__table__)), ["at", "event", "detail", *_NO_IDS]
 )
-
-
-def now() -> datetime:
-    """Aware current time in UTC."""
-    return datetime.now(UTC)
 
 
 class UnitOfWork:
@@ -85,6 +75,20 @@ class UnitOfWork:
             self._session.close()
 
 
+class Reading(Session):
+    """A session of a transaction that only reads.
+
+    Attributes
+    ----------
+    at : datetime
+        The ledger's time when it began, UTC; what is due or has run out is so by this.
+    """
+
+    def __init__(self, connection: Connection, at: datetime) -> None:
+        super().__init__(connection)
+        self.at = at
+
+
 class Ledger:
     """The ledger of one node.
 
@@ -93,69 +97,81 @@ class Ledger:
     engine : sqlalchemy.Engine
     bell : Bell
         Told about due work after a commit; a lost or failed ring loses nothing.
-    clock : callable
-        Tells the time of a transaction, UTC.
+    clock : callable, optional
+        Tells the time of a transaction, UTC; absent, it is the database's own.
+    bounds : Bounds
+        How long a transaction may take.
     look_again_seconds : float
-        A transaction asks first whether somebody has migrated the ledger meanwhile, if none has
-        asked for so long.
+        How often it is asked whether somebody has migrated the ledger meanwhile.
     """
 
     def __init__(
         self,
         engine: Engine,
         bell: Bell,
-        clock: Callable[[], datetime] = now,
+        clock: Callable[[], datetime] | None = None,
         *,
+        bounds: Bounds = COMMAND,
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
     ) -> None:
         self.engine = engine
         self.bell = bell
-        self.clock = clock
-        self._look_again_seconds = look_again_seconds
-        self._look_again_at = time.monotonic() + look_again_seconds
+        self._transactions = Transactions(engine, bounds, clock, look_again_seconds)
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
         """Open a transaction that commits at the end of the block.
 
+        It holds the write lock of a ledger in SQLite: nothing but its statements belongs into it.
+
         Raises
         ------
         LedgerError
-            If the database cannot be reached or answers with an operational error.
+            If the database cannot be reached in time, or answers with an error.
+        CommitInDoubt
+            If it did not say whether it has committed.
         OtherMigration
             If somebody has migrated the ledger meanwhile: this process has to end.
         """
-        try:
-            with self.engine.begin() as connection:
-                self._require_still(connection)
-                unit = UnitOfWork(connection, self.clock())
-                try:
-                    yield unit
-                    rings = unit._finish()
-                finally:
-                    unit._close()
-        except (OperationalError, DBAPIError) as error:
-            raise ledger_error(error, self.engine) from error
+        with self._transactions.open() as (connection, at):
+            unit = UnitOfWork(connection, at)
+            try:
+                yield unit
+                rings = unit._finish()
+            finally:
+                unit._close()
         for ring in rings:
             self.bell.ring(ring)
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Iterator[Reading]:
         """Open a transaction that only reads.
+
+        While it is open, SQLite cannot shorten its log: read, end it, then render.
 
         Raises
         ------
         LedgerError
-            If the database cannot be reached or answers with an operational error.
+            If the database cannot be reached in time, or answers with an error.
         OtherMigration
             If somebody has migrated the ledger meanwhile: this process has to end.
         """
-        try:
-            with Session(self.engine.execution_options(read_only=True)) as session:
-                self._require_still(session.connection())
-                yield session
-        except (OperationalError, DBAPIError) as error:
-            raise ledger_error(error, self.engine) from error
+        with (
+            self._transactions.open(read_only=True) as (connection, at),
+            Reading(connection, at) as session,
+        ):
+            yield session
+
+    def clock(self) -> datetime:
+        """The ledger's time now, UTC, asked for on its own; a transaction has its `at`.
+
+        Raises
+        ------
+        LedgerError
+            If the database cannot be reached.
+        """
+        with self.read() as session:
+            return session.at
 
     def require_still(self) -> None:
         """Ask now and then, also while nothing is to be done, whether the ledger was migrated.
@@ -169,9 +185,3 @@ class Ledger:
         """
         with self.read():
             pass
-
-    def _require_still(self, connection: Connection) -> None:
-        if time.monotonic() < self._look_again_at:
-            return
-        revision.require_still(connection)
-        self._look_again_at = time.monotonic() + self._look_again_seconds
