@@ -27,6 +27,7 @@ _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
 _USUAL_SCALE = 100.0
 _NEAR = 5  # pixels: an edge, and what a soft kernel makes of it
+_LEAST_SHARE = 1e-3  # of a contrast, so that none is divided by
 _SLOPE_OUTSIDE = 0.05
 _SQUARES = frozenset({"mse", "tv", "perceptual", "systematic"})
 
@@ -193,12 +194,14 @@ def systematic_error(prediction: Tensor, target: Tensor, contrast: float | None 
     noise the network leaves in cancels in the mean of its two outputs, but for even powers of it;
     what remains is blur, lost contrast and bias. The mean squared error counts such errors and
     noise alike; this term beside it lets a recipe say how much more an edge is worth than grain.
-    With a `contrast` it counts where the target has edges of that contrast, less where of less.
+    With a `contrast` it counts where the target has edges of that contrast, less at lower ones; at
+    higher ones, whose height alone makes errors large, as a share of that height.
     """
     pairs = (prediction[::2] + prediction[1::2]) / 2
     error = (pairs - target[::2]) ** 2
     if contrast is not None:
-        error = error * (local_contrast(target[::2]) / contrast).clamp_max(1.0) ** 2
+        share = (local_contrast(target[::2]) / contrast).clamp_min(_LEAST_SHARE)
+        error = error * torch.minimum(share, 1 / share) ** 2
     return error.mean((1, 2, 3)).repeat_interleave(2)
 
 

@@ -162,7 +162,7 @@ class LossTerm(_Strict):
     Three more, for "systematic" alone, let it weigh more where edges suffer more: its weight is
     multiplied by the power `sharpness` of `losses.noise_sharpness`, which is 1 for white noise, and
     grows with the noise up to a standard deviation of `level` (HU). With `contrast` (HU) it counts
-    at edges alone: pixel by pixel as the square of `losses.local_contrast`, up to that contrast.
+    at edges alone, pixel by pixel, most at those of that `losses.local_contrast`.
     """
 
     name: Literal["mse", "mae", "charbonnier", "ssim", "tv", "systematic"]

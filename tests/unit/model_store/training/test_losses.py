@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -206,14 +208,18 @@ def test_stronger_noise_lets_systematic_errors_weigh_more_up_to_a_level() -> Non
 
 
 def test_a_systematic_error_counts_at_edges_of_a_contrast_alone() -> None:
-    clean = torch.zeros(2, 1, 16, 16)
-    clean[..., 8:] = 50 / 1024  # HU
     loss = Loss((LossTerm(name="systematic", contrast=100.0),), _HU, scale=1.0)
-    for column, share in ((2, 0.0), (6, 0.25), (9, 0.25), (13, 0.0)):
+    edges = {50: 0.25, 100: 1.0, 400: 1 / 16}  # HU, and what an error beside it counts
+    for height, column in itertools.product(edges, (2, 6, 9, 13)):
+        clean = torch.zeros(2, 1, 16, 16)
+        clean[..., 8:] = height / 1024
+        share = edges[height] if column in {6, 9} else 0.0
         wrong = clean.clone()
         wrong[..., column] += 0.5
         _, parts = loss(wrong, clean, torch.ones(2, 1, 1, 1))
-        assert float(parts["systematic"]) == pytest.approx(share * 0.125**2 / 16, rel=1e-4)
+        assert float(parts["systematic"]) == pytest.approx(
+            share * 0.125**2 / 16, rel=1e-4, abs=1e-6
+        )
 
 
 def test_local_contrast_is_the_range_within_two_pixels() -> None:
