@@ -116,8 +116,8 @@ class NoLedger:
 
     def store(self, received: Received) -> int:
         """Move the file into its place; it and its name are synced."""
-        final = self._storage.instance_path(received.sop_instance_uid, received.sha256)
-        self._storage.commit(received.path, final, synced=True)
+        final = self._storage.instance_path(received.sop_instance_uid)
+        self._storage.commit(received.path, final)
         return 0x0000
 
 

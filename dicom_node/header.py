@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -27,7 +27,7 @@ _TEXT: Final = (str, int, float, Decimal, date, time, PersonName)
 _ITEM: Final = "item"
 
 
-def read_header(path: Path, sop_instance_uid: str) -> Dataset:
+def read_header(file: Path | BinaryIO, sop_instance_uid: str) -> Dataset:
     """Read everything before the pixel data.
 
     Raises
@@ -40,7 +40,7 @@ def read_header(path: Path, sop_instance_uid: str) -> Dataset:
     RetryLater
         The disk fails.
     """
-    return read_object(path, header_only=True, name=sop_instance_uid)
+    return read_object(file, header_only=True, name=sop_instance_uid)
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:

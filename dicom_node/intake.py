@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,12 @@ import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
 from dicom_node.db import instances
-from dicom_node.db.instances import Admitted, NewInstance
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.db.instances import Admission, Admitted, NewInstance
+from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.errors import LedgerError, NodeError, StorageError
 from dicom_node.scp.ports import Caller, Received
 from dicom_node.storage import Storage
+from dicom_node.stored import fault_of
 
 SUCCESS: Final = 0x0000
 DUPLICATE: Final = 0x0111
@@ -28,7 +30,10 @@ _SPACE_LASTS: Final = 0.5
 _LATE_SECONDS: Final = 1.0
 _LONGEST_BEHIND: Final = 3.0
 """With the bounds of a transaction (`dicom_node.db.bounds.INTAKE`) less than 10 s in all."""
-_LOCKS: Final = 256
+
+
+class InDoubt(LedgerError):
+    """The ledger failed at the commit: it may have been written, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class _Closed:
 @dataclass(frozen=True, slots=True)
 class _Store:
     instance: NewInstance
-    admitted: Future[Admitted]
+    admitted: Future[Admission]
 
 
 _Entry = _Opened | _Closed | _Store
@@ -85,11 +90,13 @@ class GroupCommit:
             self._queue(entry)
             self._changed.notify()
 
-    def admit(self, instance: NewInstance) -> Admitted:
+    def admit(self, instance: NewInstance) -> Admission:
         """Write an instance; it is durable when this returns.
 
         Raises
         ------
+        InDoubt
+            The ledger did not say whether it was written.
         LedgerError
             It was not written.
         """
@@ -102,7 +109,7 @@ class GroupCommit:
             self._write_next()
         return self._answer(entry)
 
-    def _answer(self, entry: _Store) -> Admitted:
+    def _answer(self, entry: _Store) -> Admission:
         """Wait for a group to be written, which has its own bounds, but not for long behind one."""
         try:
             return entry.admitted.result(_LONGEST_BEHIND)
@@ -161,7 +168,7 @@ class GroupCommit:
             self._failed(group, error)
         except Exception as error:  # noqa: BLE001 -- all associations wait for this thread
             self._log.exception("ledger.write_crashed", entries=len(group))
-            self._failed(group, LedgerError(f"the ledger was not written: {type(error).__name__}"))
+            self._failed(group, InDoubt(f"the ledger was not written: {type(error).__name__}"))
         else:
             for entry, answer in zip(stores, admitted, strict=True):
                 entry.admitted.set_result(answer)
@@ -182,28 +189,39 @@ class GroupCommit:
             elif not spoilt:
                 self._late.append(entry)
 
-    def _write(self, group: list[_Entry], stores: list[_Store]) -> list[Admitted]:
-        with self._ledger.write() as unit:
-            for entry in group:
-                if isinstance(entry, _Opened):
-                    c = entry.caller
-                    instances.open_association(
-                        unit,
-                        association_id=c.association_id,
-                        calling=c.calling_ae_title,
-                        called=c.called_ae_title,
-                        address=c.address,
-                        intake=self._name,
-                    )
-            admitted = instances.admit(
-                unit,
-                [entry.instance for entry in stores],
-                refuse_conflicts=self._refuse_conflicts,
-            )
-            for entry in group:
-                if isinstance(entry, _Closed):
-                    instances.close_association(unit, entry.caller.association_id, entry.outcome)
+    def _write(self, group: list[_Entry], stores: list[_Store]) -> list[Admission]:
+        to_commit = False
+        try:
+            with self._ledger.write() as unit:
+                for entry in group:
+                    if isinstance(entry, _Opened):
+                        self._open(unit, entry.caller)
+                admitted = instances.admit(
+                    unit,
+                    [entry.instance for entry in stores],
+                    refuse_conflicts=self._refuse_conflicts,
+                )
+                for entry in group:
+                    if isinstance(entry, _Closed):
+                        instances.close_association(
+                            unit, entry.caller.association_id, entry.outcome
+                        )
+                to_commit = True
+        except LedgerError as error:
+            if to_commit:
+                raise InDoubt(str(error)) from error.__cause__
+            raise
         return admitted
+
+    def _open(self, unit: UnitOfWork, caller: Caller) -> None:
+        instances.open_association(
+            unit,
+            association_id=caller.association_id,
+            calling=caller.calling_ae_title,
+            called=caller.called_ae_title,
+            address=caller.address,
+            intake=self._name,
+        )
 
 
 class LedgerIntake:
@@ -233,6 +251,7 @@ class LedgerIntake:
         minimum_free_fraction: float,
         minimum_free_bytes: int,
     ) -> None:
+        self._ledger = ledger
         self._storage = storage
         self._minimum_free_fraction = minimum_free_fraction
         self._minimum_free_bytes = minimum_free_bytes
@@ -240,7 +259,6 @@ class LedgerIntake:
             instances.close_orphans(unit, name)
         self._commit = GroupCommit(ledger, name=name, refuse_conflicts=refuse_conflicts)
         self._log = structlog.get_logger("intake")
-        self._locks = [threading.RLock() for _ in range(_LOCKS)]
         self._measured = -_SPACE_LASTS
         self._free = (0, 0.0)
 
@@ -270,10 +288,7 @@ class LedgerIntake:
         StorageError, LedgerError
             Nothing half-done stays behind; the peer is answered a failure.
         """
-        final = self._storage.instance_path(received.sop_instance_uid, received.sha256)
-        # Of two that send the same at once, neither takes the other's file away.
-        with self._locks[hash(final) % _LOCKS]:
-            admitted = self._admit(received, final)
+        admitted = take_over(self._ledger, self._storage, received, self._commit.admit)
         if admitted in (Admitted.REFUSED, Admitted.QUARANTINED):
             self._log.warning(
                 "instance.conflict", sop_instance_uid=received.sop_instance_uid,
@@ -281,28 +296,6 @@ class LedgerIntake:
                 meaning="this SOP Instance UID is known with other bytes",
             )  # fmt: skip
         return DUPLICATE if admitted is Admitted.REFUSED else SUCCESS
-
-    def _admit(self, received: Received, final: Path) -> Admitted:
-        known = final.exists()
-        file = self._storage.as_found(received.path, final)
-        self._storage.commit(received.path, final, synced=True)
-        instance = NewInstance(
-            sop_instance_uid=received.sop_instance_uid,
-            sop_class_uid=received.sop_class_uid,
-            transfer_syntax_uid=received.transfer_syntax_uid,
-            sha256=received.sha256,
-            size=received.size,
-            path=file.path,
-            association_id=received.caller.association_id,
-        )
-        admitted: Admitted | None = None
-        try:
-            admitted = self._commit.admit(instance)
-        finally:
-            # A resend must not take away what an earlier row refers to.
-            if admitted is Admitted.REFUSED or (admitted is None and not known):
-                self._storage.remove_unless_replaced(file)
-        return admitted
 
     def has_space(self, size_hint: int) -> bool:
         """Whether the spool is above its watermark, also after `size_hint` more bytes."""
@@ -330,3 +323,70 @@ class LedgerIntake:
     def stop(self) -> None:
         """Write what is queued."""
         self._commit.stop()
+
+
+def take_over(
+    ledger: Ledger,
+    storage: Storage,
+    received: Received,
+    admit: Callable[[NewInstance], Admission],
+) -> Admitted:
+    """Give what was received a name of its own, and have the ledger say whose it is.
+
+    The file stays if a row names it, and goes if none does: then a row has the same bytes already,
+    in a file that was compared with its hash just now, or the instance was refused, or the ledger
+    failed. A row whose file is gone or came wrong takes the new one; what came wrong stays in the
+    spool for a person.
+
+    Raises
+    ------
+    StorageError, LedgerError
+        The instance was not taken.
+    """
+    final = storage.instance_path(received.sop_instance_uid)
+    instance = NewInstance(
+        sop_instance_uid=received.sop_instance_uid,
+        sop_class_uid=received.sop_class_uid,
+        transfer_syntax_uid=received.transfer_syntax_uid,
+        sha256=received.sha256,
+        size=received.size,
+        path=storage.name(final),
+        association_id=received.caller.association_id,
+    )
+    named = False
+    try:
+        storage.commit(received.path, final)
+        found = admit(instance)
+        while found.stored is not None and found.stored.path != instance.path:
+            fault = fault_of(storage, found.stored)
+            if not fault:
+                storage.touch(found.stored.path or "")  # as if it had been received now
+                break
+            structlog.get_logger("intake").error(
+                "instance.repaired", instance=found.row_id, was=fault,
+                meaning="the row has the file that was received now",
+            )  # fmt: skip
+            found = admit(replace(instance, instead_of=found.stored.path))
+        named = found.stored is not None and found.stored.path == instance.path
+    except InDoubt:
+        named = _may_be_named(ledger, instance)
+        raise
+    finally:
+        if not named:
+            _remove_own(storage, final)
+    return found.answer
+
+
+def _may_be_named(ledger: Ledger, instance: NewInstance) -> bool:
+    try:
+        with ledger.read() as session:
+            return instances.names(session, instance)
+    except LedgerError:
+        return True  # retention looks again
+
+
+def _remove_own(storage: Storage, path: Path) -> None:
+    try:
+        storage.remove(path)
+    except StorageError as error:
+        structlog.get_logger("intake").warning("file.left_behind", error=str(error))

@@ -7,6 +7,7 @@ import os
 import struct
 import warnings
 import zlib
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,7 +17,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
+from pydicom.filereader import _read_file_meta_info, read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -66,13 +67,15 @@ def silence_pydicom() -> None:
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
-def read_object(path: Path, *, header_only: bool = False, name: str | None = None) -> FileDataset:
+def read_object(
+    file: Path | BinaryIO, *, header_only: bool = False, name: str | None = None
+) -> FileDataset:
     """Read a DICOM Part 10 file.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    file : Path or BinaryIO
+        The file, or one that is open for reading and can be sought in.
     header_only : bool
         Whether to stop before the pixel data, and to leave values over 1 MB in the file until
         they are asked for.
@@ -95,21 +98,22 @@ def read_object(path: Path, *, header_only: bool = False, name: str | None = Non
     RetryLater
         If the file cannot be read.
     """
-    name = name or path.name
+    name = name or (file.name if isinstance(file, Path) else "the object")
     silence_pydicom()
     try:
-        with path.open("rb") as file:
-            if DeflatedExplicitVRLittleEndian.encode("ascii") in file.read(_HEAD):
-                dataset, end, rest = _read_deflated(file, path, name, header_only)
+        with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            if DeflatedExplicitVRLittleEndian.encode("ascii") in stream.read(_HEAD):
+                dataset, end, rest = _read_deflated(stream, end, name, header_only)
             else:
-                file.seek(0)
+                stream.seek(0)
                 dataset = dcmread(
-                    file,
+                    stream,
                     stop_before_pixels=header_only,
                     defer_size=_DEFERRED if header_only else None,
                 )
-                end = os.fstat(file.fileno()).st_size
-                rest = end - file.tell()
+                rest = end - stream.tell()
         _check_end(dataset, end, rest, name)
         syntax = dataset.file_meta.get("TransferSyntaxUID")
     except MemoryError as error:
@@ -128,11 +132,13 @@ def read_object(path: Path, *, header_only: bool = False, name: str | None = Non
         raise RetryLater(f"{name}: {error.strerror or 'cannot be read'}") from error
     if not syntax:
         raise UnreadableObject(f"{name}: the file names no transfer syntax")
+    if not header_only:
+        dataset.buffer = None  # nothing is left to be read: the file need not stay in memory
     return dataset
 
 
 def _read_deflated(
-    file: BinaryIO, path: Path, name: str, header_only: bool
+    file: BinaryIO, end: int, name: str, header_only: bool
 ) -> tuple[FileDataset, int, int]:
     """Read a file that may be deflated (PS3.5 A.5), within bounds; with its end and what is left.
 
@@ -140,11 +146,10 @@ def _read_deflated(
     """
     file.seek(0)
     preamble = read_preamble(file, False)
-    meta = read_file_meta_info(path)
+    meta = _read_file_meta_info(file)
     if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
         file.seek(0)
         dataset = dcmread(file, stop_before_pixels=header_only)
-        end = os.fstat(file.fileno()).st_size
         return dataset, end, end - file.tell()
     file.seek(_GROUP_LENGTH_END + meta.FileMetaInformationGroupLength)
     limit = MOST_INFLATED_HEADER if header_only else MOST_INFLATED
@@ -160,7 +165,7 @@ def _read_deflated(
         raise UnreadableObject(
             f"{name}: the deflated data set inflates to more than {limit // 2**20} MB"
         )
-    dataset = FileDataset(path, read, preamble, meta, False, True)
+    dataset = FileDataset(file, read, preamble, meta, False, True)
     dataset.set_original_encoding(False, True, read._character_set)
     return dataset, len(data), rest
 

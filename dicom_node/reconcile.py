@@ -5,18 +5,15 @@ Nothing is changed by it. Reports hold UIDs, names of routes and destinations, s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
-from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, Final, Protocol
 
 from dicom_node.db import proof
-from dicom_node.db.proof import Scope, StoredFile
-from dicom_node.db.tables import InstanceRow, ResultRow
+from dicom_node.db.proof import Scope
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.work import DeliveryState
 from dicom_node.errors import ConfigError, FailItem
@@ -24,11 +21,9 @@ from dicom_node.find import Finder, Found
 from dicom_node.scu import NoAnswer
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.storage import Storage
+from dicom_node.stored import Stored, fault_of
 
 _NO_STUDY: Final = "the ledger has no valid Study Instance UID to ask for"
-_META_START: Final = 132
-_META_LENGTH: Final = 12
-_BLOCK: Final = 1 << 20
 
 
 class Verdict(IntEnum):
@@ -330,61 +325,30 @@ def _series(
 def _spool(ledger: Ledger, scope: Scope, storage: Storage) -> SpoolProof:
     checked = 0
     faults: list[dict[str, str]] = []
-    for table, file in _kept(ledger, scope):
+    for row_id, stored in _kept(ledger, scope):
         checked += 1
-        fault = fault_of(storage.root / file.path, file, whole=table is ResultRow)
+        fault = fault_of(storage, stored)
         if not fault:
             continue
         with ledger.read() as session:
-            if not proof.still_kept(session, table, file.row_id):
+            if not proof.still_names(session, row_id, stored):
                 checked -= 1
                 continue
-        kind = "result" if table is ResultRow else "instance"
+        uid = stored.sop_instance_uid
         faults.append(
-            {"kind": kind, "sop_instance_uid": file.sop_instance_uid, "path": file.path,
-             "fault": fault}
+            {"kind": stored.kind.value, "sop_instance_uid": uid, "path": stored.path or "",
+             "fault": fault.removeprefix(f"{uid}: ")}
         )  # fmt: skip
     return SpoolProof(checked, faults)
 
 
-def _kept(
-    ledger: Ledger, scope: Scope
-) -> Iterator[tuple[type[InstanceRow] | type[ResultRow], StoredFile]]:
-    for read, table in ((proof.instance_files, InstanceRow), (proof.result_files, ResultRow)):
+def _kept(ledger: Ledger, scope: Scope) -> Iterator[tuple[int, Stored]]:
+    for read in (proof.instance_files, proof.result_files):
         after = 0
         while True:
             with ledger.read() as session:
                 files = read(session, scope, after)
             if not files:
                 break
-            for file in files:
-                yield table, file
-            after = files[-1].row_id
-
-
-def fault_of(path: Path, file: StoredFile, *, whole: bool) -> str:
-    """Return what is wrong with a file, or "".
-
-    A result's hash is of the whole file. An instance's is of its transfer syntax UID, a zero byte
-    and the data set, without the File Meta Information that the node wrote (PS3.10 7.1).
-    """
-    try:
-        with path.open("rb") as stream:
-            digest = hashlib.sha256()
-            if not whole:
-                digest.update(file.transfer_syntax_uid.encode("ascii", "replace") + b"\0")
-                stream.seek(_data_set_offset(stream))
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    except FileNotFoundError:
-        return "the file is gone"
-    except OSError as error:
-        return f"the file cannot be read: {error.strerror or type(error).__name__}"
-    return "" if digest.hexdigest() == file.sha256 else "the file holds other bytes than recorded"
-
-
-def _data_set_offset(stream: BinaryIO) -> int:
-    """Where the data set begins: after the group that (0002,0000) gives the length of."""
-    stream.seek(_META_START)
-    head = stream.read(_META_LENGTH)
-    return _META_START + _META_LENGTH + int.from_bytes(head[8:12], "little")
+            yield from files
+            after = files[-1][0]

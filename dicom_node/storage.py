@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from dicom_node.errors import OutOfSpace, StorageError
+from dicom_node.errors import FailItem, OutOfSpace, StorageError
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH: Final = 64
@@ -25,7 +25,7 @@ SHARDS: Final = 256
 _BUFFER: Final = 64 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_ASIDE: Final = ".aside"
+_NAME: Final = re.compile(r"(instances|results)/[0-9a-f]{2}/[0-9a-zA-Z._-]+\.dcm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,10 @@ class SpoolFile:
         Relative to the root.
     written_at
         Time of its last write, seconds since the epoch.
-    identity
-        Inode and time in nanoseconds; another one means that the file was replaced.
     """
 
     path: str
     written_at: float
-    identity: tuple[int, int]
 
 
 class IncomingFile:
@@ -93,9 +90,14 @@ class Storage:
 
     ::
 
-        incoming/                     files being received; nothing here survives a restart
-        instances/3f/1.2.3-<sha>.dcm  as received; same UID with other bytes is another file
-        results/9a/1.2.4.dcm          encoded results, written once
+        incoming/                       files being received; nothing here survives a restart
+        instances/3f/1.2.3-<token>.dcm  as received
+        results/9a/1.2.4-<token>.dcm    encoded results
+
+    A name is given once: every reception and every result that is made has a token of its own, and
+    a file is written once. Whoever wrote a file removes it until a row of the ledger names it; from
+    then on only whoever has taken the name from the row does. So nobody can remove what another
+    process has put there, whatever the order of events.
 
     The folder of a file is the first byte of the SHA-256 of its UID, so that no folder grows large
     and a hostile UID cannot choose its folder.
@@ -129,50 +131,47 @@ class Storage:
         """Open a new, empty file with a name of its own in the incoming folder."""
         return IncomingFile(self._incoming / f"{uuid.uuid4().hex}.part")
 
-    def instance_path(self, sop_instance_uid: str, sha256: str) -> Path:
-        """Return where an instance belongs.
+    def instance_path(self, sop_instance_uid: str) -> Path:
+        """Return a new name for an instance, which nobody else has.
 
         Parameters
         ----------
         sop_instance_uid
             As received. One that is no UID is replaced by a hash, never used in a path.
-        sha256
-            64 lower-case hexadecimal digits; the first 32 become part of the name.
+        """
+        return _new_path(self._instances, sop_instance_uid)
+
+    def result_path(self, sop_instance_uid: str) -> Path:
+        """Return a new name for a result, which nobody else has."""
+        return _new_path(self._results, sop_instance_uid)
+
+    def name(self, path: Path) -> str:
+        """Return what a row calls a file: its path relative to the root."""
+        return str(path.relative_to(self.root))
+
+    def path(self, name: str) -> Path:
+        """Return where the file is that a row names.
 
         Raises
         ------
-        ValueError
-            `sha256` is no SHA-256.
+        FailItem
+            It is no name of a file in the spool.
         """
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
-        name = f"{_safe(sop_instance_uid)}-{sha256[:32]}.dcm"
-        return self._instances / _shard(sop_instance_uid) / name
+        if not _NAME.fullmatch(name):
+            raise FailItem("the ledger's row names no file of the spool: the row was changed")
+        return self.root / name
 
-    def result_path(self, sop_instance_uid: str) -> Path:
-        """Return where the result with this UID belongs."""
-        return self._results / _shard(sop_instance_uid) / f"{_safe(sop_instance_uid)}.dcm"
-
-    def commit(self, temp: Path, final: Path, *, synced: bool = False) -> None:
+    def commit(self, temp: Path, final: Path) -> None:
         """Move a written file into its place, durably: it is there whole, or not at all.
 
         Parameters
         ----------
         temp
-            A closed file in the incoming folder.
+            A file in the incoming folder that was synced (`IncomingFile.sync`).
         final
-            From `instance_path` or `result_path`. A file that is there is replaced: the path of an
-            instance names its bytes, so it is replaced by the same bytes.
-        synced
-            `temp` was synced after its last write (`IncomingFile.sync`).
+            From `instance_path` or `result_path`.
         """
         with _disk(f"{final.stem}: cannot be put in its place in the spool"):
-            if not synced:
-                descriptor = os.open(temp, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
             temp.rename(final)
             _sync_folder(final.parent)
 
@@ -182,11 +181,52 @@ class Storage:
         try:
             file.write(data)
             file.sync()
-            self.commit(file.path, path, synced=True)
+            self.commit(file.path, path)
         except StorageError:
             with suppress(StorageError):
                 file.discard()
             raise
+
+    def open(self, name: str, what: str) -> BinaryIO:
+        """Open the file that a row names, for reading.
+
+        Parameters
+        ----------
+        name
+            As in the row.
+        what
+            What messages call the object, such as its SOP Instance UID.
+
+        Raises
+        ------
+        FailItem
+            The file is gone, or `name` is no name of a file in the spool.
+        StorageError
+            It cannot be opened.
+        """
+        path = self.path(name)
+        try:
+            with _disk(f"{what}: cannot be read from the spool"):
+                return path.open("rb")
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise FailItem(
+                    f"{what}: its file is no longer in the spool; send it again"
+                ) from error
+            raise
+
+    def written_at(self, name: str) -> float | None:
+        """Time of a file's last write, seconds since the epoch; None if it is gone."""
+        with _disk("a file of the spool cannot be found"):
+            try:
+                return self.path(name).stat().st_mtime
+            except FileNotFoundError:
+                return None
+
+    def touch(self, name: str) -> None:
+        """Let a file count as written now; one that is gone is no error."""
+        with _disk("a file of the spool cannot be touched"), suppress(FileNotFoundError):
+            os.utime(self.path(name))
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is gone already is no error."""
@@ -204,42 +244,10 @@ class Storage:
         found: list[SpoolFile] = []
         with _disk("a folder of the spool cannot be read"):
             for parent in (self._instances, self._results):
-                folder = parent / f"{shard:02x}"
-                for aside in folder.glob(f"*{_ASIDE}"):
-                    _put_back(aside)
-                for path in folder.iterdir():
+                for path in (parent / f"{shard:02x}").iterdir():
                     with suppress(FileNotFoundError):
-                        status = path.stat()
-                        name = str(path.relative_to(self.root))
-                        found.append(SpoolFile(name, status.st_mtime, _identity(status)))
+                        found.append(SpoolFile(self.name(path), path.stat().st_mtime))
         return found
-
-    def as_found(self, temp: Path, final: Path) -> SpoolFile:
-        """Return a file of the incoming folder as it will be found once it is in its place."""
-        with _disk(f"{final.stem}: cannot be found in the spool"):
-            status = temp.stat()
-        return SpoolFile(str(final.relative_to(self.root)), status.st_mtime, _identity(status))
-
-    def remove_unless_replaced(self, file: SpoolFile) -> bool:
-        """Remove a file if it is still the one that was found; returns whether it was.
-
-        The same object may be received again at any moment, which puts a new file in the place
-        of the old one. So the file is moved aside, looked at, and removed or put back.
-        """
-        path = self.root / file.path
-        aside = path.with_name(path.name + _ASIDE)
-        with _disk(f"{path.stem}: cannot be removed from the spool"):
-            try:
-                if _identity(path.stat()) != file.identity:
-                    return False
-                path.rename(aside)
-                if _identity(aside.stat()) != file.identity:
-                    _put_back(aside)
-                    return False
-                aside.unlink()
-            except FileNotFoundError:
-                return False
-        return True
 
     def sweep_incoming(self, older_than: float = 0.0) -> int:
         """Remove what a crash left in the incoming folder.
@@ -288,16 +296,8 @@ def _shard(uid: str) -> str:
     return hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()[:2]
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_ino, status.st_mtime_ns
-
-
-def _put_back(aside: Path) -> None:
-    """Return a file to its place, unless there is a newer one."""
-    with suppress(FileNotFoundError):
-        with suppress(FileExistsError):
-            aside.with_name(aside.name.removesuffix(_ASIDE)).hardlink_to(aside)
-        aside.unlink()
+def _new_path(parent: Path, uid: str) -> Path:
+    return parent / _shard(uid) / f"{_safe(uid)}-{uuid.uuid4().hex}.dcm"
 
 
 def _fdatasync(descriptor: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,20 +21,23 @@ from sqlalchemy import Engine, event, select
 from dicom_node.db import batches, instances, migrate, parcels
 from dicom_node.db.batches import ClaimedBatch, NewResult
 from dicom_node.db.engine import make_engine
-from dicom_node.db.instances import Admitted, NewInstance
+from dicom_node.db.instances import Admission, Admitted, NewInstance
 from dicom_node.db.parcels import ClaimedParcel
-from dicom_node.db.tables import BatchRow, ParcelRow
+from dicom_node.db.tables import BatchRow, ParcelRow, ResultRow
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.uids import result_sop_instance_uid
 from dicom_node.domain.work import BatchState, ParcelState
+from dicom_node.intake import take_over
 from dicom_node.outbox import SilentBell
 from dicom_node.planning import Planner
+from dicom_node.scp.ports import Caller
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
 from dicom_node.upkeep import Upkeep
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
 from tests.factories import ct_slice, to_bytes
+from tests.factories.received import CT, EXPLICIT, data_set_of, received
 
 LEASE = timedelta(seconds=60)
 GIVE_UP = timedelta(hours=72)
@@ -137,11 +141,14 @@ def fresh_url(folder: Path) -> str:
 
 
 @cache
-def ct_header(series: str, sop: str, study: str = "1.2.3") -> bytes:
-    """Bytes of a small CT slice."""
+def ct_header(series: str, sop: str, study: str = "1.2.3", version: int = 0) -> bytes:
+    """Bytes of a small CT slice; of each version others."""
     return to_bytes(
-        ct_slice(size=(4, 4), StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID=sop)
-    )
+        ct_slice(
+            size=(4, 4), StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID=sop,
+            AcquisitionNumber=version,
+        )
+    )  # fmt: skip
 
 
 @dataclass
@@ -162,6 +169,7 @@ class Life:
         self.models = FakeModels()
         self.planner = self.another_planner()
         self.upkeep = Upkeep(self.settings, self.ledger, self.storage, self.planner)
+        self.retention = self.upkeep.retention
 
     def another_planner(self) -> Planner:
         return Planner(self.settings, self.ledger, self.storage, self.models)  # type: ignore[arg-type]
@@ -193,15 +201,15 @@ class Life:
         data: bytes | None = None,
         refuse_conflicts: bool = False,
     ) -> Admitted:
-        sha256 = f"{version:032x}" * 2
-        path = self.storage.instance_path(sop, sha256)
-        path.write_bytes(ct_header(series, sop) if data is None else data)
-        new = NewInstance(
-            sop, "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1", sha256, 1000,
-            str(path.relative_to(self.storage.root)), association,
-        )  # fmt: skip
-        with self.ledger.write() as unit:
-            return instances.admit(unit, [new], refuse_conflicts=refuse_conflicts)[0]
+        whole = ct_header(series, sop, version=version) if data is None else data
+        caller = Caller(association, "CT1", "NODE", "10.0.0.1")
+
+        def admit(new: NewInstance) -> Admission:
+            with self.ledger.write() as unit:
+                return instances.admit(unit, [new], refuse_conflicts=refuse_conflicts)[0]
+
+        one = received(self.storage, sop, data_set_of(whole), caller=caller)
+        return take_over(self.ledger, self.storage, one, admit)
 
     def receive_series(self, count: int, series: str = "1.2.4", **how: Any) -> list[str]:
         uids = [f"{series}.{number}" for number in range(1, count + 1)]
@@ -239,6 +247,17 @@ class Life:
         results = [new_result(batch, item) for item in (batch.items if items is None else items)]
         with self.ledger.write() as unit:
             batches.record_results(unit, batch, results)
+
+    def write_results(self) -> None:
+        """Give every result a file that holds an object."""
+        with self.ledger.write() as unit:
+            for row in unit.session.execute(select(ResultRow)).scalars():
+                whole = ct_header("1.2.5", row.sop_instance_uid)
+                path = self.storage.result_path(row.sop_instance_uid)
+                self.storage.write_atomic(path, whole)
+                row.path = self.storage.name(path)
+                row.sha256 = hashlib.sha256(whole).hexdigest()
+                row.sop_class_uid, row.transfer_syntax_uid = CT, EXPLICIT
 
     def finish(self, batch: ClaimedBatch) -> None:
         with self.ledger.write() as unit:
@@ -303,6 +322,6 @@ def new_result(batch: ClaimedBatch, item: Any) -> NewResult:
     )
     return NewResult(
         item.work_item_id, uid, generate_uid(), "1.2.840.10008.5.1.4.1.1.7",
-        "1.2.840.10008.1.2.1", f"results/{uid}.dcm", "0" * 64, 1000, {"engine": "toy"},
+        "1.2.840.10008.1.2.1", f"results/00/{uid}.dcm", "0" * 64, 1000, {"engine": "toy"},
         dict(batch.plan["parameters"]), 0.1,
     )  # fmt: skip

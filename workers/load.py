@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,13 +176,13 @@ class Source:
         return float(self.layout.minimum), 1.0
 
 
-def load(path: Path, *, name: str | None = None) -> Source:
+def load(file: Path | BinaryIO, *, name: str | None = None) -> Source:
     """Read a stored image.
 
     Parameters
     ----------
-    path : Path
-        A DICOM Part 10 file.
+    file : Path or BinaryIO
+        A DICOM Part 10 file; one that is open need stay so only until this returns.
     name : str, optional
         What messages call it before its SOP Instance UID has been read; absent: the file's name.
 
@@ -204,8 +204,8 @@ def load(path: Path, *, name: str | None = None) -> Source:
     RetryLater
         If the file cannot be read at all.
     """
-    name = name or path.name
-    dataset = read_object(path, name=name)
+    name = name or (file.name if isinstance(file, Path) else "the object")
+    dataset = read_object(file, name=name)
     try:
         return _load(dataset)
     except VALUE_ERRORS as error:

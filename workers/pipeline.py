@@ -24,6 +24,7 @@ from dicom_node.domain.backoff import delay
 from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, Next, NodeError, RetryLater
 from dicom_node.node import Node, process_name
+from dicom_node.retention import remove_unnamed
 from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
@@ -267,6 +268,22 @@ class Pipeline:
             except NodeError as error:
                 ended.append(Verdict(each.item, error))
         retry = next((each.error for each in ended if each.error.next is Next.RETRY), None)
+        try:
+            self._write(batch, results, ended)
+        except NodeError:
+            names = [result.path for result in results]
+            remove_unnamed(self._node.ledger, self._node.storage, names)
+            raise
+        for verdict in ended:
+            self._log.warning(
+                "item.ended", work_item=verdict.item.work_item_id, batch=batch.batch_id,
+                next=verdict.error.next.value, reason=str(verdict.error),
+            )  # fmt: skip
+        return retry
+
+    def _write(
+        self, batch: ClaimedBatch, results: Sequence[NewResult], ended: Sequence[Verdict]
+    ) -> None:
         with self._node.ledger.write() as unit:
             batches.held(unit, batch)
             batches.record_results(unit, batch, results)
@@ -282,12 +299,6 @@ class Pipeline:
                     reason=verdict.reason,
                     batch_id=batch.batch_id,
                 )
-        for verdict in ended:
-            self._log.warning(
-                "item.ended", work_item=verdict.item.work_item_id, batch=batch.batch_id,
-                next=verdict.error.next.value, reason=str(verdict.error),
-            )  # fmt: skip
-        return retry
 
     def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> NewResult:
         parameters = parameters_of(batch, self._node.settings.workers)
@@ -305,7 +316,7 @@ class Pipeline:
             series_uid=spec.series_instance_uid,
             sop_class_uid=str(meta.MediaStorageSOPClassUID),
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
-            path=str(path.relative_to(self._node.storage.root)),
+            path=self._node.storage.name(path),
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
             engine=record_of(denoiser),

@@ -17,7 +17,7 @@ from dicom_node.db import past
 from dicom_node.db.past import PastBatch, PastResult
 from dicom_node.errors import FailItem, NodeError
 from dicom_node.node import Node
-from dicom_node.reconcile import fault_of
+from dicom_node.stored import opened
 from model_store.engines.select import Kind, Precision, choose_engine
 from model_store.errors import EngineUnavailableError, ModelStoreError
 from model_store.ref import ModelName, ModelRef
@@ -167,13 +167,10 @@ class Replayer:
         return found
 
     def _source(self, each: PastResult) -> Source:
-        if each.source is None:
+        if each.source.path is None:
             raise Impossible("the bytes of its source are no longer kept ([storage] keep_hours)")
-        path = self._node.storage.root / each.source.path
-        fault = fault_of(path, each.source, whole=False)
-        if fault:
-            raise Impossible(f"its source cannot be used: {fault}")
-        return load(path, name=each.item.sop_instance_uid)
+        with opened(self._node.storage, each.source) as file:
+            return load(file, name=each.item.sop_instance_uid)
 
     def _rebuilt(self, each: PastResult) -> Denoiser:
         """The denoiser of then, as far as it can be had here."""
@@ -261,11 +258,13 @@ class Replayer:
 
     def _kept(self, each: PastResult) -> bytes | str:
         """The result as it was delivered, or why it is not there."""
-        if each.result is None:
+        if each.result.path is None:
             return "those of the result are no longer kept"
-        path = self._node.storage.root / each.result.path
-        fault = fault_of(path, each.result, whole=True)
-        return f"the result cannot be used: {fault}" if fault else path.read_bytes()
+        try:
+            with opened(self._node.storage, each.result) as file:
+                return file.read()
+        except NodeError as error:
+            return f"the result cannot be used: {error}"
 
     def _note(self, batch: PastBatch, found: Mapping[int, Replayed], who: str) -> None:
         with self._node.ledger.write() as unit:

@@ -125,10 +125,8 @@ def conflicts(
         return
     with node.ledger.write() as unit:
         done = kept_aside.discard(unit, discard)
-        whole = [node.storage.root / path for path in done.paths]
-        files = [node.storage.as_found(path, path) for path in whole if path.is_file()]
-    for file in files:
-        node.storage.remove_unless_replaced(file)
+    for name in done.paths:
+        node.storage.remove(node.storage.path(name))
     if as_json:
         show([{"discarded": done.count}], title="", as_json=True, empty="")
         return

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db.prepared import Prepared
 from dicom_node.db.tables import AssociationRow, InstanceRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import InstanceState
+from dicom_node.stored import Kind, Stored
 
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """An instance whose bytes are durable in the spool."""
+    """An instance whose bytes are durable in the spool.
+
+    Attributes
+    ----------
+    path
+        A name that nobody else has; see `dicom_node.storage.Storage`.
+    instead_of
+        A name that a row may have and whose file is gone or wrong: the row takes `path` instead.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -27,6 +38,7 @@ class NewInstance:
     size: int
     path: str
     association_id: str
+    instead_of: str | None = None
 
 
 class Admitted(Enum):
@@ -36,6 +48,22 @@ class Admitted(Enum):
     RESENT = "resent"
     QUARANTINED = "quarantined"
     REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the ledger made of an instance, and the object that it names now.
+
+    Attributes
+    ----------
+    stored
+        What the row says, with the name of the file that it has: the new one's, or an older one's;
+        None where no row has these bytes.
+    """
+
+    answer: Admitted
+    row_id: int | None
+    stored: Stored | None
 
 
 _STATES: Final = {
@@ -53,17 +81,33 @@ _EVENTS: Final = {
 
 _INSTANCE: Final = cast(Table, InstanceRow.__table__)
 _SAME_UID: Final = Prepared(
-    select(_INSTANCE.c.id, _INSTANCE.c.sha256).where(
-        _INSTANCE.c.sop_instance_uid == bindparam("uid")
-    )
+    select(
+        _INSTANCE.c.id,
+        _INSTANCE.c.sop_class_uid,
+        _INSTANCE.c.sop_instance_uid,
+        _INSTANCE.c.transfer_syntax_uid,
+        _INSTANCE.c.sha256,
+        _INSTANCE.c.path,
+    ).where(_INSTANCE.c.sop_instance_uid == bindparam("uid"))
 )
-_INSERT: Final = Prepared(
-    insert(_INSTANCE).returning(_INSTANCE.c.id),
-    [*NewInstance.__slots__, "received_at", "state", "tries"],
-)
-_PUT_BACK: Final = (
+_COLUMNS: Final = (
+    "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "sha256", "size", "path",
+    "association_id",
+)  # fmt: skip
+_WRITTEN: Final = (*_COLUMNS, "received_at", "state", "tries")
+_INSERT: Final = {
+    # Another intake may have inserted the same in the meantime: then no row comes back.
+    "postgresql": Prepared(
+        postgresql.insert(_INSTANCE).on_conflict_do_nothing().returning(_INSTANCE.c.id), _WRITTEN
+    ),
+    "sqlite": Prepared(
+        sqlite.insert(_INSTANCE).on_conflict_do_nothing().returning(_INSTANCE.c.id), _WRITTEN
+    ),
+}
+_TAKE: Final = (
     update(_INSTANCE)
     .where(_INSTANCE.c.id == bindparam("row_id"))
+    .where(or_(_INSTANCE.c.path.is_(None), _INSTANCE.c.path == bindparam("instead_of")))
     .values(path=bindparam("new_path"))
 )
 
@@ -114,53 +158,87 @@ def close_orphans(unit: UnitOfWork, intake: str) -> int:
 
 def admit(
     unit: UnitOfWork, instances: Sequence[NewInstance], *, refuse_conflicts: bool
-) -> list[Admitted]:
-    """Record received instances, in order; returns what became of each.
+) -> list[Admission]:
+    """Record received instances; returns what became of each, in their order.
 
-    The same SOP Instance UID with the same bytes is a resend and changes nothing. With other
-    bytes it is a conflict: recorded in any case, and kept aside or refused.
+    The same SOP Instance UID with the same bytes is a resend. Its row keeps the file that it has;
+    one that has none, or that of `NewInstance.instead_of`, takes the new one. With other bytes it
+    is a conflict: recorded in any case, and kept aside or refused. Of several processes that
+    record a UID at once, one takes it.
     """
-    if not instances:
-        return []
-    known: dict[str, dict[str, int]] = {}
-    answers: list[Admitted] = []
-    there: list[dict[str, Any]] = []
-    for instance in instances:
-        uid = instance.sop_instance_uid
-        if uid not in known:
-            rows = _SAME_UID.execute(unit.connection, {"uid": uid})
-            known[uid] = {row.sha256: row.id for row in rows}
-        versions = known[uid]
-        answer = _judge(instance, versions, refuse_conflicts)
-        if answer in _STATES:
-            versions[instance.sha256] = _insert(unit, instance, _STATES[answer])
-        row_id = versions.get(instance.sha256)
-        if answer is Admitted.RESENT:
-            there.append({"row_id": row_id, "new_path": instance.path})
-        _record(unit, instance, answer, row_id)
-        answers.append(answer)
-    if there:
-        unit.connection.execute(_PUT_BACK, there)
+    found: dict[int, Admission] = {}
+    # In one order, so that no two transactions wait for each other: by UID, then by row.
+    for at in sorted(range(len(instances)), key=lambda at: instances[at].sop_instance_uid):
+        found[at] = _admit(unit, instances[at], refuse_conflicts)
+    for at in sorted(found, key=lambda at: found[at].row_id or 0):
+        found[at] = _with_file(unit, instances[at], found[at])
+    answers = [found[at] for at in range(len(instances))]
+    for instance, answer in zip(instances, answers, strict=True):
+        _record(unit, instance, answer)
     return answers
 
 
-def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> int:
-    row = {name: getattr(instance, name) for name in NewInstance.__slots__}
+def names(session: Session, instance: NewInstance) -> bool:
+    """Whether a row names the instance's file."""
+    path = session.execute(
+        select(InstanceRow.path)
+        .where(InstanceRow.sop_instance_uid == instance.sop_instance_uid)
+        .where(InstanceRow.sha256 == instance.sha256)
+    ).scalar_one_or_none()
+    return path == instance.path
+
+
+def _admit(unit: UnitOfWork, instance: NewInstance, refuse_conflicts: bool) -> Admission:
+    while True:
+        rows = _versions(unit, instance.sop_instance_uid)
+        answer = _judge(instance, rows, refuse_conflicts)
+        if answer not in _STATES:
+            row_id, stored = rows.get(instance.sha256, (None, None))
+            return Admission(answer, row_id, stored)
+        row_id = _insert(unit, instance, _STATES[answer])
+        if row_id is not None:
+            return Admission(answer, row_id, Stored.of(Kind.INSTANCE, instance))
+
+
+def _versions(unit: UnitOfWork, uid: str) -> dict[str, tuple[int, Stored]]:
+    """The rows of a UID by the hash of their bytes."""
+    rows = _SAME_UID.execute(unit.connection, {"uid": uid})
+    return {row.sha256: (row.id, Stored.of(Kind.INSTANCE, row)) for row in rows}
+
+
+def _with_file(unit: UnitOfWork, instance: NewInstance, found: Admission) -> Admission:
+    """Let the row of a resend take its file, if it has none, or one that is known to be wrong."""
+    if found.stored is None or found.stored.path not in (None, instance.instead_of):
+        return found
+    taken = unit.connection.execute(
+        _TAKE,
+        {"row_id": found.row_id, "instead_of": instance.instead_of, "new_path": instance.path},
+    )
+    if taken.rowcount:
+        return replace(found, stored=replace(found.stored, path=instance.path))
+    _, stored = _versions(unit, instance.sop_instance_uid)[instance.sha256]
+    return replace(found, stored=stored)
+
+
+def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> int | None:
+    row = {name: getattr(instance, name) for name in _COLUMNS}
     row |= {"received_at": unit.at, "state": state.value, "tries": 0}
-    return int(_INSERT.execute(unit.connection, row).scalar_one())
+    insert_one = _INSERT[unit.connection.dialect.name]
+    inserted: int | None = insert_one.execute(unit.connection, row).scalar_one_or_none()
+    return inserted
 
 
-def _judge(instance: NewInstance, versions: Mapping[str, int], refuse_conflicts: bool) -> Admitted:
-    if instance.sha256 in versions:
+def _judge(instance: NewInstance, hashes: Container[str], refuse_conflicts: bool) -> Admitted:
+    if instance.sha256 in hashes:
         return Admitted.RESENT
-    if not versions:
+    if not hashes:
         return Admitted.STORED
     return Admitted.REFUSED if refuse_conflicts else Admitted.QUARANTINED
 
 
-def _record(unit: UnitOfWork, instance: NewInstance, answer: Admitted, row_id: int | None) -> None:
+def _record(unit: UnitOfWork, instance: NewInstance, found: Admission) -> None:
     detail = {"sop_instance_uid": instance.sop_instance_uid, "sha256": instance.sha256}
-    event = _EVENTS[answer]
+    event = _EVENTS[found.answer]
     if event is AuditEvent.INSTANCE_CONFLICT:
-        detail["answer"] = answer.value
-    unit.record(event, detail, association_id=instance.association_id, instance_id=row_id)
+        detail["answer"] = found.answer.value
+    unit.record(event, detail, association_id=instance.association_id, instance_id=found.row_id)

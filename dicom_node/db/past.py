@@ -9,8 +9,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem
-from dicom_node.db.proof import StoredFile
 from dicom_node.db.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
+from dicom_node.stored import Kind, Stored
 from model_store.ref import ModelRef
 
 
@@ -24,8 +24,8 @@ class PastResult:
         The source's row.
     sop_instance_uid, series_uid : str
         The result's.
-    source, result : StoredFile or None
-        Their bytes in the spool; None where they are no longer kept.
+    source, result : Stored
+        Their bytes in the spool; without a path where they are no longer kept.
     sha256 : str
         Of the result's bytes.
     item : ClaimedItem
@@ -39,8 +39,8 @@ class PastResult:
     instance_id: int
     sop_instance_uid: str
     series_uid: str
-    source: StoredFile | None
-    result: StoredFile | None
+    source: Stored
+    result: Stored
     sha256: str
     item: ClaimedItem
     model: ModelRef
@@ -142,16 +142,10 @@ def _past(item: WorkItemRow, instance: InstanceRow, result: ResultRow) -> PastRe
         instance_id=instance.id,
         sop_instance_uid=result.sop_instance_uid,
         series_uid=result.series_uid,
-        source=_file(instance),
-        result=_file(result),
+        source=Stored.of(Kind.INSTANCE, instance),
+        result=Stored.of(Kind.RESULT, result),
         sha256=result.sha256,
         item=ClaimedItem(item.id, instance.sop_instance_uid, instance.path, item.planned_at),
         model=ModelRef(result.model_name, result.model_version, result.model_sha256),
         engine=result.engine,
     )
-
-
-def _file(row: InstanceRow | ResultRow) -> StoredFile | None:
-    if row.path is None:
-        return None
-    return StoredFile(row.id, row.sop_instance_uid, row.path, row.sha256, row.transfer_syntax_uid)

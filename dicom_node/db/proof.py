@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ from dicom_node.db.tables import (
     WorkItemRow,
 )
 from dicom_node.domain.work import DeliveryState, InstanceState, WorkState
+from dicom_node.stored import Kind, Stored
 
 _MANY: Final = 500
 _OPEN: Final = tuple(state.value for state in WorkState if not state.terminal)
@@ -49,32 +50,6 @@ class ResultSeries:
     study_uid: str | None
     series_uid: str
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that the ledger says is in the spool.
-
-    Attributes
-    ----------
-    row_id
-        Of the instance or result.
-    sop_instance_uid
-        Its UID.
-    path
-        Relative to the spool.
-    sha256
-        Hexadecimal: of a result's file; of an instance's transfer syntax UID, a zero byte and
-        data set.
-    transfer_syntax_uid
-        Of the data set.
-    """
-
-    row_id: int
-    sop_instance_uid: str
-    path: str
-    sha256: str
-    transfer_syntax_uid: str
 
 
 def _of(scope: Scope) -> list[ColumnElement[bool]]:
@@ -241,38 +216,30 @@ def _deliveries(*columns: Any) -> Any:
     )
 
 
-def instance_files(session: Session, scope: Scope, after: int) -> list[StoredFile]:
+def instance_files(session: Session, scope: Scope, after: int) -> list[tuple[int, Stored]]:
     """Files of instances with ids above `after`, by id, not more than some hundred at a time."""
     statement = (
-        select(
-            InstanceRow.id, InstanceRow.sop_instance_uid, InstanceRow.path, InstanceRow.sha256,
-            InstanceRow.transfer_syntax_uid,
-        )
+        select(InstanceRow)
         .where(InstanceRow.id > after, InstanceRow.path.is_not(None))
         .order_by(InstanceRow.id)
         .limit(_MANY)
-    )  # fmt: skip
-    return _stored(session.execute(statement.where(*_of(scope))))
+    )
+    rows = session.execute(statement.where(*_of(scope))).scalars()
+    return [(row.id, Stored.of(Kind.INSTANCE, row)) for row in rows]
 
 
-def result_files(session: Session, scope: Scope, after: int) -> list[StoredFile]:
+def result_files(session: Session, scope: Scope, after: int) -> list[tuple[int, Stored]]:
     """Files of results, as `instance_files`."""
     statement = (
-        select(
-            ResultRow.id, ResultRow.sop_instance_uid, ResultRow.path, ResultRow.sha256,
-            ResultRow.transfer_syntax_uid,
-        )
+        select(ResultRow)
         .join(WorkItemRow, WorkItemRow.id == ResultRow.work_item_id)
         .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
         .where(ResultRow.id > after, ResultRow.path.is_not(None))
         .order_by(ResultRow.id)
         .limit(_MANY)
-    )  # fmt: skip
-    return _stored(session.execute(statement.where(*_of(scope))))
-
-
-def _stored(rows: Iterable[Any]) -> list[StoredFile]:
-    return [StoredFile(*row) for row in rows]
+    )
+    rows = session.execute(statement.where(*_of(scope))).scalars()
+    return [(row.id, Stored.of(Kind.RESULT, row)) for row in rows]
 
 
 def unnamed(session: Session, paths: Collection[str]) -> set[str]:
@@ -299,7 +266,8 @@ def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[at : at + _MANY]
 
 
-def still_kept(session: Session, table: type[InstanceRow] | type[ResultRow], row_id: int) -> bool:
-    """Whether the row still says that its file is there; retention may just have removed it."""
+def still_names(session: Session, row_id: int, stored: Stored) -> bool:
+    """Whether the row still names this file; retention may just have removed it."""
+    table = InstanceRow if stored.kind is Kind.INSTANCE else ResultRow
     statement = select(table.path).where(table.id == row_id)
-    return session.execute(statement).scalar_one_or_none() is not None
+    return session.execute(statement).scalar_one_or_none() == stored.path

@@ -1,4 +1,4 @@
-"""Objects as reception leaves them: a synced file in the incoming folder, and what is known of it."""
+"""Objects as reception leaves them: a file in the incoming folder, and what is known of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ import hashlib
 from dicom_node.scp.file_meta import file_header
 from dicom_node.scp.ports import Caller, Received
 from dicom_node.storage import Storage
+from dicom_node.stored import file_meta
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 CALLER = Caller("a" * 32, "CT1", "DENOISE", "10.1.2.3")
+
+
+def data_set_of(whole: bytes) -> bytes:
+    """The data set of a DICOM file; what is none is taken for a data set."""
+    if whole[128:132] != b"DICM":
+        return whole
+    return whole[file_meta(whole)[1] :]
 
 
 def sha256_of(data_set: bytes, transfer_syntax_uid: str = EXPLICIT) -> str:

@@ -198,8 +198,8 @@ def test_the_same_on_postgresql(
     report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
     assert [row["state"] for row in report.ledger.unfinished] == ["planned"]
     assert report.spool is not None
-    assert {row["kind"] for row in report.spool.faults} == {"instance", "result"}
-    assert sum(life.upkeep.sweep_orphans(shard) for shard in range(4)) == 0
+    assert {row["kind"] for row in report.spool.faults} == {"result"}
+    assert sum(life.retention.sweep_orphans(shard) for shard in range(4)) == 0
     life.ledger.engine.dispose()
 
 

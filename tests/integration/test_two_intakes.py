@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 from collections import Counter
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -32,9 +33,10 @@ def _data(number: int, index: int, *, differ: bool) -> bytes:
 
 
 def _intake(
-    index: int, folder: Path, url: str, differ: bool, together: Barrier, answers: Any
+    index: int, folder: Path, url: str, *, differ: bool, together: Barrier, answers: Any
 ) -> None:
     """One intake: receive an object a round, as the other does."""
+    os.fsync = os.fdatasync = lambda _: None  # many rounds, none of which is about the disk
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     storage = Storage(folder)
     ledger = open_ledger(url)
@@ -63,7 +65,11 @@ def run_two(folder: Path, url: str, *, differ: bool) -> Counter[str]:
     context = multiprocessing.get_context("spawn")
     together, answers = context.Barrier(2), context.Queue()
     processes = [
-        context.Process(target=_intake, args=(index, folder, url, differ, together, answers))
+        context.Process(
+            target=_intake,
+            args=(index, folder, url),
+            kwargs={"differ": differ, "together": together, "answers": answers},
+        )
         for index in range(2)
     ]
     for process in processes:

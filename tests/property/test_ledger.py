@@ -110,7 +110,7 @@ class LedgerLife(RuleBasedStateMachine):
         elif what == "reconcile":
             self.life.upkeep.reconcile()
         else:
-            self.life.upkeep.forget()
+            self.life.retention.forget()
 
     @precondition(lambda self: len(self.held) < 2)
     @rule(data=st.data(), worker=st.sampled_from(WORKERS))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import OperationalError
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db.tables import AssociationRow, AuditRow, InstanceRow
@@ -20,9 +22,8 @@ from dicom_node.intake import DUPLICATE, SUCCESS, LedgerIntake
 from dicom_node.outbox import SilentBell
 from dicom_node.scp.ports import Caller, Received
 from dicom_node.storage import Storage
+from tests.factories.received import CALLER, data_set_of, received
 from tests.ledgers import fresh_url, open_ledger
-
-CALLER = Caller("a" * 32, "CT1", "DENOISE", "10.1.2.3")
 
 
 class FailingLedger(Ledger):
@@ -32,6 +33,7 @@ class FailingLedger(Ledger):
         super().__init__(ledger.engine, SilentBell())
         self.away = False
         self.fault: Exception | None = None
+        self.fault_at_commit = False
         self.writes = 0
 
     @contextmanager
@@ -43,6 +45,9 @@ class FailingLedger(Ledger):
             yield unit
             if self.fault is not None:
                 raise self.fault
+        if self.fault_at_commit:
+            self.fault_at_commit = False
+            raise LedgerError("the ledger's database answered: it went away while it committed")
 
 
 class Node:
@@ -62,19 +67,22 @@ class Node:
         return self.intake
 
     def received(self, uid: str, data: bytes = b"data", caller: Caller = CALLER) -> Received:
-        file = self.storage.incoming()
-        file.write(data)
-        file.sync()
-        return Received(
-            file.path, len(data), hashlib.sha256(data).hexdigest(), "1.2.840.10008.5.1.4.1.1.2",
-            uid, "1.2.840.10008.1.2.1", caller,
-        )  # fmt: skip
+        return received(self.storage, uid, data, caller=caller)
 
     def store(self, uid: str, data: bytes = b"data", caller: Caller = CALLER) -> int:
         return self.intake.store(self.received(uid, data, caller))
 
     def files(self) -> list[Path]:
         return [path for path in (self.storage.root / "instances").rglob("*") if path.is_file()]
+
+    def data(self) -> list[bytes]:
+        """The data sets of all files."""
+        return sorted(data_set_of(path.read_bytes()) for path in self.files())
+
+    def named(self) -> Path:
+        """The file that the only row names."""
+        (row,) = self.instances()
+        return self.storage.path(str(row.path))
 
     def rows(self, statement: Any) -> list[Any]:
         with self.ledger.read() as session:
@@ -105,7 +113,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 def test_success_means_file_and_row(node: Node) -> None:
     assert node.store("1.2.3") == SUCCESS
     (row,) = node.instances()
-    assert (node.storage.root / str(row.path)).read_bytes() == b"data"
+    assert data_set_of(node.named().read_bytes()) == b"data"
     assert (row.state, row.size) == ("received", 4)
     assert node.events() == [AuditEvent.ASSOCIATION_OPENED, AuditEvent.INSTANCE_STORED]
 
@@ -119,7 +127,7 @@ def test_a_resend_changes_nothing_and_is_success(node: Node) -> None:
 def test_other_bytes_under_a_known_uid_are_kept_aside(node: Node) -> None:
     assert node.store("1.2.3", b"one") == node.store("1.2.3", b"two") == SUCCESS
     assert [row.state for row in node.instances()] == ["received", "conflict"]
-    assert {path.read_bytes() for path in node.files()} == {b"one", b"two"}
+    assert node.data() == [b"one", b"two"]
     assert node.events()[-1] == AuditEvent.INSTANCE_CONFLICT
 
 
@@ -129,7 +137,7 @@ def test_or_refused_where_that_is_configured(tmp_path: Path) -> None:
     assert node.store("1.2.3", b"one") == SUCCESS
     assert node.store("1.2.3", b"two") == DUPLICATE
     assert node.store("1.2.3", b"one") == SUCCESS
-    assert [path.read_bytes() for path in node.files()] == [b"one"]
+    assert node.data() == [b"one"]
     assert AuditEvent.INSTANCE_CONFLICT in node.events()
     node.intake.stop()
 
@@ -150,7 +158,99 @@ def test_a_failed_resend_leaves_what_was_accepted(node: Node) -> None:
     node.ledger.away = True
     with pytest.raises(LedgerError):
         node.store("1.2.3")
-    assert [path.read_bytes() for path in node.files()] == [b"data"]
+    assert node.data() == [b"data"]
+    assert node.files() == [node.named()]
+
+
+def forgotten(node: Node) -> None:
+    node.named().unlink()
+    with node.ledger.write() as unit:
+        unit.session.execute(update(InstanceRow).values(path=None))
+
+
+def gone(node: Node) -> None:
+    node.named().unlink()
+
+
+def changed(node: Node) -> None:
+    """One bit of the data set."""
+    path = node.named()
+    path.write_bytes(path.read_bytes()[:-1] + b"b")
+
+
+def another(node: Node) -> None:
+    """The same data set under another UID's File Meta Information."""
+    path = node.named()
+    path.write_bytes(path.read_bytes().replace(b"1.2.3\0", b"1.2.4\0"))
+
+
+@pytest.mark.parametrize("what", [forgotten, gone])
+def test_a_resend_of_what_is_not_there_any_more_is_kept(
+    node: Node, what: Callable[[Node], None]
+) -> None:
+    assert node.store("1.2.3") == SUCCESS
+    what(node)
+    assert node.store("1.2.3") == SUCCESS
+    assert node.files() == [node.named()]
+    assert node.data() == [b"data"]
+
+
+@pytest.mark.parametrize("what", [changed, another])
+def test_a_resend_of_what_came_wrong_repairs_it_and_leaves_it_for_a_person(
+    node: Node, what: Callable[[Node], None]
+) -> None:
+    assert node.store("1.2.3") == SUCCESS
+    wrong = node.named()
+    what(node)
+    kept = wrong.read_bytes()
+    assert node.store("1.2.3") == SUCCESS
+    assert node.named() != wrong
+    assert data_set_of(node.named().read_bytes()) == b"data"
+    assert wrong.read_bytes() == kept
+
+
+def test_a_resend_leaves_its_row_the_file_that_it_has(node: Node) -> None:
+    assert node.store("1.2.3") == SUCCESS
+    first = node.named()
+    os.utime(first, (1, 1))
+    assert node.store("1.2.3") == SUCCESS
+    assert node.named() == first
+    assert first.stat().st_mtime > time.time() - 60  # retention takes it for new
+
+
+def test_a_commit_that_failed_and_was_made_keeps_its_file(node: Node) -> None:
+    node.settle()
+    node.ledger.fault_at_commit = True
+    with pytest.raises(LedgerError):
+        node.store("1.2.3")
+    assert {node.storage.path(str(row.path)) for row in node.instances()} == set(node.files())
+    assert len(node.files()) == 2
+
+
+def test_a_commit_that_failed_and_was_not_made_leaves_no_file(node: Node) -> None:
+    node.settle()
+    before = node.files()
+    node.ledger.fault = OperationalError("", {}, Exception("no answer"))
+    with pytest.raises(LedgerError):
+        node.store("1.2.3")
+    assert node.files() == before
+
+
+def test_what_nobody_can_be_asked_about_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be named; retention asks again."""
+    node.settle()
+
+    @contextmanager
+    def read() -> Iterator[Any]:
+        raise LedgerError("away")
+        yield
+
+    node.ledger.fault_at_commit = True
+    with monkeypatch.context() as patch:
+        patch.setattr(node.ledger, "read", read)
+        with pytest.raises(LedgerError):
+            node.store("1.2.3")
+    assert {node.storage.path(str(row.path)) for row in node.instances()} == set(node.files())
 
 
 def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_file(
@@ -161,8 +261,8 @@ def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_
     committed = node.storage.commit
     second_is_in = threading.Event()
 
-    def commit(temp: Path, final: Path, *, synced: bool = False) -> None:
-        committed(temp, final, synced=synced)
+    def commit(temp: Path, final: Path) -> None:
+        committed(temp, final)
         if temp == first.path:
             monkeypatch.setattr(node.storage, "commit", committed)
             assert node.store("1.2.3") == SUCCESS
@@ -173,7 +273,8 @@ def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_
     with pytest.raises(LedgerError):
         node.intake.store(first)
     assert second_is_in.is_set()
-    assert [path.read_bytes() for path in node.files()] == [b"data"]
+    assert node.data() == [b"data"]
+    assert node.files() == [node.named()]
 
 
 def test_a_disk_that_fails_means_failure_and_no_row(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.errors import OutOfSpace, StorageError
+from dicom_node.errors import FailItem, OutOfSpace, StorageError
 from dicom_node.storage import SHARDS, Storage
 
 SHA = hashlib.sha256(b"bytes").hexdigest()
@@ -35,17 +35,10 @@ def test_what_is_committed_is_there_whole_and_nothing_is_left_over(storage: Stor
     file.write(b"one ")
     file.write(memoryview(b"two"))
     file.sync()
-    final = storage.instance_path("1.2.3", SHA)
-    storage.commit(file.path, final, synced=True)
+    final = storage.instance_path("1.2.3")
+    storage.commit(file.path, final)
     assert final.read_bytes() == b"one two"
     assert incoming(storage) == []
-
-
-def test_a_file_written_by_somebody_else_is_synced_by_commit(storage: Storage) -> None:
-    temp = storage.root / "incoming" / "x"
-    temp.write_bytes(b"data")
-    storage.commit(temp, storage.result_path("1.2.3"))
-    assert storage.result_path("1.2.3").read_bytes() == b"data"
 
 
 def test_discard_removes_the_file_and_may_be_repeated(storage: Storage) -> None:
@@ -60,35 +53,48 @@ def test_discard_leaves_a_committed_file_alone(storage: Storage) -> None:
     file = storage.incoming()
     file.write(b"x")
     file.sync()
-    final = storage.instance_path("1.2", SHA)
-    storage.commit(file.path, final, synced=True)
+    final = storage.instance_path("1.2")
+    storage.commit(file.path, final)
     file.discard()
     assert final.exists()
 
 
-def test_the_same_uid_with_other_bytes_is_another_file(storage: Storage) -> None:
-    other = hashlib.sha256(b"other bytes").hexdigest()
-    assert storage.instance_path("1.2.3", SHA) != storage.instance_path("1.2.3", other)
-    assert storage.instance_path("1.2.3", SHA) == storage.instance_path("1.2.3", SHA)
+def test_a_name_is_given_once(storage: Storage) -> None:
+    """Receptions of one object, and workers that make one result, have files of their own."""
+    for name in (storage.instance_path, storage.result_path):
+        assert len({name("1.2.3") for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x.dcm", "instances/../../x.dcm", "/etc/passwd", "instances/3f/../1.dcm", "", "incoming/x",
+     "instances/3f/a/b.dcm", "instances/3f/1.2.dcm\0", "results/9a/1.2.dcm\n"],
+)  # fmt: skip
+def test_a_row_cannot_name_a_file_outside_the_spool(storage: Storage, name: str) -> None:
+    with pytest.raises(FailItem, match="names no file of the spool"):
+        storage.path(name)
+    with pytest.raises(FailItem):
+        storage.open(name, "1.2.3")
+
+
+def test_the_names_of_earlier_releases_are_names(storage: Storage) -> None:
+    for name in (f"instances/3f/1.2.3-{SHA[:32]}.dcm", "results/9a/1.2.4.dcm"):
+        assert storage.path(name) == storage.root / name
 
 
 @pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2/3", "", "1" * 65, "a\0b", "..", "1.2\n"])
 def test_a_hostile_uid_cannot_choose_its_path(storage: Storage, uid: str) -> None:
-    for path in (storage.instance_path(uid, SHA), storage.result_path(uid)):
+    for path in (storage.instance_path(uid), storage.result_path(uid)):
         assert path.resolve().parent.parent.parent == storage.root.resolve()
         assert path.parent.is_dir()
 
 
 @given(uid=st.text(max_size=80), other=st.text(max_size=80))
-def test_every_uid_has_a_path_of_its_own(spool: Storage, uid: str, other: str) -> None:
-    path = spool.instance_path(uid, SHA)
+def test_every_uid_has_names_of_its_own(spool: Storage, uid: str, other: str) -> None:
+    path, another = spool.instance_path(uid), spool.instance_path(other)
     assert len(path.name.encode()) < 255
-    assert (path == spool.instance_path(other, SHA)) == (uid == other)
-
-
-def test_a_sha256_that_is_none_is_a_mistake_of_the_caller(storage: Storage) -> None:
-    with pytest.raises(ValueError, match="sha256"):
-        storage.instance_path("1.2.3", "../x")
+    assert spool.path(spool.name(path)) == path
+    assert (path.name.split("-")[0] == another.name.split("-")[0]) == (uid == other)
 
 
 def test_write_atomic_replaces_the_whole_file(storage: Storage) -> None:
@@ -158,45 +164,20 @@ def test_a_root_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
 
 
 def test_opening_an_existing_spool_keeps_its_files(storage: Storage) -> None:
-    storage.write_atomic(storage.result_path("1.2"), b"x")
-    assert Storage(storage.root).result_path("1.2").read_bytes() == b"x"
+    path = storage.result_path("1.2")
+    storage.write_atomic(path, b"x")
+    Storage(storage.root)
+    assert path.read_bytes() == b"x"
 
 
 def test_files_lists_both_kinds_of_one_shard(storage: Storage) -> None:
-    instance = storage.instance_path("1.2.3", SHA)
+    instance = storage.instance_path("1.2.3")
     result = storage.result_path("1.2.3")
     for path in (instance, result):
         storage.write_atomic(path, b"x")
     shard = int(instance.parent.name, 16)
     assert {storage.root / file.path for file in storage.files(shard)} == {instance, result}
     assert storage.files((shard + 1) % SHARDS) == []
-
-
-def test_remove_unless_replaced(storage: Storage) -> None:
-    path = storage.result_path("1.2.3")
-    storage.write_atomic(path, b"old")
-    (old,) = storage.files(int(path.parent.name, 16))
-    storage.write_atomic(path, b"new")
-    assert not storage.remove_unless_replaced(old)
-    assert path.read_bytes() == b"new"
-    (new,) = storage.files(int(path.parent.name, 16))
-    assert storage.remove_unless_replaced(new)
-    assert not storage.remove_unless_replaced(new)
-    assert list(path.parent.iterdir()) == []
-
-
-@pytest.mark.parametrize("newer", [False, True])
-def test_a_kill_while_a_file_is_aside_loses_nothing(storage: Storage, newer: bool) -> None:
-    path = storage.result_path("1.2.3")
-    storage.write_atomic(path, b"was aside")
-    path.rename(path.with_name(path.name + ".aside"))
-    if newer:
-        storage.write_atomic(path, b"newer")
-    assert [file.path for file in storage.files(int(path.parent.name, 16))] == [
-        str(path.relative_to(storage.root))
-    ]
-    assert path.read_bytes() == (b"newer" if newer else b"was aside")
-    assert list(path.parent.iterdir()) == [path]
 
 
 def _denied(*_: object, **__: object) -> None:

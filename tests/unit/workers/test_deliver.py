@@ -15,7 +15,6 @@ from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.errors import LedgerError
 from dicom_node.node import Node, process_name
 from dicom_node.settings import Settings
-from tests.factories import ct_slice, to_bytes
 from tests.ledgers import TWO_ROUTES, Life
 from tests.pacs import FakePacs
 from tests.servers import free_port
@@ -42,14 +41,7 @@ class Post:
         self.life.associate()
         self.life.receive_series(3)
         self.life.denoise_all()
-        with self.life.ledger.write() as unit:
-            for (row,) in unit.session.execute(select(ResultRow)):
-                path = self.life.storage.result_path(row.sop_instance_uid)
-                path.write_bytes(
-                    to_bytes(ct_slice(size=(4, 4), SOPInstanceUID=row.sop_instance_uid))
-                )
-                row.path = str(path.relative_to(self.life.storage.root))
-                row.sop_class_uid = "1.2.840.10008.5.1.4.1.1.2"
+        self.life.write_results()
         self.courier = self.a_courier(self.life.settings)
 
     def a_courier(self, settings: Settings) -> Courier:

@@ -70,5 +70,5 @@ def test_what_ended_long_ago_is_forgotten_and_what_is_recalled_is_not(life: Life
     first = [row.id for row in life.rows(select(WorkItemRow.id).order_by(WorkItemRow.id).limit(2))]
     with life.ledger.write() as unit:
         assert recall.retry(unit, first).redelivered == 2
-    assert life.upkeep.forget() == 2
+    assert life.retention.forget() == 2
     assert len(life.rows(select(InstanceRow.id).where(InstanceRow.path.is_not(None)))) == 1

@@ -55,8 +55,8 @@ class RecordingIntake:
             raise self.error
         self.calls.append("stored")
         if self.status == 0x0000:
-            final = self.storage.instance_path(received.sop_instance_uid, received.sha256)
-            self.storage.commit(received.path, final, synced=True)
+            final = self.storage.instance_path(received.sop_instance_uid)
+            self.storage.commit(received.path, final)
             self.stored.append((received, final))
         return self.status
 
