@@ -1,11 +1,15 @@
-"""Celery's configuration: an embedded broker in the spool, or Redis."""
+"""The broker that a node is set to use, embedded or Redis, and what Celery is told of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from dicom_node.errors import ConfigError
+from dicom_node.folder_broker import FolderRings
+from dicom_node.rings import Rings
 from dicom_node.settings import Settings
 
 _POLLING_SECONDS = 0.05
@@ -16,18 +20,61 @@ def embedded_broker_folder(settings: Settings) -> Path:
     return settings.storage.path / "broker"
 
 
-def broker_configuration(settings: Settings) -> dict[str, Any]:
-    """Celery settings shared by who rings and who works.
-
-    The embedded broker is a folder (`dicom_node.folder_broker`) polled every 50 ms. Its messages,
-    like those of Redis, may be lost: the ledger knows what is due and upkeep rings again.
+def rings_of(settings: Settings) -> Rings:
+    """The rings of a node's broker; nothing is connected yet.
 
     Raises
     ------
     ConfigError
-        The folder cannot be made.
+        [broker] url is not a URL of a kind of broker that is known.
     """
-    common: dict[str, Any] = {
+    return open_rings(settings.broker.url, str(embedded_broker_folder(settings) / "messages"))
+
+
+def open_rings(url: SecretStr | None, folder: str) -> Rings:
+    """The rings of the Redis at `url`, or those in `folder`.
+
+    Raises
+    ------
+    ConfigError
+        The URL is not one of a kind of broker that is known, or its client is not installed.
+    """
+    if url is None:
+        return FolderRings(Path(folder))
+    try:
+        from dicom_node.redis_broker import RedisRings  # noqa: PLC0415 -- one machine needs none
+    except ImportError as error:
+        raise ConfigError(
+            f"[broker] url: needs the Python package {error.name!r}, which is not installed where "
+            f"the node is; a plain 'pip install' of the node brings it, and "
+            f"'pip install {error.name}' it alone"
+        ) from error
+    return RedisRings(url.get_secret_value())
+
+
+def broker_configuration(settings: Settings) -> dict[str, Any]:
+    """What Celery is told in a worker.
+
+    It listens through `dicom_node.ring_transport`, whatever the broker. A message is acknowledged
+    when its task has ended, so that a worker holds no more of them than it has threads; nothing is
+    given back to the broker.
+
+    Raises
+    ------
+    ConfigError
+        The embedded broker's folder cannot be made.
+    """
+    if settings.broker.url is None:
+        _make(embedded_broker_folder(settings) / "messages")
+    return {
+        "broker_url": "rings://",
+        "broker_transport": "dicom_node.ring_transport:Transport",
+        "broker_transport_options": {
+            "url": settings.broker.url,
+            "folder": str(embedded_broker_folder(settings) / "messages"),
+            "look_seconds": settings.upkeep.ring_again_seconds,
+            "polling_interval": _POLLING_SECONDS,
+        },
         "task_ignore_result": True,
         "task_acks_late": True,
         "task_reject_on_worker_lost": False,
@@ -39,35 +86,17 @@ def broker_configuration(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
         "task_default_queue": "infer",
         "task_create_missing_queues": True,
     }
-    if settings.broker.url is not None:
-        url = settings.broker.url.get_secret_value()
-        options: dict[str, Any] = {}
-        if url.startswith("redis"):
-            options = {
-                "visibility_timeout": 4 * 3600,
-                "socket_connect_timeout": 5,
-                "socket_timeout": 30,
-                "socket_keepalive": True,
-            }
-        return common | {"broker_url": url, "broker_transport_options": options}
-    folder = embedded_broker_folder(settings)
-    messages = folder / "messages"
+
+
+def _make(folder: Path) -> None:
     try:
-        messages.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"the embedded broker's folder {messages} cannot be made: {error.strerror}; correct "
+            f"the embedded broker's folder {folder} cannot be made: {error.strerror}; correct "
             "[storage] path, or give this user the right to write there"
         ) from error
-    return common | {
-        "broker_url": "filesystem://",
-        "broker_transport": "dicom_node.folder_broker:Transport",
-        "broker_transport_options": {
-            "data_folder_in": str(messages),
-            "data_folder_out": str(messages),
-            "polling_interval": _POLLING_SECONDS,
-        },
-    }

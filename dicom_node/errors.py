@@ -66,6 +66,14 @@ class OtherMigration(LedgerError):
     """The ledger is at a migration that this release does not work on; the process has to end."""
 
 
+class BrokerAway(RetryLater):
+    """The broker cannot be used; the ledger knows what is due, and workers look by themselves."""
+
+
+class ModelNotHere(RetryLater):
+    """A model version cannot be run by this process now; another may take its batches."""
+
+
 class IllegalTransition(NodeError):
     """A state change that the transition table does not have."""
 

@@ -1,93 +1,115 @@
-"""The embedded broker: a kombu transport that keeps each message as a file in a folder.
+"""The embedded broker: each ring is a file in a folder.
 
-It is kombu's own filesystem transport with other files. That one opens a message under its final
-name before it writes it, so that a reader may take an empty file, which ends a Celery worker (seen
-with kombu 5.7: 18 of 3,000 messages when polled without pause); and it moves what it takes through
-the folder for temporary files, which may be on another disk.
-
-Here a message appears whole or not at all, and taking it is removing it: of several readers, the
-one whose removal succeeds has it. A message that a power cut left unreadable is dropped; like every
-lost message it loses nothing, because the ledger knows what is due and upkeep rings again. Bindings
-are not kept in files, either: a queue, its exchange and its routing key have one name, as Celery
-makes them. Whoever removes the folder has only flushed the broker.
+A file appears whole or not at all, and taking it is removing it: of several readers, the one whose
+removal succeeds has it. What is in it is not needed. A folder, a link or a pipe under the name of a
+ring is none; it is left where it is and never opened. Whoever removes the folder has only flushed
+the broker.
 """
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import stat
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty
-from typing import Any
+from typing import Final
 
-from kombu.exceptions import ChannelError
-from kombu.transport import filesystem
-from kombu.utils.json import dumps, loads
+from dicom_node.errors import BrokerAway
+from dicom_node.rings import MOST_BYTES, message
+
+_PART: Final = ".part"
+_PART_SECONDS: Final = 60.0
+_TAKEN: Final = (errno.ENOENT, errno.ESTALE)
 
 
-class Channel(filesystem.Channel):
-    """A channel whose messages are whole files."""
+class FolderRings:
+    """Rings in a folder; implements `dicom_node.rings.Rings`.
 
-    def get_table(self, exchange: str) -> list[Any]:
-        """Where messages of an exchange go: to the queue of its name."""
-        return [filesystem.exchange_queue_t(exchange, "", exchange)]
+    Parameters
+    ----------
+    folder : Path
+        Made when the first ring is put.
+    """
 
-    def _queue_bind(self, *_: Any) -> None:
-        """Nothing to keep."""
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]
-        """Make a message visible once it is complete."""
-        name = f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
-        path = Path(self.data_folder_out, name)
-        part = path.with_name(f"{name}.part")
+    @property
+    def where(self) -> str:
+        """Its folder."""
+        return str(self._folder)
+
+    def put(self, queue: str, ledger_id: int) -> None:
+        """Make a ring visible once it is complete."""
+        path = self._folder / f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
+        part = path.with_name(f"{path.name}{_PART}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(dumps(payload), encoding="utf-8")  # type: ignore[no-untyped-call]
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(message(queue, ledger_id)), encoding="utf-8")
             part.rename(path)
         except OSError as error:
             with suppress(OSError):
                 part.unlink()
-            raise ChannelError(f"a message cannot be written: {error.strerror}") from error
+            raise _away(error) from error
 
-    def _get(self, queue: str, timeout: Any = None) -> Any:
-        """Take the oldest message of a queue that nobody else took."""
-        suffix = f".{queue}.msg"
-        for name in sorted(name for name in self._names() if name.endswith(suffix)):
-            path = Path(self.data_folder_in, name)
+    def take(self, queue: str) -> bytes | None:
+        """Take the oldest ring of a queue that nobody else took."""
+        for name in sorted(self._names(f".{queue}.msg")):
+            path = self._folder / name
+            data = _read(path)
             try:
-                data = path.read_text(encoding="utf-8")
                 path.unlink()
-            except FileNotFoundError:
-                continue
-            with suppress(ValueError):
-                return loads(data)  # type: ignore[no-untyped-call]
-        raise Empty
+            except OSError as error:
+                if error.errno in _TAKEN:
+                    continue
+                raise _away(error) from error
+            return data
+        self._remove_parts()
+        return None
 
-    def _size(self, queue: str) -> int:
-        """Messages that wait in a queue."""
-        return sum(name.endswith(f".{queue}.msg") for name in self._names())
+    def waiting(self, queue: str) -> int:
+        """How many rings of a queue wait."""
+        return len(self._names(f".{queue}.msg"))
 
-    def _purge(self, queue: str) -> int:
-        """Remove all messages of a queue; returns how many."""
-        names = [name for name in self._names() if name.endswith(f".{queue}.msg")]
-        for name in names:
-            Path(self.data_folder_in, name).unlink(missing_ok=True)
-        return len(names)
-
-    def _delete(self, queue: str, *_: Any, **__: Any) -> None:
-        """Remove the messages of a queue that is given up."""
-        self._purge(queue)
-
-    def _names(self) -> list[str]:
+    def _names(self, suffix: str) -> list[str]:
         try:
-            return os.listdir(self.data_folder_in)  # noqa: PTH208 -- polled often, and much faster
+            with os.scandir(self._folder) as entries:
+                return [
+                    entry.name
+                    for entry in entries
+                    if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False)
+                ]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _away(error) from error
+
+    def _remove_parts(self) -> None:
+        """Remove what somebody who was killed left half written."""
+        for name in self._names(_PART):
+            path = self._folder / name
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - _PART_SECONDS:
+                    path.unlink()
 
 
-class Transport(filesystem.Transport):
-    """Names the channel; everything else is kombu's."""
+def _read(path: Path) -> bytes:
+    """What a file holds, as far as it can be read: nobody needs it."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(file, MOST_BYTES + 1) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
 
-    Channel = Channel
+
+def _away(error: OSError) -> BrokerAway:
+    return BrokerAway(f"the embedded broker's folder cannot be used: {error.strerror}")

@@ -6,12 +6,13 @@ import os
 import socket
 from dataclasses import dataclass
 
+from dicom_node.broker import rings_of
 from dicom_node.db.bounds import COMMAND, Bounds
 from dicom_node.db.engine import make_engine
 from dicom_node.db.revision import require_current
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.models import Models
-from dicom_node.outbox import Bell, CeleryBell
+from dicom_node.outbox import Bell, BrokerBell
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
 
@@ -70,5 +71,6 @@ class Node:
         storage = Storage(settings.storage.path)
         engine = make_engine(settings.database_url, bounds)
         require_current(engine)
-        ledger = Ledger(engine, bell if bell is not None else CeleryBell(settings), bounds=bounds)
+        chosen = bell if bell is not None else BrokerBell(rings_of(settings))
+        ledger = Ledger(engine, chosen, bounds=bounds)
         return cls(settings, ledger, storage, Models.open(settings, ledger))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from dicom_node.broker import broker_configuration
-from dicom_node.settings import Settings
-
-if TYPE_CHECKING:
-    from celery import Celery
-
+from dicom_node.errors import BrokerAway
+from dicom_node.rings import Rings
 
 _DEAF_SECONDS: Final = 3.0
-_AT_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 class Queue(StrEnum):
@@ -30,7 +25,10 @@ class Queue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One message: the id of a batch (infer) or a parcel (deliver), and nothing else."""
+    """One message: the id of a batch (infer) or a parcel (deliver), and nothing else.
+
+    Whoever hears it looks into the ledger, and takes what is most urgent there.
+    """
 
     queue: Queue
     ledger_id: int
@@ -40,7 +38,7 @@ class Bell(Protocol):
     """What a unit of work tells about due work."""
 
     def ring(self, ring: Ring) -> None:
-        """Announce; must not raise for a broker that is down."""
+        """Announce; must neither raise nor wait for a broker that is down."""
 
 
 class SilentBell:
@@ -54,40 +52,56 @@ class SilentBell:
         self.rings.append(ring)
 
 
-class CeleryBell:
-    """Announces through the configured broker. Celery is loaded by the first ring."""
+class BrokerBell:
+    """Rings in the configured broker, from a thread of its own: nobody who rings waits.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    One ring that waits for a worker is enough, for it will find whatever is due, so no second one
+    is put beside it. A broker that is away is logged and for a while not tried; upkeep rings again.
+    """
+
+    def __init__(self, rings: Rings) -> None:
+        self._rings = rings
+        self._wanted: dict[Queue, Ring] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
         self._deaf_until = 0.0
         self._log = structlog.get_logger("outbox")
 
-    @cached_property
-    def _app(self) -> Celery:
-        from celery import Celery  # noqa: PLC0415
-
-        app = Celery("dicom_node", set_as_current=False)
-        app.conf.update(broker_configuration(self._settings))
-        app.conf.broker_transport_options = app.conf.broker_transport_options | _AT_ONCE
-        return app
-
     def ring(self, ring: Ring) -> None:
-        """Send one message; a broker that is down is logged, upkeep rings again.
+        """Have one message sent, unless one waits already."""
+        with self._changed:
+            self._wanted[ring.queue] = ring
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
+                self._thread.start()
 
-        Whoever rings is not to wait for a broker that is down, so for a while it is not tried.
-        """
+    def wait(self, seconds: float) -> bool:
+        """Wait until everything was rung, or given up; whether that was in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._wanted, seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted)
+                ring = next(iter(self._wanted.values()))
+            self._strike(ring)
+            with self._changed:
+                # Whoever rang meanwhile may have been too late for this one.
+                if self._wanted.get(ring.queue) is ring:
+                    del self._wanted[ring.queue]
+                self._changed.notify_all()
+
+    def _strike(self, ring: Ring) -> None:
         if time.monotonic() < self._deaf_until:
             return
-        from kombu.exceptions import OperationalError  # noqa: PLC0415
-
         try:
-            self._app.send_task(
-                ring.queue.value, args=(ring.ledger_id,), queue=ring.queue.value,
-                ignore_result=True, retry=False,
-            )  # fmt: skip
-        except (OperationalError, OSError) as error:
+            if not self._rings.waiting(ring.queue):
+                self._rings.put(ring.queue, ring.ledger_id)
+        except BrokerAway as error:
             self._deaf_until = time.monotonic() + _DEAF_SECONDS
             self._log.warning(
                 "broker.unreachable", queue=ring.queue.value, ledger_id=ring.ledger_id,
-                error=type(error).__name__, next="upkeep rings again",
+                error=str(error), next="upkeep rings again",
             )  # fmt: skip

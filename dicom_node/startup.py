@@ -5,15 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import closing
-from importlib import import_module
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import structlog
 
-from dicom_node.broker import broker_configuration
-from dicom_node.errors import ConfigError, LedgerError, OtherMigration, RetryLater
+from dicom_node.broker import broker_configuration, rings_of
+from dicom_node.errors import BrokerAway, ConfigError, LedgerError, OtherMigration, RetryLater
 from dicom_node.models import Models
+from dicom_node.outbox import Queue
 from dicom_node.settings import Settings
 from model_store.errors import (
     ModelAwayError,
@@ -34,10 +33,6 @@ _PASSING: Final = (
 """What happens to a version that was usable; the node receives all the same."""
 
 _LOOK_SECONDS: Final = 0.2
-_BROKER_SECONDS: Final = 5
-_BROKERS: Final = (
-    "use redis://HOST:PORT/0, or leave it out for the embedded broker, which needs no server"
-)
 
 
 class PortTaken(ConfigError):
@@ -175,10 +170,8 @@ def require_bell(tree: Settings) -> None:
         [broker] url is not a URL of a kind of broker that is known, a Python package that it needs
         is not installed, or the embedded broker's folder cannot be made.
     """
-    if tree.broker.url is None:
-        broker_configuration(tree)
-        return
-    _connection(tree).release()
+    broker_configuration(tree)
+    rings_of(tree)
 
 
 def require_broker(tree: Settings) -> str:
@@ -191,54 +184,16 @@ def require_broker(tree: Settings) -> str:
     RetryLater
         It does not answer.
     """
-    from kombu.exceptions import KombuError  # noqa: PLC0415
-
-    connection = _connection(tree)
-    where = str(connection.as_uri())
+    broker_configuration(tree)
+    rings = rings_of(tree)
     try:
-        connection.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
-    except (OSError, KombuError, *connection.recoverable_connection_errors) as error:
-        url = str(broker_configuration(tree)["broker_url"])
-        said = _without_password(str(error).partition("\n")[0], url) or type(error).__name__
+        rings.waiting(Queue.INFER)
+    except BrokerAway as error:
         raise RetryLater(
-            f"[broker] url: {where} cannot be reached: {said}; start it, or correct the address"
+            f"[broker] url: {rings.where} cannot be reached: {error}; start it, or correct the "
+            "address"
         ) from error
-    finally:
-        connection.release()
-    return where
-
-
-def _connection(tree: Settings) -> Any:
-    """The broker's connection, with the transport that it needs; nothing is connected yet."""
-    from kombu.connection import Connection  # noqa: PLC0415 -- keeps start-up light
-
-    configuration = broker_configuration(tree)
-    url = str(configuration["broker_url"])
-    kind = url.partition("://")[0] if "://" in url else ""
-    if not kind:
-        raise ConfigError(f"[broker] url is not a URL; {_BROKERS}")
-    try:
-        if kind.startswith(("redis", "sentinel")):
-            import_module("redis")  # kombu does without, until it stumbles over it
-        connection = Connection(  # type: ignore[no-untyped-call]
-            url,
-            transport=configuration.get("broker_transport"),
-            transport_options=configuration["broker_transport_options"],
-            connect_timeout=_BROKER_SECONDS,
-        )
-        _ = connection.transport  # made when it is first asked for
-    except ImportError as error:
-        package = error.name or kind
-        raise ConfigError(
-            f"[broker] url: {kind}:// needs the Python package {package!r}, which is not installed "
-            f"where the node is; a plain 'pip install' of the node brings what redis:// needs, and "
-            f"'pip install {package}' this one; or {_BROKERS}"
-        ) from error
-    except (KeyError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"[broker] url: {kind}:// cannot be used ({type(error).__name__}); {_BROKERS}"
-        ) from error
-    return connection
+    return rings.where
 
 
 def at_start(error: LedgerError) -> LedgerError:
@@ -249,11 +204,3 @@ def at_start(error: LedgerError) -> LedgerError:
         f"{error}; start the database, or correct the address; without the key "
         "the ledger is SQLite in [storage] path"
     )
-
-
-def _without_password(text: str, url: str) -> str:
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return ""
-    return text.replace(password, "***") if password else text

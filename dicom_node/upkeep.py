@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from dicom_node.chores import PAUSE_AFTER_ERROR, Chore
-from dicom_node.db import batches, parcels, ringing
+from dicom_node.db import batches, parcels, ringing, turns
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.planning import Planner
@@ -31,6 +31,7 @@ class Upkeep:
         self._settings = settings
         self._ledger = ledger
         self._planner = planner
+        self._limits = settings.limits
         self.retention = Retention(settings, ledger, storage)
         self._log = structlog.get_logger("upkeep")
 
@@ -83,16 +84,15 @@ class Upkeep:
 
     def reconcile(self) -> None:
         """Take back what died and ring for what is due; losing the whole broker loses nothing."""
-        first = timedelta(seconds=self._settings.upkeep.ring_again_seconds)
         with self._ledger.read() as session:
-            at = session.at
-            if not (ringing.any_expired(session, at) or ringing.any_to_ring(session, at, first)):
-                return
-        with self._ledger.write() as unit:
-            taken = batches.take_back_expired(unit)
-            returned = parcels.take_back_expired(unit)
-            rung = ringing.ring_again(unit, first)
-        if taken or returned:
-            self._log.warning("upkeep.taken_back", batches=taken, parcels=returned)
-        if rung:
-            self._log.info("upkeep.rang", count=rung)
+            expired = ringing.any_expired(session, session.at)
+        if expired:
+            with self._ledger.write() as unit:
+                taken = batches.take_back_expired(unit)
+                returned = parcels.take_back_expired(unit)
+            if taken or returned:
+                self._log.warning("upkeep.taken_back", batches=taken, parcels=returned)
+        with self._ledger.read() as session:
+            rings = turns.due(session, session.at, self._limits)
+        for ring in rings:
+            self._ledger.bell.ring(ring)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import count
+from typing import Final
 
 import structlog
 from sqlalchemy import select
 
-from dicom_node.db import parcels
+from dicom_node.db import parcels, turns
 from dicom_node.db.parcels import ClaimedParcel
 from dicom_node.db.tables import ParcelRow
+from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
 from dicom_node.errors import LedgerError
 from dicom_node.node import Node, process_name
+from dicom_node.outbox import Queue, Ring
 from dicom_node.settings import DestinationSettings
 from workers.lease import renewed
 from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
 
-_UNLIMITED = 1_000_000
-_MOST_REASONS = 3
+_UNLIMITED: Final = 1_000_000
+_MOST_REASONS: Final = 3
+_LOOKS: Final = 3
+"""Looks at which somebody else was faster, before the thread waits for another ring."""
 
 
 class Courier:
@@ -34,7 +40,33 @@ class Courier:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lease = timedelta(seconds=node.settings.delivery.lease_seconds)
+        self._limits = node.settings.limits
+        self._looks = count()
         self._log = structlog.get_logger("delivery")
+
+    def run_next(self) -> bool:
+        """Try to deliver the most urgent parcel; returns False if none is due and has room.
+
+        Destinations take turns. A look that finds nothing writes nothing.
+
+        Raises
+        ------
+        LedgerError
+            As `run` does.
+        """
+        for _ in range(_LOOKS):
+            found = self._due(next(self._looks))
+            if any(self.run(parcel_id) for parcel_id in found):
+                return True
+            if not found:
+                return False
+        return False
+
+    def _due(self, look: int) -> list[int]:
+        turn = Turn.NEWEST if look % 2 == 0 else Turn.OLDEST
+        ledger = self._node.ledger
+        with ledger.read() as session:
+            return turns.next_parcels(session, session.at, self._limits, turn, look // 2)
 
     def run(self, parcel_id: int) -> bool:
         """Try to deliver a parcel; returns False if there was nothing to do now.
@@ -56,6 +88,7 @@ class Courier:
             parcel = parcels.claim(unit, parcel_id, process_name(), self._lease, limit)
         if parcel is None:
             return False
+        self._call_another()
         if destination is None:
             self._no_destination(parcel)
         else:
@@ -86,6 +119,15 @@ class Courier:
                 deliveries=given_up, remedy="'dicom-node destination failed' lists them",
             )  # fmt: skip
         return True
+
+    def _call_another(self) -> None:
+        """Ring for the next idle thread if more is due and has room: that one does the same."""
+        ledger = self._node.ledger
+        with suppress(LedgerError):
+            with ledger.read() as session:
+                more = turns.next_parcels(session, session.at, self._limits)
+            for parcel_id in more[:1]:
+                ledger.bell.ring(Ring(Queue.DELIVER, parcel_id))
 
     def _carry(self, parcel: ClaimedParcel, destination: DestinationSettings) -> None:
         outgoing = [

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from dicom_node.errors import FailItem, RetryLater
+from dicom_node.errors import FailItem, ModelNotHere, RetryLater
 from dicom_node.models import Models
 from dicom_node.settings import WorkerSettings
 from model_store.engines.base import DeviceLostError, EngineMemoryError
@@ -54,8 +54,9 @@ class Denoisers:
         ------
         FailItem
             The version is not in the store, or its bytes are not the ones that were planned.
-        RetryLater
-            The engine cannot be built now, for want of memory too, or the store is out of reach.
+        ModelNotHere
+            The engine cannot be built here now, for want of memory too, or the store is out of
+            reach.
         DeviceLostError
             The GPU is lost: the process must end.
         """
@@ -78,7 +79,7 @@ class Denoisers:
         except DeviceLostError:
             raise
         except (EngineUnavailableError, EngineMemoryError, ModelAwayError) as error:
-            raise RetryLater(f"model {ref}: {error}") from error
+            raise ModelNotHere(f"model {ref}: {error}") from error
         except ModelStoreError as error:
             raise FailItem(f"model {ref}: {error}") from error
         self._log.info(

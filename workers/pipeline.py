@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
@@ -18,13 +19,16 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_partial
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, work_items
+from dicom_node.db import batches, turns, work_items
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
+from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
 from dicom_node.domain.work import WorkEvent
-from dicom_node.errors import FailItem, LedgerError, Next, NodeError, RetryLater
+from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
 from dicom_node.node import Node, process_name
+from dicom_node.outbox import Queue, Ring
 from dicom_node.retention import remove_unnamed
+from workers.absent import Absent
 from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
@@ -34,6 +38,9 @@ from workers.results import parameters_of, record_of, result_spec
 
 CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
+
+_LOOKS: Final = 5
+"""Batches that somebody else took first, before the worker waits for another ring."""
 
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=10)
@@ -111,7 +118,30 @@ class Pipeline:
         self._denoisers = denoisers
         self._observer = observer
         self._lease = timedelta(seconds=node.settings.workers.lease_seconds)
+        self._turn = Turn.NEWEST
+        self._absent = Absent()
         self._log = structlog.get_logger("worker")
+
+    def run_next(self) -> bool:
+        """Do the work of the most urgent batch; returns False if none is due that runs here.
+
+        A look that finds nothing writes nothing.
+
+        Raises
+        ------
+        LedgerError
+            As `run` does.
+        """
+        for _ in range(_LOOKS):
+            with self._node.ledger.read() as session:
+                batch_id = turns.next_batch(
+                    session, session.at, self._turn, self._absent.now()
+                )
+            if batch_id is None:
+                return False
+            if self.run(batch_id):
+                return True
+        return False
 
     def run(self, batch_id: int) -> bool:
         """Do the work of a batch; returns False if there was none to do.
@@ -130,6 +160,8 @@ class Pipeline:
             )
         if batch is None:
             return False
+        self._turn = self._turn.other
+        self._call_another()
         started = time.monotonic()
         watch = self._observer(batch)
         try:
@@ -139,6 +171,9 @@ class Pipeline:
             self._stages(batch, denoiser, lease, watch)
         except LedgerError:
             raise
+        except ModelNotHere as error:
+            self._hand_on(batch, str(error))
+            return True
         except RetryLater as error:
             self._wait(batch, str(error))
             return True
@@ -155,6 +190,15 @@ class Pipeline:
         )  # fmt: skip
         watch.finished()
         return True
+
+    def _call_another(self) -> None:
+        """Ring for the next idle worker if more is due: whoever it wakes does the same."""
+        ledger = self._node.ledger
+        with suppress(LedgerError):
+            with ledger.read() as session:
+                more = turns.next_batch(session, session.at)
+            if more is not None:
+                ledger.bell.ring(Ring(Queue.INFER, more))
 
     def _stages(self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: Watch) -> None:
         recording: list[Future[NodeError | None]] = []
@@ -349,6 +393,18 @@ class Pipeline:
         self._log.warning(
             "batch.waits", batch=batch.batch_id, reason=why, seconds=round(wait.total_seconds(), 1)
         )
+
+    def _hand_on(self, batch: ClaimedBatch, why: str) -> None:
+        """Return a batch at once because its model does not run here; for a while, take no other.
+
+        What nobody can run for as long as a delivery may take counts as tries.
+        """
+        self._absent.add(batch.model.sha256)
+        with self._node.ledger.write() as unit:
+            age = unit.at - batch.opened_at
+            counted = age > timedelta(hours=self._node.settings.delivery.give_up_hours)
+            batches.give_back(unit, batch, after=timedelta(0), why=why, counted=counted)
+        self._log.warning("batch.handed_on", batch=batch.batch_id, reason=why)
 
     def _fail_rest(self, batch: ClaimedBatch, error: FailItem) -> None:
         self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))

@@ -1,7 +1,8 @@
-"""The tasks: a ledger id in, nothing else; nothing out, the ledger knows."""
+"""The tasks: a ring in, nothing out. Whoever is woken works while anything is due."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -20,36 +21,36 @@ _OTHER_MIGRATION: Final = 75
 
 
 @app.task(name=Queue.INFER.value)  # type: ignore[untyped-decorator]
-def infer(batch_id: int) -> None:
-    """Denoise a batch. A fault that reaches here leaves it to upkeep to give it out again.
+def infer(_ledger_id: int) -> None:
+    """Denoise due batches, the most urgent first. What is left by a fault is rung for again.
 
     After a lost device the worker ends: only a fresh process can use the GPU again.
     """
     try:
-        app.pipeline.run(batch_id)
+        _work(app.pipeline.run_next)
     except OtherMigration as error:
         _end("worker", error)
     except NodeError as error:
         structlog.get_logger("worker").error(
-            "batch.interrupted", batch=batch_id, error=str(error), next="upkeep rings again"
+            "batch.interrupted", error=str(error), next="upkeep rings again"
         )
     except DeviceLostError as error:
         structlog.get_logger("worker").error(
-            "device.lost", batch=batch_id, error=str(error), next="this worker ends"
+            "device.lost", error=str(error), next="this worker ends"
         )
         state.should_stop = _DEVICE_LOST
 
 
 @app.task(name=Queue.DELIVER.value)  # type: ignore[untyped-decorator]
-def deliver(parcel_id: int) -> None:
-    """Deliver a parcel. A fault that reaches here leaves it to upkeep to give it out again."""
+def deliver(_ledger_id: int) -> None:
+    """Deliver due parcels, the most urgent first. What is left by a fault is rung for again."""
     try:
-        app.courier.run(parcel_id)
+        _work(app.courier.run_next)
     except OtherMigration as error:
         _end("delivery", error)
     except NodeError as error:
         structlog.get_logger("delivery").error(
-            "parcel.interrupted", parcel=parcel_id, error=str(error), next="upkeep rings again"
+            "parcel.interrupted", error=str(error), next="upkeep rings again"
         )
 
 
@@ -59,3 +60,15 @@ def _end(name: str, error: OtherMigration) -> None:
         next="this worker ends; it is started again by whoever supervises it",
     )  # fmt: skip
     state.should_stop = _OTHER_MIGRATION
+
+
+def _work(step: Callable[[], bool]) -> None:
+    """Go on until nothing is due, or the worker is told to stop."""
+    while not _stops() and step():
+        pass
+
+
+def _stops() -> bool:
+    # Celery keeps an exit status there, and 0 is one.
+    flags = (state.should_stop, state.should_terminate)
+    return any(flag is not None and flag is not False for flag in flags)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, insert, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
@@ -109,7 +109,7 @@ def join(
             opened_at=unit.at,
             last_item_at=unit.at,
             attempts=0,
-            rings=0,
+            arrival=_arrival(unit, series_uid),
         )
         unit.session.add(row)
     row.count += 1
@@ -117,10 +117,17 @@ def join(
     row.association_id = association_id
     row.last_item_at = unit.at
     unit.session.flush()
+    row.arrival = row.arrival or row.id
     if row.count >= most_instances or row.size >= most_bytes:
         make_due(unit, row)
         unit.session.flush()
     return row.id
+
+
+def _arrival(unit: UnitOfWork, series_uid: str) -> int:
+    """Place of a series in the order of arrival; 0 for one that has no batch yet."""
+    first = select(func.min(BatchRow.id)).where(BatchRow.series_uid == series_uid)
+    return unit.session.execute(first).scalar_one() or 0
 
 
 def close_ready(unit: UnitOfWork, quiet: timedelta) -> int:
@@ -232,7 +239,7 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
                 opened_at=row.opened_at,
                 last_item_at=unit.at,
                 attempts=max(0, row.attempts - 1),
-                rings=0,
+                arrival=row.arrival,
             )
             unit.session.add(single)
             unit.session.flush()

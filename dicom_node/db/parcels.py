@@ -12,11 +12,10 @@ from sqlalchemy import ColumnElement, and_, func, select, text, update
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import work_items
 from dicom_node.db.ringing import make_due
-from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
+from dicom_node.db.tables import BatchRow, DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
 from dicom_node.errors import LedgerError
-from dicom_node.outbox import Queue, Ring
 
 _ALONE_AFTER: Final = 2
 """Senders lost with a parcel after which its deliveries are sent one at a time."""
@@ -63,8 +62,8 @@ def of_batch(unit: UnitOfWork, batch_id: int, destination: str) -> int:
             batch_id=batch_id,
             destination=destination,
             state=ParcelState.OPEN.value,
+            arrival=select(BatchRow.arrival).where(BatchRow.id == batch_id).scalar_subquery(),
             attempts=0,
-            rings=0,
         )
         unit.session.add(row)
         unit.session.flush()
@@ -302,7 +301,7 @@ def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:
 def finish(
     unit: UnitOfWork, parcel: ClaimedParcel, *, retry_after: timedelta, give_up_after: timedelta
 ) -> int:
-    """End a try of a parcel and ring for the next parcel of its destination.
+    """End a try of a parcel; whoever carried it has room for the next.
 
     Deliveries that still wait are tried again after `retry_after`, or become dead letters once
     the parcel has been due for `give_up_after`. Those that this try was not about are due at once.
@@ -351,7 +350,6 @@ def finish(
     _end(row)
     if not waiting:
         _bring_forward_others(unit, row)
-    ring_next(unit, row.destination)
     return len(waiting)
 
 
@@ -402,7 +400,7 @@ def _hold_back_others(unit: UnitOfWork, row: ParcelRow) -> None:
         update(ParcelRow)
         .where(ParcelRow.destination == row.destination, ParcelRow.id != row.id)
         .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at <= unit.at)
-        .values(due_at=row.due_at, ring_at=None, rings=0)
+        .values(due_at=row.due_at)
     )
 
 
@@ -412,22 +410,8 @@ def _bring_forward_others(unit: UnitOfWork, row: ParcelRow) -> None:
         update(ParcelRow)
         .where(ParcelRow.destination == row.destination, ParcelRow.id != row.id)
         .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at > unit.at)
-        .values(due_at=unit.at, ring_at=None, rings=0)
+        .values(due_at=unit.at)
     )
-
-
-def ring_next(unit: UnitOfWork, destination: str) -> None:
-    """Ring for the oldest due parcel of a destination: there is room for it now."""
-    row = unit.session.execute(
-        select(ParcelRow)
-        .where(ParcelRow.destination == destination, ParcelRow.state == ParcelState.DUE.value)
-        .where(ParcelRow.due_at <= unit.at)
-        .order_by(ParcelRow.id)
-        .limit(1)
-    ).scalar_one_or_none()
-    if row is not None:
-        row.ring_at = unit.at
-        unit.ring(Ring(Queue.DELIVER, row.id))
 
 
 def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[int]:
@@ -462,7 +446,6 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
         _give_up(unit, row, lost, _killer)
         if len(lost) == len(waiting):
             _end(row)
-            ring_next(unit, row.destination)
             continue
         make_due(unit, row, at=unit.at + apart if apart else None)
         if row.losses >= _ALONE_AFTER:

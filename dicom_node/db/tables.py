@@ -56,6 +56,12 @@ def _where_known(name: str, column: str) -> Index:
     return Index(name, column, sqlite_where=known, postgresql_where=known)
 
 
+def _where_due(name: str, *columns: str) -> Index:
+    """Index of the rows whose turn is sought; what is done, the most by far, is not in it."""
+    due = text("state = 'due'")
+    return Index(name, *columns, sqlite_where=due, postgresql_where=due)
+
+
 class Base(DeclarativeBase):
     """Declarative base with named constraints, so that migrations can name them."""
 
@@ -131,13 +137,21 @@ class InstanceRow(Base):
 
 
 class BatchRow(Base):
-    """Work items of one series and route that are executed together."""
+    """Work items of one series and route that are executed together.
+
+    `arrival` orders series by when they arrived: it is the id of a series' first batch.
+    """
 
     __tablename__ = "batch"
-    __table_args__ = (Index("ix_batch_state_id", "state", "id"),)
+    __table_args__ = (
+        Index("ix_batch_state_id", "state", "id"),
+        _where_due("ix_batch_due", "due_at", "id"),
+        _where_due("ix_batch_arrival", "arrival", "id"),
+    )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     series_uid: Mapped[str] = mapped_column(UID, index=True)
+    arrival: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     route: Mapped[str] = mapped_column(String(64))
     model_name: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(String(64))
@@ -152,8 +166,6 @@ class BatchRow(Base):
     last_item_at: Mapped[datetime] = mapped_column(AwareDateTime)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
-    ring_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
-    rings: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
     worker: Mapped[str | None] = mapped_column(String(128))
     done_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
@@ -203,22 +215,32 @@ class ResultRow(Base):
 
 
 class ParcelRow(Base):
-    """The deliveries of one batch to one destination, sent over one association."""
+    """The deliveries of one batch to one destination, sent over one association.
+
+    `arrival` is its batch's.
+    """
 
     __tablename__ = "parcel"
     __table_args__ = (
         UniqueConstraint("batch_id", "destination"),
         Index("ix_parcel_state_due", "state", "due_at"),
+        _where_due("ix_parcel_due", "destination", "due_at", "id"),
+        _where_due("ix_parcel_arrival", "destination", "arrival", "id"),
+        Index(
+            "ix_parcel_sending",
+            "destination",
+            sqlite_where=text("state = 'sending'"),
+            postgresql_where=text("state = 'sending'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"))
-    destination: Mapped[str] = mapped_column(String(64), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    arrival: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
-    ring_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
-    rings: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
     worker: Mapped[str | None] = mapped_column(String(128))
     first_due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

@@ -15,7 +15,7 @@ from dicom_node.db.bounds import COMMAND, Bounds
 from dicom_node.db.prepared import Prepared
 from dicom_node.db.tables import AuditRow
 from dicom_node.db.transactions import LOOK_AGAIN_SECONDS, Transactions
-from dicom_node.outbox import Bell, Ring
+from dicom_node.outbox import Bell, Queue, Ring
 
 _NO_IDS: Final = dict.fromkeys(
     ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
@@ -41,7 +41,7 @@ class UnitOfWork:
         self.at = at
         self._session: Session | None = None
         self._audit: list[dict[str, Any]] = []
-        self._rings: list[Ring] = []
+        self._rings: dict[Queue, Ring] = {}
 
     @property
     def session(self) -> Session:
@@ -60,15 +60,15 @@ class UnitOfWork:
         self._audit.append(row)
 
     def ring(self, ring: Ring) -> None:
-        """Ring a bell once the transaction is committed."""
-        self._rings.append(ring)
+        """Ring a bell once the transaction is committed; one ring a queue is enough."""
+        self._rings.setdefault(ring.queue, ring)
 
     def _finish(self) -> list[Ring]:
         if self._session is not None:
             self._session.flush()
         if self._audit:
             _AUDIT.execute(self.connection, *self._audit)
-        return self._rings
+        return list(self._rings.values())
 
     def _close(self) -> None:
         if self._session is not None:

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         url = self.database.url.get_secret_value()
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """How many associations a destination may have at a time, by its name."""
+        return {each.name: each.associations for each in self.destinations}
+
     def destination(self, name: str) -> DestinationSettings | None:
         """The destination of that name, None if the configuration no longer has it."""
         return next((each for each in self.destinations if each.name == name), None)

@@ -149,11 +149,11 @@ class DeliverySettings(Section):
 
 
 class UpkeepSettings(Section):
-    """Planning, re-ringing lost bells, retention."""
+    """Planning, ringing, retention."""
 
     poll_seconds: Seconds = Field(0.1, description="How often new instances are looked for.")
     ring_again_seconds: Seconds = Field(
-        15.0, description="Due work that nobody took is announced again after this long."
+        5.0, description="A worker that heard no bell for so long looks for due work by itself."
     )
 
 

@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.metadata import packages_distributions, requires
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -91,19 +91,6 @@ def test_every_module_that_is_imported_is_of_a_package_that_is_declared() -> Non
         for line in undeclared(path)
     ]
     assert found == []
-
-
-def test_a_plain_install_has_what_the_redis_transport_asks_for() -> None:
-    """Kombu names it in an extra, with pins of its own that nobody else could live with."""
-    wanted = {
-        canonicalize_name(requirement.name)
-        for requirement in map(Requirement, requires("kombu") or ())
-        if requirement.marker is not None
-        and requirement.marker.evaluate({"extra": "redis"})
-        and not requirement.marker.evaluate({"extra": ""})
-    }
-    assert "redis" in wanted
-    assert wanted <= declared()
 
 
 def test_a_run_time_dependency_has_its_line_in_the_decision() -> None:

@@ -13,10 +13,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, select
 
 from dicom_node.db import migrate, models, revision
-from dicom_node.db.tables import Base, InstanceRow
+from dicom_node.db.tables import Base, BatchRow, InstanceRow, ParcelRow
 from dicom_node.errors import LedgerError
 from model_store.ref import ModelName
 from tests.ledgers import Life
+
+GONE = ("ring_at", "rings")
+"""Columns of rings: since 0006 what is due is found by its turn."""
 
 
 def contents(engine: Engine) -> dict[str, list[Any]]:
@@ -54,9 +57,10 @@ def test_a_filled_ledger_gets_the_model_registry(life: Life) -> None:
     new = {"model_version", "alias_move", "certificate", "shadow_measure", "spool"}
     assert set(after) - set(before) == new
     for name, rows in before.items():
+        kept = [{key: each for key, each in row.items() if key not in GONE} for row in rows]
         assert [
-            {key: row[key] for key in was} for row, was in zip(after[name], rows, strict=True)
-        ] == rows
+            {key: row[key] for key in was} for row, was in zip(after[name], kept, strict=True)
+        ] == kept
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     with life.ledger.write() as unit:
@@ -83,3 +87,21 @@ def test_of_two_instances_taken_under_one_uid_the_later_becomes_a_conflict(life:
     rows = life.rows(select(InstanceRow.sha256, InstanceRow.state).order_by(InstanceRow.id))
     assert [state for _, state in rows] == ["received", "received", "conflict"]
     assert rows[2].sha256 == "other"
+
+
+def test_series_of_an_older_ledger_are_in_the_order_in_which_they_arrived(life: Life) -> None:
+    life.associate()
+    for series in ("1.2.9", "1.2.8", "1.2.9"):
+        count = len(life.rows(select(InstanceRow.id)))
+        life.receive(f"{series}.{count}", series=series)
+        life.denoise_all()
+    arrivals = select(BatchRow.id, BatchRow.series_uid, BatchRow.arrival).order_by(BatchRow.id)
+    of_parcels = select(ParcelRow.batch_id, ParcelRow.arrival).order_by(ParcelRow.id)
+    before = life.rows(arrivals), life.rows(of_parcels)
+    first = {uid: min(row.id for row in before[0] if row.series_uid == uid)
+             for uid in ("1.2.9", "1.2.8")}  # fmt: skip
+    assert [row.arrival for row in before[0]] == [first[row.series_uid] for row in before[0]]
+    assert len({row.arrival for row in before[0]}) == 2
+    go_back(life.ledger.engine, "0005")
+    migrate.upgrade(life.ledger.engine)
+    assert (life.rows(arrivals), life.rows(of_parcels)) == before

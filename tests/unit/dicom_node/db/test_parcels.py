@@ -13,7 +13,6 @@ from dicom_node.db import parcels, recall
 from dicom_node.db.parcels import ClaimedParcel
 from dicom_node.db.tables import AuditRow, DeliveryRow, ParcelRow, WorkItemRow
 from dicom_node.errors import LedgerError
-from dicom_node.outbox import Queue
 from tests.ledgers import LEASE, Life
 
 
@@ -87,17 +86,6 @@ def test_a_destination_gets_no_more_parcels_at_a_time_than_its_limit(denoised: L
     assert denoised.take(second, "d:2", limit=1) is None
     assert denoised.take(second, "d:2", limit=2) is not None
     denoised.end_try(parcel)
-
-
-def test_room_at_a_destination_is_announced_to_its_next_parcel(denoised: Life) -> None:
-    first, second, *_ = denoised.due_parcels("pacs")
-    parcel = take(denoised, first)
-    for each in parcel.deliveries:
-        denoised.answer(parcel, each.delivery_id)
-    denoised.end_try(parcel)
-    assert [(ring.queue, ring.ledger_id) for ring in denoised.bell.rings] == [
-        (Queue.DELIVER, second)
-    ]
 
 
 def test_a_destination_that_is_away_delays_only_its_own(denoised: Life) -> None:
@@ -243,25 +231,6 @@ def test_tries_of_one_destination_may_end_at_once(life: Life) -> None:
     for thread in threads:
         thread.join()
     assert faults == []
-
-
-def test_a_lost_bell_is_rung_again_with_growing_but_bounded_waits(denoised: Life) -> None:
-    waits = []
-    with denoised.ledger.read() as session:
-        first = session.execute(select(ParcelRow.id).order_by(ParcelRow.id).limit(1)).scalar_one()
-    last = denoised.clock()
-    for _ in range(100):
-        denoised.clock.advance(5)
-        denoised.bell.rings.clear()
-        denoised.upkeep.reconcile()
-        if any(r.queue is Queue.DELIVER and r.ledger_id == first for r in denoised.bell.rings):
-            waits.append((denoised.clock() - last).total_seconds())
-            last = denoised.clock()
-        if len(waits) == 6:
-            break
-    assert waits[0] >= 15
-    assert waits == sorted(waits)
-    assert max(waits) <= 65
 
 
 def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
