@@ -12,10 +12,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import and_, func, literal_column, select
+from sqlalchemy import Select, and_, func, literal, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
-from dicom_node.db.tables import BatchRow, ParcelRow
+from dicom_node.db.tables import AwareDateTime, BatchRow, ParcelRow
 from dicom_node.outbox import Queue, Ring
 
 # Written out, or the indices that have only such rows would not be used.
@@ -50,11 +50,19 @@ def next_batch(
     without : collection of str
         sha256 of model versions that this worker cannot run.
     """
-    statement = select(BatchRow.id).where(BatchRow.state == _DUE, BatchRow.due_at <= at)
+    statement = _first(BatchRow, at, turn)
     if without:
         statement = statement.where(BatchRow.model_sha256.not_in(sorted(without)))
-    urgent = BatchRow.arrival.desc() if turn is Turn.NEWEST else BatchRow.due_at
-    return session.execute(statement.order_by(urgent, BatchRow.id).limit(1)).scalar_one_or_none()
+    return session.execute(statement).scalar_one_or_none()
+
+
+def _first(table: type[BatchRow | ParcelRow], at: datetime, turn: Turn) -> Select[int]:
+    statement = select(table.id).where(table.state == _DUE).limit(1)
+    if turn is Turn.OLDEST:
+        return statement.where(table.due_at <= at).order_by(table.due_at, table.id)
+    # Asked like this of a value, not of the index of when things are due: all of that is due.
+    is_due = func.coalesce(table.due_at, literal(at, AwareDateTime())) <= at
+    return statement.where(is_due).order_by(table.arrival.desc(), table.id)
 
 
 def next_parcels(
@@ -79,17 +87,13 @@ def next_parcels(
     if not names:
         return []
     sending = _sending(session)
-    urgent = ParcelRow.arrival.desc() if turn is Turn.NEWEST else ParcelRow.due_at
     found = []
     start = first % len(names)
     for name in names[start:] + names[:start]:
         if name in limits and sending.get(name, 0) >= limits[name]:
             continue
         parcel_id = session.execute(
-            select(ParcelRow.id)
-            .where(ParcelRow.state == _DUE, ParcelRow.due_at <= at, ParcelRow.destination == name)
-            .order_by(urgent, ParcelRow.id)
-            .limit(1)
+            _first(ParcelRow, at, turn).where(ParcelRow.destination == name)
         ).scalar_one_or_none()
         if parcel_id is not None:
             found.append(parcel_id)
