@@ -134,9 +134,7 @@ class Pipeline:
         """
         for _ in range(_LOOKS):
             with self._node.ledger.read() as session:
-                batch_id = turns.next_batch(
-                    session, session.at, self._turn, self._absent.now()
-                )
+                batch_id = turns.next_batch(session, session.at, self._turn, self._absent.now())
             if batch_id is None:
                 return False
             if self.run(batch_id):
