@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from datetime import timedelta
 from typing import Final
 
 import structlog
