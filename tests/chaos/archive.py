@@ -113,11 +113,12 @@ class Archive(FakePacs):
         """Number of different objects."""
         return len(self.kept)
 
-    def first_since(self, at: float) -> float | None:
-        """When the first new object came after `at`."""
+    def new_since(self, at: float) -> tuple[float | None, float | None]:
+        """When the first and the last new object came after `at`."""
         with self._exact:
-            later = [one.arrivals[0].at for one in self.kept.values() if one.arrivals[0].at > at]
-        return min(later, default=None)
+            firsts = [one.arrivals[0].at for one in self.kept.values()]
+        later = [each for each in firsts if each > at]
+        return min(later, default=None), max(later, default=None)
 
     def take_new(self) -> list[tuple[str, bytes]]:
         """What came since the last call, each object once; its bytes are not kept any longer."""

@@ -29,8 +29,8 @@ def cells(line: Mapping[str, Any]) -> list[str]:
         name, form, f"{line['images']:,}", f"{line['in_flight']:,}", str(len(line["lost"])),
         str(len(line["wrong"])),
         f"{lost_answers}" + (f" + {others} WITHOUT A REASON" if others else ""),
-        str(len(line["set_aside"])), _seconds(line["first_seconds"]),
-        _seconds(line["cleared_seconds"]), "; ".join([*line["broken"], *line["notes"]]),
+        str(len(line["set_aside"])), _seconds(line["next_seconds"]),
+        _seconds(line["done_seconds"]), "; ".join([*line["broken"], *line["notes"]]),
     ]  # fmt: skip
 
 
@@ -108,8 +108,8 @@ def _row(line: Line) -> dict[str, Any]:
             for one in verdict.sent_again
         ] if verdict else [],
         "set_aside": dict(verdict.set_aside) if verdict else {},
-        "first_seconds": _rounded(line.first_seconds),
-        "cleared_seconds": _rounded(line.cleared_seconds),
+        "next_seconds": _rounded(line.next_seconds),
+        "done_seconds": _rounded(line.done_seconds),
         "broken": list(line.broken),
         "notes": list(line.notes),
     }  # fmt: skip

@@ -24,6 +24,7 @@ from tests.chaos.judge import Judge, Verdict
 from tests.chaos.system import end_descendants
 
 _LOOK_SECONDS: Final = 0.25
+_QUIET_LOOKS: Final = 2
 _DROPS: Final = 5
 _LONGEST_SERIES: Final = 32
 _STRUCK_AT: Final = 0.15
@@ -43,8 +44,9 @@ class Line:
         Promised while it lasted.
     in_flight
         Promised and not delivered when the fault struck.
-    first_seconds, cleared_seconds
-        From healing to the next result in the archive, and to the last one; None: did not come.
+    next_seconds, done_seconds
+        From the beginning of the healing to the next result in the archive, and to the last one;
+        None: none came, or not all.
     broken
         What else did not hold.
     skipped
@@ -57,8 +59,8 @@ class Line:
     images: int = 0
     in_flight: int = 0
     verdict: Verdict | None = None
-    first_seconds: float | None = None
-    cleared_seconds: float | None = None
+    next_seconds: float | None = None
+    done_seconds: float | None = None
     broken: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None
@@ -229,8 +231,8 @@ class Trial:
         except FaultFailed as error:
             broken.append(f"not brought about: {error}")
         rest.join()
-        fault.heal(scene)
         healed = time.monotonic()
+        fault.heal(scene)
         with suppress(FaultFailed):
             fault.settle(scene)
         cleared = self._cleared(healed, fault.patience)
@@ -240,19 +242,18 @@ class Trial:
             self.form.start()
             if not self._cleared(healed, fault.patience + _RESTARTED_SECONDS):
                 broken.append("not done after a restart, either")
-        ended = time.monotonic()
         assert self._books is not None
         verdict = self._judge.verdict(self._books, scene.allowed)
         broken += fault.check(scene)
         if not cleared and not self._all_ended():
             broken.append("the trial goes on with a new node")
             self._renew(fault, scene)
-        first = self._archive.first_since(healed)
+        next_one, last = self._archive.new_since(healed)
         line = Line(
             fault.name, self.form.name, fault.says,
             images=self._promises.count() - before, in_flight=in_flight, verdict=verdict,
-            first_seconds=None if first is None else first - healed,
-            cleared_seconds=ended - healed if cleared else None,
+            next_seconds=None if next_one is None else next_one - healed,
+            done_seconds=last - healed if cleared and last is not None else None,
             broken=tuple(broken), notes=tuple(scene.notes),
         )  # fmt: skip
         self._say(f"{self.form.name}: {fault.name}: {_brief(line)}")
@@ -296,9 +297,14 @@ class Trial:
             time.sleep(_LOOK_SECONDS / 5)
 
     def _cleared(self, healed: float, patience: float) -> bool:
-        """Wait until the scanners have sent everything and every item has ended."""
+        """Wait until the scanners have sent everything and every item has ended.
+
+        That is asked of the node's ledger: what it forgot is then found missing in the archive.
+        """
+        quiet = 0
         while time.monotonic() < healed + patience:
-            if not self._flow.busy and self._all_ended():
+            quiet = quiet + 1 if not self._flow.busy and self._all_ended() else 0
+            if quiet == _QUIET_LOOKS:
                 return True
             time.sleep(_LOOK_SECONDS)
         return False
@@ -306,10 +312,7 @@ class Trial:
     def _all_ended(self) -> bool:
         assert self._books is not None
         try:
-            outstanding = {identity.uid for identity in self._judge.outstanding()}
-            if outstanding:
-                outstanding -= {ended.uid for ended in self._books.ended()}
-            return not outstanding and self._books.under_way() == 0
+            return self._books.under_way() == 0
         except LedgerError:
             return False
 
@@ -331,6 +334,6 @@ def _brief(line: Line) -> str:
     found += [f"{len(verdict.set_aside)} set aside"] if verdict.set_aside else []
     found += list(line.broken)
     found += list(line.notes)
-    if line.cleared_seconds is not None:
-        found.append(f"done {line.cleared_seconds:.1f} s after it was healed")
+    if line.done_seconds is not None:
+        found.append(f"all done {line.done_seconds:.1f} s after it was healed")
     return ", ".join(found)

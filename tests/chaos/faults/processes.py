@@ -6,15 +6,16 @@ import signal
 import time
 from typing import Final
 
-from tests.chaos.fault import CLUSTER, Fault, FaultFailed, Scene
+from tests.chaos.fault import CLUSTER, Fault, Scene
 from tests.chaos.system import send_signal
 
-_TIMES: Final = 2
 _BETWEEN_SECONDS: Final = 2.0
 
 
 class Kill(Fault):
     """``kill -9`` of every process of a role, and once more when it has come back."""
+
+    seconds = 0.0
 
     def __init__(self, role: str, *, quick: bool = False) -> None:
         self.name = f"kill {role}"
@@ -23,13 +24,11 @@ class Kill(Fault):
         self._role = role
 
     def inject(self, scene: Scene) -> None:
-        for _ in range(_TIMES):
-            found = scene.form.processes(self._role)
-            if not found:
-                raise FaultFailed(f"no {self._role} process runs")
-            send_signal(found, signal.SIGKILL)
-            scene.waited(lambda: bool(scene.form.processes(self._role)), 30.0)
-            time.sleep(_BETWEEN_SECONDS)
+        for again in (False, True):
+            if again:
+                scene.wait(lambda: scene.form.processes(self._role), 60.0, "a restart")
+                time.sleep(_BETWEEN_SECONDS)
+            send_signal(scene.form.processes(self._role), signal.SIGKILL)
 
 
 class KillEverything(Fault):
