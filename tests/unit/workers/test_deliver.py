@@ -207,6 +207,29 @@ def test_a_sender_whose_parcel_was_taken_back_sends_no_more_of_it(post: Post, st
     assert {each.state for each in post.deliveries("pacs")} == {"delivered"}
 
 
+def test_a_sender_whose_parcel_was_taken_back_before_it_was_connected_sends_none_of_it(
+    post: Post,
+) -> None:
+    class Slow(FakePacs):
+        """It accepts associations so late that upkeep takes the parcel back."""
+
+        def _on_request(self, event: Any) -> None:
+            super()._on_request(event)
+            if self.associations == 1:
+                with post.life.ledger.write() as unit:
+                    assert parcels.take_back_expired(unit, worker=process_name())
+
+    settings = post.life.settings.destination("pacs")
+    assert settings is not None
+    with Slow(port=settings.port, aet=settings.ae_title) as pacs:
+        with pytest.raises(LedgerError, match="taken back"):
+            post.courier.run(post.parcel("pacs"))
+        assert not pacs.received
+        post.courier.run(post.parcel("pacs"))
+        assert len(pacs.uids) == 3
+        assert not pacs.duplicates
+
+
 def test_a_parcel_that_is_on_its_way_or_unknown_is_left_alone(post: Post) -> None:
     assert not post.courier.run(4711)
     parcel_id = post.parcel("pacs")
