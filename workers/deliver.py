@@ -152,8 +152,13 @@ class Courier:
                 reasons.add(answer.message)
             self._answer(parcel, answer)
 
+        def on_open() -> None:
+            with self._node.ledger.write() as unit:
+                held = parcels.renew(unit, parcel, self._lease)
+            _require(parcel, held)
+
         with self._kept(parcel):
-            send(self._address(destination), outgoing, on_answer=on_answer)
+            send(self._address(destination), outgoing, on_open=on_open, on_answer=on_answer)
         level = "warning" if set(counts) - {Verdict.DELIVERED} else "info"
         getattr(self._log, level)(
             "parcel.tried", parcel=parcel.parcel_id, destination=destination.name,

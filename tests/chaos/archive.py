@@ -101,6 +101,7 @@ class Archive(FakePacs):
         self.refused = 0
         self._new: list[Kept] = []
         self._last: dict[int, tuple[str, float]] = {}
+        self._opened: dict[int, float] = {}
         self._released: set[int] = set()
         self._count = 0
         self._exact = threading.Lock()
@@ -131,6 +132,11 @@ class Archive(FakePacs):
 
     def _handlers(self) -> list[tuple[Any, Callable[[Any], Any]]]:
         return [*super()._handlers(), (evt.EVT_RELEASED, self._on_release)]
+
+    def _on_request(self, event: Any) -> None:
+        super()._on_request(event)
+        with self._exact:
+            self._opened[event.assoc.number] = time.monotonic()
 
     def _on_release(self, event: Any) -> None:
         with self._exact:
@@ -183,5 +189,5 @@ class Archive(FakePacs):
             last == one.uid and before.association not in self._released
         ):  # fmt: skip
             return ANSWER_LOST
-        _, previous = self._last.get(arrival.association, ("", before.at))
+        _, previous = self._last.get(arrival.association, ("", self._opened[arrival.association]))
         return ON_ITS_WAY if previous < before.at else ""

@@ -22,6 +22,7 @@ def send(
     batch: Sequence[Outgoing],
     *,
     on_answer: Callable[[Answer], None],
+    on_open: Callable[[], None] = lambda: None,
     fast: bool = True,
 ) -> None:
     """C-STORE a batch over one association and report each instance as soon as it is known.
@@ -39,6 +40,8 @@ def send(
     on_answer : callable
         Called exactly once for each instance, before the next is sent. What it raises ends the
         association and comes out of `send`.
+    on_open : callable
+        Called when an association stands, before anything is sent over it; likewise.
     fast : bool
         Write PDUs to the socket (`workers.send.wire`), or leave it to pynetdicom
         (`workers.send.stock`).
@@ -50,7 +53,7 @@ def send(
     ``address.timeouts``.
     """
     for proposal in propose(batch):
-        _send_one_association(address, proposal, on_answer, fast=fast)
+        _send_one_association(address, proposal, on_open, on_answer, fast=fast)
 
 
 def _open(address: Address, contexts: Sequence[Context], *, fast: bool) -> Link:
@@ -59,7 +62,12 @@ def _open(address: Address, contexts: Sequence[Context], *, fast: bool) -> Link:
 
 
 def _send_one_association(
-    address: Address, proposal: Proposal, on_answer: Callable[[Answer], None], *, fast: bool
+    address: Address,
+    proposal: Proposal,
+    on_open: Callable[[], None],
+    on_answer: Callable[[Answer], None],
+    *,
+    fast: bool,
 ) -> None:
     try:
         link = _open(address, proposal.contexts, fast=fast)
@@ -67,6 +75,7 @@ def _send_one_association(
         _put_off(proposal.batch, str(failure), on_answer)
         return
     try:
+        on_open()
         for at, outgoing in enumerate(proposal.batch):
             failure_message = _send_one(link, proposal, outgoing, on_answer)
             if failure_message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -60,6 +61,7 @@ class Court:
     ) -> None:
         """Objects come over an association of their own: `data`, and perhaps another."""
         self.associations += 1
+        self.archive._opened[self.associations] = time.monotonic()
         for each in (data, rest) if rest else (data,):
             self.archive._keep(uid_of(each), each, self.associations, answered=answered)
         if released:
