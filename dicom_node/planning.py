@@ -13,9 +13,9 @@ from typing import Final, Protocol
 import structlog
 from pydicom.dataset import Dataset
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
 
 from dicom_node.db import batches, unplanned, work_items
+from dicom_node.db.faults import is_refusal
 from dicom_node.db.tables import InstanceRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
 from dicom_node.db.work_items import NO_ROUTE
@@ -49,8 +49,6 @@ _ENDED: Final = (
     f"given up: the process that planned it ended {MOST_TRIES} times while it looked at this "
     "object; see the log of upkeep for why, then 'dicom-node study retry' tries it again"
 )
-_OF_THE_OBJECT: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-"""What a database answers to what is asked of it, and not because it is away."""
 
 
 class Watch(Protocol):
@@ -156,7 +154,7 @@ class Planner:
         try:
             return self._settle(self._look(rows))
         except Exception as error:
-            if isinstance(error, LedgerError) and not isinstance(error.__cause__, _OF_THE_OBJECT):
+            if isinstance(error, LedgerError) and not is_refusal(error):
                 self._left = taken
                 raise
             if len(rows) > 1:

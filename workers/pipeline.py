@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
 from typing import Final
@@ -21,19 +20,23 @@ from pydicom.filereader import read_partial
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import batches, turns, work_items
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
+from dicom_node.db.faults import is_refusal
 from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
 from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
 from dicom_node.node import Node, process_name
 from dicom_node.outbox import Queue, Ring
+from dicom_node.places import place_of
 from dicom_node.retention import remove_unnamed
+from model_store.engines.base import DeviceLostError
 from workers.absent import Absent
 from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
+from workers.item import Inferred, ItemFault, Loaded, Verdict, at_fault
 from workers.lease import Lease
-from workers.load import Source, load
+from workers.load import load
 from workers.results import parameters_of, record_of, result_spec
 
 CHUNK: Final = 4
@@ -46,41 +49,6 @@ _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=10)
 
 Pixels = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """An item that ends here, without a result."""
-
-    item: ClaimedItem
-    error: NodeError
-
-    @property
-    def reason(self) -> str:
-        """The message for the ledger, alike for all items that end alike: without the UID.
-
-        The ledger has it beside the reason.
-        """
-        uid = self.item.sop_instance_uid
-        return str(self.error).removeprefix(f"{uid}: ").removeprefix(f"{uid} ")
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """An item after the first stage."""
-
-    item: ClaimedItem
-    source: Source
-
-
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """An item after the second stage."""
-
-    item: ClaimedItem
-    source: Source
-    pixels: Sequence[Pixels]
-    seconds: float
 
 
 class Watch:
@@ -166,8 +134,14 @@ class Pipeline:
             lease = Lease(self._node.ledger, batch, self._lease)
             with lease.kept():  # an engine may be built for longer than a batch is worked on
                 denoiser = self._denoisers.get(batch.model)
-            self._stages(batch, denoiser, lease, watch)
-        except LedgerError:
+            again = self._stages(batch, denoiser, lease, watch)
+            if again:
+                self._try_again(batch, again)
+                return True
+        except LedgerError as error:
+            if is_refusal(error):
+                self._log.exception("batch.refused", batch=batch_id)
+                self._give_back(batch, f"the ledger did not take it: {place_of(error)}")
             raise
         except ModelNotHere as error:
             self._hand_on(batch, str(error))
@@ -178,7 +152,7 @@ class Pipeline:
         except FailItem as error:
             self._fail_rest(batch, error)
         except Exception as error:
-            self._give_back(batch, f"{type(error).__name__} in the worker; its log has the trace")
+            self._give_back(batch, f"{place_of(error)}; the worker's log has the trace")
             raise
         with self._node.ledger.write() as unit:
             batches.finish(unit, batch)
@@ -198,26 +172,33 @@ class Pipeline:
             if more is not None:
                 ledger.bell.ring(Ring(Queue.INFER, more))
 
-    def _stages(self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: Watch) -> None:
-        recording: list[Future[NodeError | None]] = []
-        faults: list[NodeError | None] = []
+    def _stages(
+        self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: Watch
+    ) -> list[Verdict]:
+        """Do all items of a batch; those that are to be tried again."""
+        recording: list[Future[list[Verdict]]] = []
+        again: list[Verdict] = []
         with (
             ThreadPoolExecutor(1, "load") as loader,
             ThreadPoolExecutor(1, "record") as recorder,
         ):
             for chunk in self._loaded(batch, loader):
                 inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
-                watch.saw(inferred)
+                self._show(watch, inferred)
                 for earlier in [each for each in recording if each.done()]:
                     recording.remove(earlier)
-                    faults.append(earlier.result())
+                    again += earlier.result()
                 recording.append(recorder.submit(self._record, batch, denoiser, inferred, verdicts))
                 if len(recording) > 1:
-                    faults.append(recording.pop(0).result())
-            faults += [each.result() for each in recording]
-        fault = next((each for each in faults if each is not None), None)
-        if fault is not None:
-            raise fault
+                    again += recording.pop(0).result()
+            again += [verdict for each in recording for verdict in each.result()]
+        return again
+
+    def _show(self, watch: Watch, inferred: Sequence[Inferred]) -> None:
+        try:
+            watch.saw(inferred)
+        except Exception:  # noqa: BLE001 -- who only looks harms nothing
+            self._log.exception("watch.failed", items=len(inferred))
 
     def _loaded(
         self, batch: ClaimedBatch, loader: ThreadPoolExecutor
@@ -242,8 +223,8 @@ class Pipeline:
         try:
             path = self._node.storage.root / item.path
             return Loaded(item, load(path, name=item.sop_instance_uid))
-        except NodeError as error:
-            return Verdict(item, error)
+        except Exception as error:  # noqa: BLE001 -- counted as the item's
+            return self._of(item, error)
 
     def _infer(
         self,
@@ -263,16 +244,30 @@ class Pipeline:
         for group in (group for group in groups if group):
             try:
                 inferred += self._infer_group(batch, denoiser, group, lease)
-            except FailItem as error:
+            except (LedgerError, DeviceLostError):
+                raise
+            except Exception as error:  # noqa: BLE001 -- found and counted as one item's
                 if len(group) == 1:
-                    verdicts.append(Verdict(group[0].item, error))
+                    verdicts.append(self._of(group[0].item, error))
                     continue
                 for each in group:
                     try:
                         inferred += self._infer_group(batch, denoiser, [each], lease)
-                    except FailItem as single:
-                        verdicts.append(Verdict(each.item, single))
+                    except (LedgerError, DeviceLostError):
+                        raise
+                    except Exception as single:  # noqa: BLE001 -- counted as the item's
+                        verdicts.append(self._of(each.item, single))
         return inferred, verdicts
+
+    def _of(self, item: ClaimedItem, error: Exception) -> Verdict:
+        if isinstance(error, NodeError):
+            return Verdict(item, error)
+        return self._at_fault(item, error)
+
+    def _at_fault(self, item: ClaimedItem, error: Exception) -> Verdict:
+        """An exception that nobody thought of is a try of the item that it came with."""
+        self._log.error("item.fault", work_item=item.work_item_id, tries=item.tries, exc_info=error)
+        return at_fault(item, error, self._node.settings.workers.attempts)
 
     def _infer_group(
         self, batch: ClaimedBatch, denoiser: Denoiser, group: Sequence[Loaded], lease: Lease
@@ -297,19 +292,18 @@ class Pipeline:
         denoiser: Denoiser,
         inferred: Sequence[Inferred],
         verdicts: Sequence[Verdict],
-    ) -> NodeError | None:
+    ) -> list[Verdict]:
         """Encode, write and record a chunk: files first, then one transaction.
 
-        Returns the fault for which an item is to be tried again, if there is one.
+        Returns those of the items that are to be tried again.
         """
         results: list[NewResult] = []
         ended = list(verdicts)
         for each in inferred:
             try:
                 results.append(self._encode(batch, denoiser, each))
-            except NodeError as error:
-                ended.append(Verdict(each.item, error))
-        retry = next((each.error for each in ended if each.error.next is Next.RETRY), None)
+            except Exception as error:  # noqa: BLE001 -- counted as the item's
+                ended.append(self._of(each.item, error))
         try:
             self._write(batch, results, ended)
         except NodeError:
@@ -321,7 +315,7 @@ class Pipeline:
                 "item.ended", work_item=verdict.item.work_item_id, batch=batch.batch_id,
                 next=verdict.error.next.value, reason=str(verdict.error),
             )  # fmt: skip
-        return retry
+        return [verdict for verdict in ended if verdict.error.next is Next.RETRY]
 
     def _write(
         self, batch: ClaimedBatch, results: Sequence[NewResult], ended: Sequence[Verdict]
@@ -366,6 +360,16 @@ class Pipeline:
             seconds=inferred.seconds,
         )
 
+    def _try_again(self, batch: ClaimedBatch, again: Sequence[Verdict]) -> None:
+        """Return a batch for those of its items that are not done."""
+        at_fault = [each for each in again if isinstance(each.error, ItemFault)]
+        outside = [each for each in again if not isinstance(each.error, ItemFault)]
+        if outside:
+            ids = [each.item.work_item_id for each in at_fault]
+            self._wait(batch, str(outside[0].error), at_fault=ids)
+        else:
+            self._give_back(batch, str(at_fault[0].error))
+
     def _give_back(self, batch: ClaimedBatch, why: str) -> None:
         """Return a batch in which something went wrong that nobody thought of; the try counts."""
         wait = delay(batch.attempts)
@@ -376,7 +380,7 @@ class Pipeline:
         with self._node.ledger.write() as unit:
             batches.give_back(unit, batch, after=wait, why=why)
 
-    def _wait(self, batch: ClaimedBatch, why: str) -> None:
+    def _wait(self, batch: ClaimedBatch, why: str, *, at_fault: Sequence[int] = ()) -> None:
         """Return a batch because something outside it is at fault.
 
         Half as long again as it has been there, up to a limit: a disk that is full over a weekend
@@ -387,7 +391,7 @@ class Pipeline:
             age = unit.at - batch.opened_at
             wait = min(max(_SHORTEST_WAIT, age / 2), _LONGEST_WAIT)
             counted = age > timedelta(hours=settings.give_up_hours)
-            batches.give_back(unit, batch, after=wait, why=why, counted=counted)
+            batches.give_back(unit, batch, after=wait, why=why, counted=counted, at_fault=at_fault)
         self._log.warning(
             "batch.waits", batch=batch.batch_id, reason=why, seconds=round(wait.total_seconds(), 1)
         )

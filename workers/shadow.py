@@ -28,7 +28,8 @@ from model_store.registry import ModelVersion
 from workers.engines import Denoisers
 from workers.frame import Frame
 from workers.infer import Denoiser
-from workers.pipeline import Inferred, Watch
+from workers.item import Inferred
+from workers.pipeline import Watch
 
 _MOST_PIXELS: Final = 32 * 2**20
 """Most pixels that are kept of a batch: two large radiographs, 300 MB with what is made of them."""

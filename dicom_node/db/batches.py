@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,12 +29,13 @@ from model_store.ref import ModelRef
 
 @dataclass(frozen=True, slots=True)
 class ClaimedItem:
-    """One work item of a claimed batch."""
+    """One work item of a claimed batch; `tries` counts this one too."""
 
     work_item_id: int
     sop_instance_uid: str
     path: str | None
     planned_at: datetime
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +200,10 @@ def claim(
     row.worker = worker
     row.attempts += 1
     row.lease_until = unit.at + lease
+    tries = {item.id: item.tries + 1 for item, _ in items}
     work_items.transition(
         unit,
-        [item.id for item, _ in items],
+        list(tries),
         WorkEvent.START,
         audit=AuditEvent.WORK_START,
         batch_id=batch_id,
@@ -216,7 +218,9 @@ def claim(
         attempts=row.attempts,
         opened_at=row.opened_at,
         items=tuple(
-            ClaimedItem(item.id, instance.sop_instance_uid, instance.path, item.planned_at)
+            ClaimedItem(
+                item.id, instance.sop_instance_uid, instance.path, item.planned_at, tries[item.id]
+            )
             for item, instance in items
         ),
     )
@@ -244,6 +248,7 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
             unit.session.add(single)
             unit.session.flush()
             item.batch_id = single.id
+            item.tries = single.attempts
             make_due(unit, single)
     elif items:
         tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
@@ -363,15 +368,18 @@ def give_back(
     after: timedelta | None,
     why: str,
     counted: bool = True,
+    at_fault: Collection[int] = (),
 ) -> None:
     """Return a held batch: what is not finished is planned again, due now or `after` a while.
 
-    With `after` None, an orderly stop, the try does not count, nor where it is not `counted`.
+    With `after` None, an orderly stop, the try does not count, nor where it is not `counted`; of
+    the work items `at_fault` it counts in any case.
     """
     row = held(unit, batch)
-    _release(unit, row, why)
+    released = _release(unit, row, why)
     if after is None or not counted:
         row.attempts = max(0, row.attempts - 1)
+        work_items.take_off_try(unit, set(released) - set(at_fault))
     make_due(unit, row, at=unit.at + after if after else None)
 
 
@@ -392,11 +400,12 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
     return taken
 
 
-def _release(unit: UnitOfWork, row: BatchRow, why: str) -> None:
+def _release(unit: UnitOfWork, row: BatchRow, why: str) -> list[int]:
     running = work_items.of_batch(unit, row.id, [WorkState.RUNNING])
     work_items.transition(
         unit, running, WorkEvent.RELEASE, audit=AuditEvent.WORK_RELEASE, reason=why, batch_id=row.id
     )
+    return running
 
 
 def fail_running(unit: UnitOfWork, batch: ClaimedBatch, reason: str) -> None:

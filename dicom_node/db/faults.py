@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
 
 from dicom_node.db import holders
 from dicom_node.errors import CommitInDoubt, LedgerError
 
 _BUSY: Final = ("database is locked", "database table is locked")
+_REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 _SAFE: Final = "is safe, for what it had not committed is taken back"
 
 
@@ -51,6 +58,11 @@ def in_doubt() -> CommitInDoubt:
         "[database] url: the ledger's database did not say whether it has written; it is asked "
         "again by whoever needs to know"
     )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a database is there and refused what it was asked: what was written is at fault."""
+    return isinstance(error, LedgerError) and isinstance(error.__cause__, _REFUSALS)
 
 
 def _by_whom(engine: Engine) -> str:

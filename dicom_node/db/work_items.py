@@ -69,7 +69,7 @@ def transition(
     reason: str | None = None,
     batch_id: int | None = None,
 ) -> None:
-    """Apply `event` to work items, all or none.
+    """Apply `event` to work items, all or none. One that starts has a try more.
 
     Raises
     ------
@@ -99,6 +99,7 @@ def transition(
             work_item_id=work_item_id,
             batch_id=batch_id,
         )
+    counted = {"tries": WorkItemRow.tries + 1} if event is WorkEvent.START else {}
     for target, members in targets.items():
         unit.session.execute(
             update(WorkItemRow)
@@ -107,6 +108,7 @@ def transition(
                 state=target.value,
                 reason=reason,
                 ended_at=unit.at if target.terminal else None,
+                **counted,
             )
         )
 
@@ -119,6 +121,15 @@ def of_batch(unit: UnitOfWork, batch_id: int, states: Sequence[WorkState]) -> li
             .where(WorkItemRow.batch_id == batch_id)
             .where(WorkItemRow.state.in_([state.value for state in states]))
         ).scalars()
+    )
+
+
+def take_off_try(unit: UnitOfWork, ids: Iterable[int]) -> None:
+    """Take off the last try of work items that it says nothing about."""
+    unit.session.execute(
+        update(WorkItemRow)
+        .where(WorkItemRow.id.in_(sorted(ids)), WorkItemRow.tries > 0)
+        .values(tries=WorkItemRow.tries - 1)
     )
 
 
