@@ -66,6 +66,12 @@ bench: $(VENV)/.installed-develop
 	    $(BIN)/python "$$benchmark" --quick; \
 	done
 
+## trial: images flow and fault after fault is done, in the short form; docs/trial.md has the full run
+.PHONY: trial
+trial: $(VENV)/.installed-develop
+	@tests/system-packages.sh
+	@$(BIN)/python -m tests.chaos --quick
+
 ## gpu-check: tests, parity and rates on this machine's GPU, in under ten minutes; installs nothing
 .PHONY: gpu-check
 gpu-check:
