@@ -67,11 +67,18 @@ class Clock:
 
     def __init__(self) -> None:
         self.at = datetime(2026, 1, 1, tzinfo=UTC)
+        self.passed = 0.0
 
     def __call__(self) -> datetime:
         return self.at
 
     def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += timedelta(seconds=seconds)
+        self.passed += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock; no time passes."""
         self.at += timedelta(seconds=seconds)
 
 
@@ -99,7 +106,10 @@ class FakeModels:
 
 
 def open_ledger(url: str, clock: Callable[[], datetime] | None = None) -> Ledger:
-    """A migrated ledger at `url`; SQLite without waiting for the disk."""
+    """A migrated ledger at `url`; SQLite without waiting for the disk.
+
+    A write transaction of it that does anything but its statements fails.
+    """
     engine = make_engine(url)
     if engine.dialect.name == "sqlite":
         _fast(engine)
@@ -168,11 +178,16 @@ class Life:
         self.storage = self.spool or Storage(self.folder)
         self.models = FakeModels()
         self.planner = self.another_planner()
-        self.upkeep = Upkeep(self.settings, self.ledger, self.storage, self.planner)
+        self.upkeep = self.another_upkeep()
         self.retention = self.upkeep.retention
 
     def another_planner(self) -> Planner:
         return Planner(self.settings, self.ledger, self.storage, self.models)  # type: ignore[arg-type]
+
+    def another_upkeep(self) -> Upkeep:
+        return Upkeep(
+            self.settings, self.ledger, self.storage, self.planner, lambda: self.clock.passed
+        )
 
     def close(self) -> None:
         self.ledger.engine.dispose()
