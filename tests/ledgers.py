@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,20 +67,43 @@ class Clock:
     """The time, as the test wants it."""
 
     def __init__(self) -> None:
-        self.at = datetime(2026, 1, 1, tzinfo=UTC)
-        self.passed = 0.0
+        self._set = datetime(2026, 1, 1, tzinfo=UTC)
+        self._passed = 0.0
+        self._running_since: float | None = None
 
     def __call__(self) -> datetime:
         return self.at
 
+    @property
+    def at(self) -> datetime:
+        """What the clock shows."""
+        return self._set + timedelta(seconds=self._ran)
+
+    @at.setter
+    def at(self, at: datetime) -> None:
+        self._set = at - timedelta(seconds=self._ran)
+
+    @property
+    def passed(self) -> float:
+        """Seconds that have passed, whatever the clock was set to."""
+        return self._passed + self._ran
+
+    @property
+    def _ran(self) -> float:
+        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
+
+    def run(self) -> None:
+        """From here on time passes by itself."""
+        self._running_since = time.monotonic()
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
-        self.at += timedelta(seconds=seconds)
-        self.passed += seconds
+        self._set += timedelta(seconds=seconds)
+        self._passed += seconds
 
     def jump(self, seconds: float) -> None:
         """Set the clock; no time passes."""
-        self.at += timedelta(seconds=seconds)
+        self._set += timedelta(seconds=seconds)
 
 
 class FakeModels:
