@@ -28,6 +28,7 @@ from dicom_node.node import process_name, runs_here
 from dicom_node.places import place_of
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
+from dicom_node.stored import Kind, Stored, opened
 
 _MOST_AT_ONCE: Final = 256
 _MOST_ALONE: Final = 64
@@ -36,7 +37,7 @@ _MOST_ALONE: Final = 64
 _LONGEST_LOOK: Final = 60.0
 """Seconds after which the rest of a group is left for later."""
 
-LEASE: Final = timedelta(minutes=10)
+_LEASE: Final = timedelta(minutes=10)
 """Longer than a group and the watchdog of its last instance take together."""
 
 _PAUSE: Final = timedelta(seconds=5)
@@ -115,7 +116,7 @@ class Planner:
             self._return(self._left, counted=False)
             self._left = []
         with self._ledger.read() as session:
-            waiting = unplanned.waiting(session, session.at, _MOST_AT_ONCE)
+            waiting = unplanned.waiting(session, self._ledger.clock(), _MOST_AT_ONCE)
         if not waiting:
             return 0
         self._models.look_again()  # an alias that was moved counts from here on
@@ -147,7 +148,7 @@ class Planner:
     def _plan(self, ids: Sequence[int]) -> int:
         """Plan a group, each of which was counted before."""
         with self._ledger.write() as unit:
-            rows = unplanned.take(unit, ids, self._name, LEASE)
+            rows = unplanned.take(unit, ids, self._name, _LEASE)
         if not rows:
             return 0
         taken = [row.id for row in rows]
@@ -236,7 +237,8 @@ class Planner:
     def _decide(self, row: InstanceRow) -> Decision:
         if row.path is None:
             return _failed("its bytes are no longer kept")
-        dataset: Dataset = read_header(self._storage.root / row.path, row.sop_instance_uid)
+        with opened(self._storage, Stored.of(Kind.INSTANCE, row)) as file:
+            dataset: Dataset = read_header(file, row.sop_instance_uid)
         decision = self._decider.decide(dataset)
         return checked(decision, row, text_of(dataset, "SOPInstanceUID"))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Final, Protocol, Self
 
-from dicom_node.errors import FailItem, NodeError, StorageError
+from dicom_node.errors import FailItem, NodeError, StorageError, UnreadableObject
 from dicom_node.storage import Storage
 
 MOST_IN_MEMORY: Final = 64 * 2**20
@@ -25,13 +25,18 @@ MOST_IN_MEMORY: Final = 64 * 2**20
 _PREAMBLE: Final = 128
 _PREFIX: Final = b"DICM"
 _GROUP: Final = 0x0002
-_LONG_VRS: Final = frozenset({b"OB", b"OW", b"UN", b"UT", b"SQ", b"OF", b"OD", b"UC"})
-_LONGEST_META: Final = 1 << 16
+_VRS: Final = {
+    0x0000: b"UL", 0x0001: b"OB", 0x0002: b"UI", 0x0003: b"UI", 0x0010: b"UI", 0x0012: b"UI",
+    0x0013: b"SH", 0x0016: b"AE",
+}  # fmt: skip
+"""What the node writes of group 0002, in this order."""
+
+LONGEST_META: Final = 1 << 16
 _BLOCK: Final = 1 << 20
 _CLASS, _INSTANCE, _SYNTAX = 0x0002, 0x0003, 0x0010
 
 
-class WrongBytes(FailItem):
+class WrongBytes(UnreadableObject):
     """A file does not hold what was received or made; it is kept, and nothing is made of it."""
 
 
@@ -91,7 +96,8 @@ class Stored:
 _REMEDY: Final = {
     Kind.INSTANCE: "the file is kept for a person; let its sender send it again, then "
     "'dicom-node study retry'",
-    Kind.RESULT: "the file is kept for a person; 'dicom-node study retry' makes it again",
+    Kind.RESULT: "the file is kept for a person; put it back from a backup, then "
+    "'dicom-node study retry'",
 }
 
 
@@ -148,7 +154,7 @@ def _difference(file: BinaryIO, stored: Stored) -> str:
     made = "received" if stored.kind is Kind.INSTANCE else "made"
     wrong = f"the bytes in the spool are not those that were {made}"
     try:
-        meta, _ = file_meta(file.read(_LONGEST_META))
+        meta, _ = file_meta(file.read(LONGEST_META))
         file.seek(0)
         if sha256_of(file, stored.kind) != stored.sha256:
             return wrong
@@ -179,7 +185,7 @@ def sha256_of(file: BinaryIO, kind: Kind) -> str:
     """
     digest = hashlib.sha256()
     if kind is Kind.INSTANCE:
-        meta, offset = file_meta(file.read(_LONGEST_META))
+        meta, offset = file_meta(file.read(LONGEST_META))
         digest.update(meta.get(_SYNTAX, "").encode("ascii", "replace") + b"\0")
         file.seek(offset)
     while block := file.read(_BLOCK):
@@ -196,7 +202,7 @@ def identity_of(file: BinaryIO) -> str:
     WrongBytes
         It is no DICOM file.
     """
-    meta, _ = file_meta(file.read(_LONGEST_META))
+    meta, _ = file_meta(file.read(LONGEST_META))
     file.seek(0)
     return meta.get(_INSTANCE, "")
 
@@ -205,23 +211,26 @@ def file_meta(head: bytes) -> tuple[dict[int, str], int]:
     """Return the text values of group 0002 by element, and where the data set begins.
 
     File Meta Information is Explicit VR Little Endian, and its first element says how long the
-    others are (PS3.10 7.1).
+    others are (PS3.10 7.1). No element but those that the node writes is expected.
 
     Raises
     ------
     WrongBytes
-        It is no DICOM file, or ends within it.
+        It is no DICOM file, or not one that the node wrote.
     """
     at = _PREAMBLE + len(_PREFIX)
     if head[_PREAMBLE:at] != _PREFIX:
         raise WrongBytes("the file is not a DICOM file")
     elements: dict[int, str] = {}
-    end = len(head)
+    end, last = len(head), -1
     try:
         while at + 2 <= end and int.from_bytes(head[at : at + 2], "little") == _GROUP:
             _, element, vr, length = struct.unpack_from("<HH2sH", head, at)
             at += 8
-            if vr in _LONG_VRS:
+            if element <= last or _VRS.get(element) != vr:
+                break
+            last = element
+            if vr == b"OB":
                 (length,) = struct.unpack_from("<I", head, at)
                 at += 4
             value = head[at : at + length]

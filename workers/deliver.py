@@ -12,11 +12,11 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.db import parcels, turns
-from dicom_node.db.parcels import ClaimedParcel
+from dicom_node.db.parcels import ClaimedDelivery, ClaimedParcel
 from dicom_node.db.tables import ParcelRow
 from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
-from dicom_node.errors import LedgerError
+from dicom_node.errors import FailItem, LedgerError
 from dicom_node.node import Node, process_name
 from dicom_node.outbox import Queue, Ring
 from dicom_node.settings import DestinationSettings
@@ -130,19 +130,12 @@ class Courier:
                 ledger.bell.ring(Ring(Queue.DELIVER, parcel_id))
 
     def _carry(self, parcel: ClaimedParcel, destination: DestinationSettings) -> None:
-        outgoing = [
-            Outgoing(
-                each.delivery_id,
-                self._node.storage.root / each.path,
-                each.sop_class_uid,
-                each.sop_instance_uid,
-                each.transfer_syntax_uid,
-            )
-            for each in parcel.deliveries
-            if each.path is not None
-        ]
-        for gone in (each for each in parcel.deliveries if each.path is None):
-            self._final(parcel, gone.delivery_id, False, None, "the result's bytes are gone")
+        outgoing: list[Outgoing] = []
+        for each in parcel.deliveries:
+            try:
+                outgoing.append(self._outgoing(each))
+            except FailItem as error:
+                self._final(parcel, each.delivery_id, False, None, str(error))
         counts: dict[Verdict, int] = {}
         reasons: set[str] = set()
 
@@ -165,6 +158,18 @@ class Courier:
             attempt=parcel.attempts, why=sorted(reasons)[:_MOST_REASONS] or None,
             **{verdict.value: n for verdict, n in counts.items()},
         )  # fmt: skip
+
+    def _outgoing(self, each: ClaimedDelivery) -> Outgoing:
+        if each.path is None:
+            raise FailItem("the result's bytes are gone")
+        return Outgoing(
+            each.delivery_id,
+            self._node.storage.path(each.path),
+            each.sop_class_uid,
+            each.sop_instance_uid,
+            each.transfer_syntax_uid,
+            each.sha256,
+        )
 
     @contextmanager
     def _kept(self, parcel: ClaimedParcel) -> Iterator[None]:

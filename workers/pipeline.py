@@ -29,6 +29,7 @@ from dicom_node.node import Node, process_name
 from dicom_node.outbox import Queue, Ring
 from dicom_node.places import place_of
 from dicom_node.retention import remove_unnamed
+from dicom_node.stored import opened
 from model_store.engines.base import DeviceLostError
 from workers.absent import Absent
 from workers.encode import encode
@@ -218,11 +219,9 @@ class Pipeline:
         return [self._load(item) for item in items]
 
     def _load(self, item: ClaimedItem) -> Loaded | Verdict:
-        if item.path is None:
-            return Verdict(item, FailItem(f"{item.sop_instance_uid}: its bytes are gone"))
         try:
-            path = self._node.storage.root / item.path
-            return Loaded(item, load(path, name=item.sop_instance_uid))
+            with opened(self._node.storage, item.source) as file:
+                return Loaded(item, load(file, name=item.sop_instance_uid))
         except Exception as error:  # noqa: BLE001 -- counted as the item's
             return self._of(item, error)
 

@@ -167,9 +167,10 @@ class Replayer:
         return found
 
     def _source(self, each: PastResult) -> Source:
-        if each.source.path is None:
+        source = each.item.source
+        if source.path is None:
             raise Impossible("the bytes of its source are no longer kept ([storage] keep_hours)")
-        with opened(self._node.storage, each.source) as file:
+        with opened(self._node.storage, source) as file:
             return load(file, name=each.item.sop_instance_uid)
 
     def _rebuilt(self, each: PastResult) -> Denoiser:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import parcels, work_items
+from dicom_node.db import parcels, plans, work_items
 from dicom_node.db.ringing import make_due
 from dicom_node.db.tables import (
     AssociationRow,
@@ -24,6 +24,7 @@ from dicom_node.db.tables import (
 from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import BatchState, DeliveryState, InstanceState, WorkEvent, WorkState
 from dicom_node.errors import LedgerError
+from dicom_node.stored import Kind, Stored
 from model_store.ref import ModelRef
 
 
@@ -33,7 +34,7 @@ class ClaimedItem:
 
     work_item_id: int
     sop_instance_uid: str
-    path: str | None
+    source: Stored
     planned_at: datetime
     tries: int = 1
 
@@ -112,6 +113,7 @@ def join(
             attempts=0,
             arrival=_arrival(unit, series_uid),
         )
+        row.plan_sha256 = plans.plan_sha256(row)
         unit.session.add(row)
     row.count += 1
     row.size += size
@@ -193,6 +195,9 @@ def claim(
         .where(WorkItemRow.batch_id == batch_id, WorkItemRow.state == WorkState.PLANNED.value)
         .order_by(WorkItemRow.id)
     ).all()
+    if not plans.is_as_planned(row):
+        _fail(unit, row, [item.id for item, _ in items], plans.CHANGED)
+        return None
     if row.attempts >= most_attempts:
         _give_up(unit, row, [item for item, _ in items])
         return None
@@ -219,11 +224,22 @@ def claim(
         opened_at=row.opened_at,
         items=tuple(
             ClaimedItem(
-                item.id, instance.sop_instance_uid, instance.path, item.planned_at, tries[item.id]
+                item.id,
+                instance.sop_instance_uid,
+                Stored.of(Kind.INSTANCE, instance),
+                item.planned_at,
+                tries[item.id],
             )
             for item, instance in items
         ),
     )
+
+
+def _fail(unit: UnitOfWork, row: BatchRow, items: Sequence[int], reason: str) -> None:
+    work_items.transition(
+        unit, items, WorkEvent.FAIL, audit=AuditEvent.WORK_FAIL, reason=reason, batch_id=row.id
+    )
+    _done(unit, row)
 
 
 def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> None:
@@ -236,6 +252,7 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
                 model_version=row.model_version,
                 model_sha256=row.model_sha256,
                 plan=row.plan,
+                plan_sha256=row.plan_sha256,
                 state=BatchState.DUE.value,
                 count=1,
                 size=0,

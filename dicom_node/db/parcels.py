@@ -36,6 +36,7 @@ class ClaimedDelivery:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ def claim(
                 result.sop_class_uid,
                 result.sop_instance_uid,
                 result.transfer_syntax_uid,
+                result.sha256,
             )
             for delivery, result in waiting
         ),

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from dicom_node.db import plans
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem
 from dicom_node.db.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
+from dicom_node.errors import FailItem
 from dicom_node.stored import Kind, Stored
 from model_store.ref import ModelRef
 
@@ -24,8 +26,8 @@ class PastResult:
         The source's row.
     sop_instance_uid, series_uid : str
         The result's.
-    source, result : Stored
-        Their bytes in the spool; without a path where they are no longer kept.
+    result : Stored
+        Its bytes in the spool; without a path where they are no longer kept.
     sha256 : str
         Of the result's bytes.
     item : ClaimedItem
@@ -39,7 +41,6 @@ class PastResult:
     instance_id: int
     sop_instance_uid: str
     series_uid: str
-    source: Stored
     result: Stored
     sha256: str
     item: ClaimedItem
@@ -106,8 +107,12 @@ def batch(session: Session, batch_id: int) -> PastBatch:
     ------
     sqlalchemy.exc.NoResultFound
         If there is none of that id.
+    FailItem
+        If its row is not what was planned.
     """
     row = session.execute(select(BatchRow).where(BatchRow.id == batch_id)).scalar_one()
+    if not plans.is_as_planned(row):
+        raise FailItem(f"batch {batch_id}: {plans.CHANGED}")
     rows = session.execute(
         select(WorkItemRow, InstanceRow, ResultRow)
         .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
@@ -142,10 +147,14 @@ def _past(item: WorkItemRow, instance: InstanceRow, result: ResultRow) -> PastRe
         instance_id=instance.id,
         sop_instance_uid=result.sop_instance_uid,
         series_uid=result.series_uid,
-        source=Stored.of(Kind.INSTANCE, instance),
         result=Stored.of(Kind.RESULT, result),
         sha256=result.sha256,
-        item=ClaimedItem(item.id, instance.sop_instance_uid, instance.path, item.planned_at),
+        item=ClaimedItem(
+            item.id,
+            instance.sop_instance_uid,
+            Stored.of(Kind.INSTANCE, instance),
+            item.planned_at,
+        ),
         model=ModelRef(result.model_name, result.model_version, result.model_sha256),
         engine=result.engine,
     )

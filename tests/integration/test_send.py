@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import subprocess
 import threading
@@ -75,6 +76,7 @@ def store(tmp_path: Path) -> Store:
                     sop_class_uid=stored.sop_class_uid,
                     sop_instance_uid=stored.sop_instance_uid,
                     transfer_syntax_uid=stored.transfer_syntax_uid,
+                    sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
                 )
             )
         return found

@@ -1,7 +1,6 @@
 """Tiled equals whole: for every size, tile, margin and stride, and for the released models."""
 
 import itertools
-import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from model_store.registry import ModelStore, ModelVersion
 from tests.factories.models import model_version
 from workers.frame import Frame
 from workers.infer import Denoiser
-from workers.tiling import default_tile, reflected, smallest_tile, spans
+from workers.tiling import default_tile, reflected, round_up, smallest_tile, spans
 
 SPECS = st.builds(TilingSpec, margin=st.integers(0, 40), stride=st.sampled_from([1, 2, 3, 8, 32]))
 
@@ -28,7 +27,7 @@ def test_cores_cover_every_pixel_once_and_lie_a_margin_inside(
 ) -> None:
     longest = smallest_tile(spec) + extra
     laid = spans(size, longest, spec)
-    padded = math.ceil(size / spec.stride) * spec.stride
+    padded = round_up(size, spec.stride)
     assert laid[0].first == 0
     assert laid[-1].last == size
     assert all(one.last == two.first for one, two in itertools.pairwise(laid))
@@ -52,7 +51,7 @@ def test_the_default_tile_always_works(size: int, spec: TilingSpec) -> None:
 def test_padding_reflects_where_it_can(size: int, stride: int) -> None:
     index = reflected(size, stride)
     extra = len(index) - size
-    assert len(index) == math.ceil(size / stride) * stride
+    assert len(index) == round_up(size, stride)
     if extra < size:
         expected = np.pad(np.arange(size), (0, extra), mode="reflect")
     else:

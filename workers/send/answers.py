@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_node.stored import Kind, Stored
 from workers.send.statuses import Verdict
 
 
@@ -20,6 +21,8 @@ class Outgoing:
         The DICOM file; only read.
     sop_class_uid, sop_instance_uid, transfer_syntax_uid
         What its file meta information says (PS3.10 7.1).
+    sha256
+        Of the whole file, in hexadecimal; one that has another is not sent.
     """
 
     delivery_id: int
@@ -27,6 +30,19 @@ class Outgoing:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    sha256: str
+
+    @property
+    def stored(self) -> Stored:
+        """The object as it is compared with its file."""
+        return Stored(
+            Kind.RESULT,
+            self.sop_class_uid,
+            self.sop_instance_uid,
+            self.transfer_syntax_uid,
+            self.sha256,
+            str(self.path),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from dicom_node.errors import StorageError, UnreadableObject
-
-_PREAMBLE_LENGTH: Final = 128
-_LONG_LENGTH_VRS: Final = frozenset({b"OB", b"OW", b"UN", b"UT", b"SQ", b"OF", b"OD", b"UC"})
-_META_GROUP: Final = 0x0002
-_LONGEST_META: Final = 1 << 16
+from dicom_node.stored import LONGEST_META, Stored, compared, file_meta
 
 
 class DataSet(Protocol):
@@ -58,6 +53,8 @@ class StoredDataSet:
         Bytes from there to the end.
     sop_class_uid, sop_instance_uid, transfer_syntax_uid
         What the file meta information says.
+    content
+        The whole file, if it is in memory.
     """
 
     path: Path
@@ -66,27 +63,39 @@ class StoredDataSet:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    content: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def at(cls, path: Path) -> StoredDataSet:
-        """Read the file meta information of a file.
+    def at(cls, path: Path, stored: Stored | None = None) -> Self:
+        """Read the file meta information of a file, and compare the file with its row.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        stored : Stored, optional
+            What the file must be; absent: whatever it is.
 
         Raises
         ------
         StorageError
             If the file cannot be opened or read.
+        WrongBytes
+            If it is not a DICOM file, or not the one that it must be.
         UnreadableObject
-            If it is not a DICOM file with a data set.
+            If it has no data set, or one of an odd length.
         """
-        try:
-            with path.open("rb") as file:
-                head = file.read(_PREAMBLE_LENGTH + 4 + _LONGEST_META)
-                size = os.fstat(file.fileno()).st_size
-        except OSError as error:
-            raise StorageError(f"the stored file cannot be read: {error.strerror}") from error
-        elements, offset = _file_meta(head)
-        if size <= offset:
-            raise UnreadableObject("the stored file has no data set")
+        with _opened(path) as file:
+            content = None
+            if stored is not None:
+                read = compared(file, stored)
+                content = read.getvalue() if isinstance(read, io.BytesIO) else None
+                read.seek(0)
+                head = read.read(LONGEST_META)
+            else:
+                head = file.read(LONGEST_META)
+            size = os.fstat(file.fileno()).st_size
+        elements, offset = file_meta(head)
         if (size - offset) % 2:
             raise UnreadableObject("the data set of the stored file has an odd length")
         return cls(
@@ -96,7 +105,18 @@ class StoredDataSet:
             sop_class_uid=elements.get(0x0002, ""),
             sop_instance_uid=elements.get(0x0003, ""),
             transfer_syntax_uid=elements.get(0x0010, ""),
+            content=content,
         )
+
+    def file(self) -> BinaryIO:
+        """Return a stream at the first byte of the file.
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be opened.
+        """
+        return _opened(self.path) if self.content is None else io.BytesIO(self.content)
 
     def open(self) -> BinaryIO:
         """Return a stream at the first byte of the data set.
@@ -106,37 +126,13 @@ class StoredDataSet:
         StorageError
             If the file cannot be opened.
         """
-        try:
-            file = self.path.open("rb", buffering=0)
-        except OSError as error:
-            raise StorageError(f"the stored file cannot be read: {error.strerror}") from error
+        file = self.file()
         file.seek(self.offset)
         return file
 
 
-def _file_meta(head: bytes) -> tuple[dict[int, str], int]:
-    """Return the text values of group 0002 by element, and where the data set begins.
-
-    File meta information is Explicit VR Little Endian (PS3.10 7.1).
-    """
-    if head[_PREAMBLE_LENGTH : _PREAMBLE_LENGTH + 4] != b"DICM":
-        raise UnreadableObject("the stored file is not a DICOM file")
-    elements: dict[int, str] = {}
-    at = _PREAMBLE_LENGTH + 4
+def _opened(path: Path) -> BinaryIO:
     try:
-        while True:
-            if at + 2 > len(head):
-                raise UnreadableObject("the stored file ends in its file meta information")
-            group = int.from_bytes(head[at : at + 2], "little")
-            if group != _META_GROUP:
-                return elements, at
-            _, element, vr, length = struct.unpack_from("<HH2sH", head, at)
-            at += 8
-            if vr in _LONG_LENGTH_VRS:
-                (length,) = struct.unpack_from("<I", head, at)
-                at += 4
-            value = head[at : at + length]
-            elements[element] = value.decode("ascii", "replace").strip("\0 ")
-            at += length
-    except struct.error as error:
-        raise UnreadableObject("the stored file ends in its file meta information") from error
+        return path.open("rb")
+    except OSError as error:
+        raise StorageError(f"the stored file cannot be read: {error.strerror}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from dicom_node.errors import EncodeError, NodeError, StorageError, UnreadableObject
+from dicom_node.errors import EncodeError, NodeError, StorageError
 from workers.send import stock, wire
 from workers.send.address import Address
 from workers.send.answers import Answer, Outgoing
@@ -135,17 +135,14 @@ def _prepare(outgoing: Outgoing, choices: Sequence[Choice]) -> tuple[Choice, Dat
     ------
     StorageError
         If the file cannot be read.
+    WrongBytes
+        If it is not the object that the ledger says it is, byte for byte.
     UnreadableObject
-        If it is not the object that the ledger says it is, or is malformed.
+        If it is malformed.
     EncodeError
         If it can be written in none of the choices.
     """
-    stored = StoredDataSet.at(outgoing.path)
-    said = (outgoing.sop_class_uid, outgoing.sop_instance_uid, outgoing.transfer_syntax_uid)
-    found = (stored.sop_class_uid, stored.sop_instance_uid, stored.transfer_syntax_uid)
-    if said != found:
-        message = f"the stored file is not the one recorded: it holds {' '.join(found)}"
-        raise UnreadableObject(message)
+    stored = StoredDataSet.at(outgoing.path, outgoing.stored)
     problem: EncodeError | None = None
     for choice in choices:
         try:

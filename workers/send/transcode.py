@@ -121,7 +121,8 @@ def _inflate(data: bytes) -> bytes:
 def _pixels(stored: StoredDataSet, target: UID) -> dict[int, Element]:
     """Return Pixel Data, and what describes its colour, in the target's encoding."""
     try:
-        dataset: Dataset = dcmread(stored.path)
+        with stored.file() as file:
+            dataset: Dataset = dcmread(file)
         if "PixelData" not in dataset:
             return {}
         before = {keyword: dataset.get(keyword) for keyword in _DESCRIPTION}

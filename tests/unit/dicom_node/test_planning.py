@@ -152,7 +152,7 @@ def test_files_that_cannot_be_read_now_do_not_hold_up_the_others(
 ) -> None:
     """More of them than are looked at together, and older."""
     for number in range(300):
-        life.receive(f"1.2.5.{number}", series="1.2.5", data=b"")
+        life.receive(f"1.2.5.{number}", series="1.2.5", data=b"no")
     life.receive("1.2.4.1")
 
     def read(path: Path, uid: str) -> Any:

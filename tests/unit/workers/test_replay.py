@@ -24,6 +24,7 @@ from dicom_node.db.engine import make_engine
 from dicom_node.db.past import PastBatch
 from dicom_node.db.tables import AuditRow, BatchRow, InstanceRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import Ledger
+from dicom_node.errors import FailItem
 from dicom_node.models import Models
 from dicom_node.node import Node
 from dicom_node.outbox import SilentBell
@@ -190,7 +191,7 @@ def test_a_result_a_series_of_results_or_nothing_is_named(was: Past) -> None:
 
 def test_other_settings_give_other_pixels_and_by_how_much(was: Past) -> None:
     plan = was.rows(BatchRow.plan)[0][0]
-    was.change(BatchRow, plan=plan | {"strength": 0.5})
+    was.change(BatchRow, plan=plan | {"strength": 0.5}, plan_sha256=None)
     found = was.replay()
     assert outcomes(found) == ["different"] * 5
     first = found[0]
@@ -200,6 +201,13 @@ def test_other_settings_give_other_pixels_and_by_how_much(was: Past) -> None:
     assert first.largest >= 1
     assert first.units == "HU"
     assert f"{first.pixels} of 4096 pixels differ, by at most {first.largest:g} HU" == first.said
+
+
+def test_a_plan_that_was_changed_in_the_ledger_is_not_replayed(was: Past) -> None:
+    plan = was.rows(BatchRow.plan)[0][0]
+    was.change(BatchRow, plan=plan | {"strength": 0.5})
+    with pytest.raises(FailItem, match="is not what was planned"):
+        was.replay()
 
 
 def test_another_header_over_the_same_pixels_is_told_apart(was: Past, made: Life) -> None:
@@ -343,7 +351,7 @@ def test_the_command_says_identical(was: Past, made: Life) -> None:
 
 def test_the_command_says_what_is_not(was: Past, made: Life) -> None:
     plan = was.rows(BatchRow.plan)[0][0]
-    was.change(BatchRow, plan=plan | {"strength": 0.5})
+    was.change(BatchRow, plan=plan | {"strength": 0.5}, plan_sha256=None)
     done = run(was, made, STUDY, "--most", "3")
     assert done.exit_code == 3
     assert "pixels differ" in done.output

@@ -20,6 +20,7 @@ from dicom_node.domain.route import Output, Route
 from dicom_node.planning import Wanted, plan_of
 from dicom_node.settings import WorkerSettings
 from dicom_node.settings.sections import ResultSettings
+from dicom_node.stored import Kind, Stored
 from model_store.ref import ModelName, ModelRef
 from tests.factories import ct_slice, write
 from workers.encode import ResultSpec
@@ -58,6 +59,13 @@ def batch_of(route: Route, model: ModelRef, precision: str = "f32") -> ClaimedBa
     return ClaimedBatch(7, "1.2.4", route.name, model, plan, "w:1", 1, AT, ())
 
 
+def claimed(
+    uid: str = "1.2.4.1", *, number: int = 1, path: str | None = None, at: datetime = AT
+) -> ClaimedItem:
+    stored = Stored(Kind.INSTANCE, "1.2", uid, "1.2.840.10008.1.2.1", "0" * 64, path)
+    return ClaimedItem(number, uid, stored, at)
+
+
 def spec_of(
     source: Source,
     *,
@@ -71,7 +79,7 @@ def spec_of(
 ) -> ResultSpec:
     batch = batch or batch_of(route, model, workers.precision)
     return result_spec(
-        results or ResultSettings(), batch, item or ClaimedItem(1, "1.2.4.1", None, AT), source,
+        results or ResultSettings(), batch, item or claimed(), source,
         engine, parameters=parameters_of(batch, workers),
     )  # fmt: skip
 
@@ -216,7 +224,7 @@ def test_what_the_plan_says(source: Source, entry: str) -> None:
 def test_whose_image_it_is(source: Source) -> None:
     batch = batch_of(ROUTE, MODEL)
     base = spec_of(source)
-    instance = spec_of(source, item=ClaimedItem(1, "1.2.4.2", None, AT))
+    instance = spec_of(source, item=claimed("1.2.4.2"))
     assert instance.sop_instance_uid != base.sop_instance_uid
     assert instance.series_instance_uid == base.series_instance_uid
     series = spec_of(source, batch=replace(batch, series_uid="1.2.5"))
@@ -225,7 +233,7 @@ def test_whose_image_it_is(source: Source) -> None:
 
 
 def test_who_made_it_and_when_does_not_matter(source: Source) -> None:
-    later = ClaimedItem(99, "1.2.4.1", "elsewhere", datetime(2027, 1, 1, tzinfo=UTC))
+    later = claimed(number=99, path="elsewhere", at=datetime(2027, 1, 1, tzinfo=UTC))
     batch = replace(batch_of(ROUTE, MODEL), batch_id=8, worker="w:2", attempts=3)
     other: Any = SimpleNamespace(name="tensorrt", precision="f32", device="GPU")
     found = spec_of(source, batch=batch, item=later, engine=other)
@@ -254,7 +262,7 @@ def test_the_specification_says_what_the_plan_says(source: Source) -> None:
 
 def test_the_time_is_that_of_planning_in_whole_seconds(source: Source) -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-    found = spec_of(source, item=ClaimedItem(1, "1.2.4.1", None, at))
+    found = spec_of(source, item=claimed(at=at))
     assert found.at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -264,5 +272,5 @@ def test_the_words_for_an_engine_are_cut(source: Source) -> None:
 
 
 def test_a_path_is_no_part_of_it(source: Source, tmp_path: Path) -> None:
-    there = ClaimedItem(1, "1.2.4.1", str(tmp_path), AT)
+    there = claimed(path=str(tmp_path))
     assert not both_differ(spec_of(source), spec_of(source, item=there))

@@ -22,6 +22,7 @@ from dicom_node.domain.registry import Move
 from dicom_node.errors import FailItem, LedgerError, RetryLater
 from dicom_node.node import Node
 from dicom_node.storage import Storage
+from dicom_node.stored import Kind, Stored
 from model_store.engines.base import DeviceLostError
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
@@ -327,7 +328,8 @@ def test_a_share_is_a_share_and_always_the_same_batches() -> None:
 )
 def test_images_are_taken_from_all_over_a_batch(count: int, chosen: set[int]) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    items = [ClaimedItem(number, "1.2.3", None, at) for number in range(10)]
+    stored = Stored(Kind.INSTANCE, "1.2", "1.2.3", "1.2.840.10008.1.2.1", "0" * 64, None)
+    items = [ClaimedItem(number, "1.2.3", stored, at) for number in range(10)]
     assert spread(items, count) == chosen
     assert spread([], count) == set()
 

@@ -21,7 +21,7 @@ from workers.send.negotiation import Choice, NotAccepted, choose, propose
 
 
 def outgoing(sop_class: str = CTImageStorage, syntax: str = ExplicitVRLittleEndian) -> Outgoing:
-    return Outgoing(1, Path("x.dcm"), sop_class, "1.2.3", syntax)
+    return Outgoing(1, Path("x.dcm"), sop_class, "1.2.3", syntax, "")
 
 
 def test_the_stored_syntax_has_a_context_of_its_own() -> None:
@@ -53,7 +53,7 @@ def test_no_association_has_more_than_128_contexts_and_none_is_lost(
     kinds: list[tuple[int, str]],
 ) -> None:
     batch = [
-        Outgoing(at, Path("x.dcm"), f"1.2.{kind}", f"1.3.{at}", syntax)
+        Outgoing(at, Path("x.dcm"), f"1.2.{kind}", f"1.3.{at}", syntax, "")
         for at, (kind, syntax) in enumerate(kinds)
     ]
     proposals = propose(batch)

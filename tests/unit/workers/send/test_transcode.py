@@ -207,6 +207,7 @@ def _with_syntax(stored: StoredDataSet, data: bytes, syntax: str) -> StoredDataS
         + new
         + head[at + 8 + len(old) :]
     )
+    head = head[:140] + struct.pack("<I", len(head) - 144) + head[144:]
     path = stored.path.with_name(f"{syntax}.dcm")
     path.write_bytes(head + data)
     return StoredDataSet.at(path)
