@@ -8,6 +8,7 @@
 #            name PyTorch's own CPU wheel index in PIP_EXTRA_INDEX_URL: its `+cpu` build wins.
 #   TESTS    what `make test` runs
 #   GPU_PYTHON  the interpreter of `make gpu-check`, which has torch, and TensorRT if it can
+#   MUTANTS  areas of `make mutants` and its options; all of them, if empty
 #   DEMO     further arguments of `make demo`, such as DEMO="--pacs 10.1.2.9:104:PACS"
 
 SHELL := bash
@@ -20,6 +21,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 TESTS ?= tests
 DEMO ?=
+MUTANTS ?=
 GPU_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 PYTEST_FLAGS ?= -q -n logical --maxprocesses 4 --dist loadfile
 
@@ -49,6 +51,11 @@ lint: $(VENV)/.installed-develop
 typecheck: $(VENV)/.installed-develop
 	@$(BIN)/mypy
 
+## mutants: change the code in small ways and see whether a test notices; MUTANTS=noise takes one area
+.PHONY: mutants
+mutants: $(VENV)/.installed-develop
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
 ## bench: every benchmark in its quick form; docs/performance.md has the full runs and their commands
 .PHONY: bench
 bench: $(VENV)/.installed-develop
@@ -58,6 +65,12 @@ bench: $(VENV)/.installed-develop
 	    echo "== $$benchmark --quick"; \
 	    $(BIN)/python "$$benchmark" --quick; \
 	done
+
+## trial: images flow and fault after fault is done, in the short form; docs/trial.md has the full run
+.PHONY: trial
+trial: $(VENV)/.installed-develop
+	@tests/system-packages.sh
+	@$(BIN)/python -m tests.chaos --quick
 
 ## gpu-check: tests, parity and rates on this machine's GPU, in under ten minutes; installs nothing
 .PHONY: gpu-check

@@ -143,7 +143,7 @@ def levels(
         Which of the images shifts are counted from.
     """
     parts = [_windows(images, region, reference) for images in scenes]
-    table = np.concatenate(parts) if parts else np.empty((0, 1 + 2 * count))
+    table = np.concatenate(parts) if parts else np.empty((0, 1))
     if not len(table):
         nothing = (float("nan"),) * count
         return Levels(nothing, nothing, 0)

@@ -37,7 +37,7 @@ _MOST_ALONE: Final = 64
 _LONGEST_LOOK: Final = 60.0
 """Seconds after which the rest of a group is left for later."""
 
-_LEASE: Final = timedelta(minutes=10)
+LEASE: Final = timedelta(minutes=10)
 """Longer than a group and the watchdog of its last instance take together."""
 
 _PAUSE: Final = timedelta(seconds=5)
@@ -116,7 +116,7 @@ class Planner:
             self._return(self._left, counted=False)
             self._left = []
         with self._ledger.read() as session:
-            waiting = unplanned.waiting(session, self._ledger.clock(), _MOST_AT_ONCE)
+            waiting = unplanned.waiting(session, session.at, _MOST_AT_ONCE)
         if not waiting:
             return 0
         self._models.look_again()  # an alias that was moved counts from here on
@@ -148,7 +148,7 @@ class Planner:
     def _plan(self, ids: Sequence[int]) -> int:
         """Plan a group, each of which was counted before."""
         with self._ledger.write() as unit:
-            rows = unplanned.take(unit, ids, self._name, _LEASE)
+            rows = unplanned.take(unit, ids, self._name, LEASE)
         if not rows:
             return 0
         taken = [row.id for row in rows]

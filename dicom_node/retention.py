@@ -64,7 +64,7 @@ class Retention:
         self._shard = (self._shard + 1) % SHARDS
         self.sweep_orphans(self._shard)
         with self._ledger.read() as session:
-            found = keeping.to_forget(session, self._ledger.clock(), self._times, MOST_TO_FORGET)
+            found = keeping.to_forget(session, session.at, self._times, MOST_TO_FORGET)
         old = {row_id: name for row_id, name in found.items() if not self._is_new(name)}
         if not old:
             return 0

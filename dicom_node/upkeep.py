@@ -4,32 +4,55 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from dicom_node.chores import PAUSE_AFTER_ERROR, Chore
 from dicom_node.db import batches, parcels, ringing, turns
+from dicom_node.db.clock import Waits
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import LedgerError, OtherMigration
-from dicom_node.planning import Planner
+from dicom_node.planning import LEASE, Planner
 from dicom_node.retention import MOST_TO_FORGET, Retention
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
+from dicom_node.timekeeping import Timekeeper, elapsed
 
 _RECONCILE_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
+_LONGEST_RETRY: Final = timedelta(minutes=10)
+"""Of a batch, whatever it waits for."""
+
+
+def waits(settings: Settings) -> Waits:
+    """The longest that anything in the ledger waits under these settings."""
+    again = timedelta(seconds=settings.delivery.retry_longest_seconds)
+    return Waits(
+        batch=timedelta(seconds=settings.workers.lease_seconds),
+        parcel=timedelta(seconds=settings.delivery.lease_seconds),
+        instance=LEASE,
+        due=max(_LONGEST_RETRY, again),
+    )
 
 
 class Upkeep:
     """The loop of ``dicom-node upkeep``. Several may run; the ledger keeps them apart."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, storage: Storage, planner: Planner
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        storage: Storage,
+        planner: Planner,
+        passed: Callable[[], float] = elapsed,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._planner = planner
+        self._time = Timekeeper(ledger, waits(settings), passed)
         self._limits = settings.limits
         self.retention = Retention(settings, ledger, storage)
         self._log = structlog.get_logger("upkeep")
@@ -46,12 +69,12 @@ class Upkeep:
         """
         poll = self._settings.upkeep.poll_seconds
         chores = (
-            Chore("start", self._start, math.inf),
+            Chore("start", self.start, math.inf),
             Chore("plan", lambda: bool(self._planner.plan()), poll),
             Chore("close", lambda: bool(self._planner.close_batches()), poll),
             Chore("reconcile", self._reconcile, _RECONCILE_SECONDS),
             # What is too much for one transaction is forgotten in the next.
-            Chore("forget", lambda: self.retention.forget() >= MOST_TO_FORGET, _RETENTION_SECONDS),
+            Chore("forget", self.forget_old, _RETENTION_SECONDS),
         )
         while not stop.is_set():
             try:
@@ -71,7 +94,9 @@ class Upkeep:
             if pause:
                 stop.wait(pause)
 
-    def _start(self) -> bool:
+    def start(self) -> bool:
+        """Put right what was left while no upkeep ran; there is never more of it."""
+        self._time.start()
         taken = self._planner.take_back_dead()
         if taken:
             self._log.warning("upkeep.taken_back", instances=taken)
@@ -81,8 +106,19 @@ class Upkeep:
         self.reconcile()
         return False
 
+    def forget_old(self) -> bool:
+        """Forget, unless a clock was just set; True if there is more to forget at once."""
+        if self._time.unsettled():
+            self._log.error(
+                "upkeep.keeps_all", why="a clock was set forward less than a day ago",
+                next="what is old is removed again after that day",
+            )  # fmt: skip
+            return False
+        return self.retention.forget() >= MOST_TO_FORGET
+
     def reconcile(self) -> None:
         """Take back what died and ring for what is due; losing the whole broker loses nothing."""
+        self._time.look()  # or a clock that was set would have everybody's lease run out
         with self._ledger.read() as session:
             expired = ringing.any_expired(session, session.at)
         if expired:

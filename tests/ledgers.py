@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,13 +67,43 @@ class Clock:
     """The time, as the test wants it."""
 
     def __init__(self) -> None:
-        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+        self._set = datetime(2026, 1, 1, tzinfo=UTC)
+        self._passed = 0.0
+        self._running_since: float | None = None
 
     def __call__(self) -> datetime:
         return self.at
 
+    @property
+    def at(self) -> datetime:
+        """What the clock shows."""
+        return self._set + timedelta(seconds=self._ran)
+
+    @at.setter
+    def at(self, at: datetime) -> None:
+        self._set = at - timedelta(seconds=self._ran)
+
+    @property
+    def passed(self) -> float:
+        """Seconds that have passed, whatever the clock was set to."""
+        return self._passed + self._ran
+
+    @property
+    def _ran(self) -> float:
+        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
+
+    def run(self) -> None:
+        """From here on time passes by itself."""
+        self._running_since = time.monotonic()
+
     def advance(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
+        """Let time pass."""
+        self._set += timedelta(seconds=seconds)
+        self._passed += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock; no time passes."""
+        self._set += timedelta(seconds=seconds)
 
 
 class FakeModels:
@@ -99,7 +130,10 @@ class FakeModels:
 
 
 def open_ledger(url: str, clock: Callable[[], datetime] | None = None) -> Ledger:
-    """A migrated ledger at `url`; SQLite without waiting for the disk."""
+    """A migrated ledger at `url`; SQLite without waiting for the disk.
+
+    A write transaction of it that does anything but its statements fails.
+    """
     engine = make_engine(url)
     if engine.dialect.name == "sqlite":
         _fast(engine)
@@ -168,11 +202,16 @@ class Life:
         self.storage = self.spool or Storage(self.folder)
         self.models = FakeModels()
         self.planner = self.another_planner()
-        self.upkeep = Upkeep(self.settings, self.ledger, self.storage, self.planner)
+        self.upkeep = self.another_upkeep()
         self.retention = self.upkeep.retention
 
     def another_planner(self) -> Planner:
         return Planner(self.settings, self.ledger, self.storage, self.models)  # type: ignore[arg-type]
+
+    def another_upkeep(self) -> Upkeep:
+        return Upkeep(
+            self.settings, self.ledger, self.storage, self.planner, lambda: self.clock.passed
+        )
 
     def close(self) -> None:
         self.ledger.engine.dispose()

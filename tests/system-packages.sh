@@ -11,7 +11,10 @@ has_redis-server() { command -v redis-server >/dev/null; }
 has_postgresql() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_libfaketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 
-packages=(dcmtk orthanc dicom3tools redis-server postgresql libfaketime)
+has_openssl() { command -v openssl >/dev/null; }
+has_systemd() { command -v systemd-analyze >/dev/null; }
+
+packages=(dcmtk orthanc dicom3tools redis-server postgresql libfaketime openssl systemd)
 
 missing() {
     local package

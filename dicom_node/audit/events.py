@@ -31,6 +31,7 @@ class AuditEvent(StrEnum):
     DELIVERY_ANSWERED = "delivery:destination:answered"
     DELIVERY_GIVEN_UP = "delivery:node:given-up"
     DELIVERY_POSTPONED = "delivery:destination:postponed"
+    CLOCK_JUMPED = "clock:node:jumped"
     BATCH_TAKEN_BACK = "batch:upkeep:taken-back"
     PARCEL_TAKEN_BACK = "parcel:upkeep:taken-back"
     MODEL_ADDED = "model:person:added"

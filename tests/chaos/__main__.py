@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from tests.chaos import report
+from tests.chaos import page, report
 from tests.chaos.fault import Fault
 from tests.chaos.faults import every_fault
 from tests.chaos.forms import FormName
@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.show(found, console)
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.page:
+        page.write(found)
     if found["holds"] and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:
@@ -100,6 +102,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=_MINUTES, help="begin no fault later")
     parser.add_argument("--quick", action="store_true", help="only faults that take no time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/trial.md, and what it shows"
+    )
     parser.add_argument("--folder", type=Path, help="where to make the folder of the trial")
     parser.add_argument("--keep", action="store_true", help="keep that folder")
     parser.add_argument("--list", action="store_true", help="name the faults and end")

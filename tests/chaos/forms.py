@@ -66,9 +66,9 @@ class Form(ABC):
             mount_memory(self.spool, disk_megabytes)
         keys = _signed_model(folder, self.models)
         self.node.environment |= {
-            "DICOM_NODE_DELIVERY__LEASE_SECONDS": "6",
+            "DICOM_NODE_DELIVERY__LEASE_SECONDS": "10",
             "DICOM_NODE_INTAKE__IDLE_SECONDS": "10",
-            "DICOM_NODE_WORKERS__LEASE_SECONDS": "4",
+            "DICOM_NODE_WORKERS__LEASE_SECONDS": "8",
             "DICOM_NODE_WORKERS__THREADS": "1",
         }
         self.node.configure(

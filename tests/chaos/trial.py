@@ -25,6 +25,7 @@ from tests.chaos.system import end_descendants
 
 _LOOK_SECONDS: Final = 0.25
 _QUIET_LOOKS: Final = 2
+_SHOWN: Final = 5
 _DROPS: Final = 5
 _LONGEST_SERIES: Final = 32
 _STRUCK_AT: Final = 0.15
@@ -257,6 +258,8 @@ class Trial:
             broken=tuple(broken), notes=tuple(scene.notes),
         )  # fmt: skip
         self._say(f"{self.form.name}: {fault.name}: {_brief(line)}")
+        for finding in (*verdict.lost, *verdict.wrong)[:_SHOWN]:
+            self._say(f"  {finding.uid}: {finding.what}")
         return line
 
     def _renew(self, fault: Fault, scene: Scene) -> None:

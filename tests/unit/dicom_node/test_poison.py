@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import recall, work_items
 from dicom_node.db.tables import AuditRow, InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import UnitOfWork, now
+from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import MOST_TRIES
 from dicom_node.errors import LedgerError, RetryLater
 from dicom_node.header import read_header
@@ -233,7 +233,9 @@ planning.read_header = read
 life = Life(Path(sys.argv[1]), url=sys.argv[2], tree=ONE_ROUTE)
 planner = planning.Planner(life.settings, life.ledger, life.storage, life.models, Watchdog(1.0))
 stop = threading.Event()
-upkeep = Upkeep(life.settings, life.ledger, life.storage, planner)
+upkeep = Upkeep(
+    life.settings, life.ledger, life.storage, planner, lambda: life.clock.passed
+)
 threading.Timer(float(sys.argv[3]), stop.set).start()
 upkeep.run(stop)
 """
@@ -276,7 +278,7 @@ def test_upkeep_goes_on_in_one_process_whatever_one_instance_does(
 ) -> None:
     """The loop itself, with its own pauses."""
     life.receive_series(9)
-    life.ledger.clock = now
+    life.clock.run()
     stop = threading.Event()
     thread = threading.Thread(target=life.upkeep.run, args=(stop,))
     thread.start()

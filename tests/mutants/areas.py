@@ -1,0 +1,129 @@
+"""What is mutated: areas of promises, the code that keeps each, and the tests that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+UNIT: Final = "tests/unit"
+NODE: Final = "tests/unit/dicom_node"
+
+
+@dataclass(frozen=True)
+class Area:
+    """One kind of promise.
+
+    Attributes
+    ----------
+    name : str
+        Of the score and of the command.
+    code : tuple of str
+        Modules; after a colon the functions and classes that belong to it, else the whole.
+    tests : tuple of str
+        Files or folders; those that execute a changed function are run, the fastest first.
+    always : tuple of str
+        Parts of names of tests that start processes: what those execute is not seen, so they are
+        run for every mutant.
+    """
+
+    name: str
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
+    always: tuple[str, ...] = ()
+
+
+AREAS: Final = (
+    Area(
+        "durability",
+        (
+            "dicom_node.storage",
+            "dicom_node.intake",
+            "dicom_node.db.instances",
+            "dicom_node.db.engine",
+            "dicom_node.db.unit_of_work",
+        ),
+        (f"{NODE}/test_storage.py", f"{NODE}/test_intake.py", f"{NODE}/db"),
+    ),
+    Area(
+        "retention",
+        ("dicom_node.upkeep", "dicom_node.db.conflicts", "dicom_node.db.proof"),
+        (f"{NODE}/test_upkeep.py", f"{NODE}/db/test_conflicts.py", f"{NODE}/test_reconcile.py"),
+    ),
+    Area(
+        "pixels",
+        (
+            "workers.decode",
+            "workers.layout",
+            "workers.load",
+            "workers.frame",
+            "workers.infer",
+            "workers.tiling",
+            "workers.codestream",
+            "workers.encode.pixels",
+        ),
+        (
+            f"{UNIT}/workers/test_decode.py",
+            f"{UNIT}/workers/test_layout.py",
+            f"{UNIT}/workers/test_load.py",
+            f"{UNIT}/workers/test_padding.py",
+            f"{UNIT}/workers/test_values.py",
+            f"{UNIT}/workers/test_infer.py",
+            f"{UNIT}/workers/encode",
+            "tests/property/test_pixels.py",
+            "tests/property/test_tiling.py",
+        ),
+    ),
+    Area(
+        "identity",
+        (
+            "dicom_node.domain.uids",
+            "dicom_node.domain.route:Route,_strength_text",
+            "dicom_node.eligibility:is_own_result,_is_ours,_equipment",
+            "dicom_node.planning:plan_of",
+            "workers.results",
+            "workers.encode.provenance:set_identity,set_provenance,_equipment,_reference,"
+            "instance_reference,code_item",
+            "workers.templates",
+        ),
+        (
+            f"{NODE}/domain",
+            f"{NODE}/test_eligibility.py",
+            f"{NODE}/test_planning.py",
+            f"{UNIT}/workers/test_results.py",
+            f"{UNIT}/workers/test_templates.py",
+            f"{UNIT}/workers/encode",
+            "tests/property/test_uids.py",
+        ),
+    ),
+    Area(
+        "noise",
+        ("dicom_node.noise",),
+        (f"{NODE}/test_noise.py",),
+    ),
+    Area(
+        "states",
+        (
+            "dicom_node.domain.work",
+            "dicom_node.db.work_items",
+            "dicom_node.db.batches",
+            "dicom_node.db.parcels",
+            "dicom_node.db.recall",
+        ),
+        (f"{NODE}/db", "tests/property/test_states.py", f"{NODE}/test_upkeep.py"),
+    ),
+    Area(
+        "planning",
+        (
+            "dicom_node.planning",
+            "dicom_node.eligibility",
+            "dicom_node.domain.condition",
+            "dicom_node.domain.route",
+        ),
+        (
+            f"{NODE}/test_planning.py",
+            f"{NODE}/test_eligibility.py",
+            f"{NODE}/domain",
+            "tests/property/test_conditions.py",
+        ),
+    ),
+)
