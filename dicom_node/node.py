@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 
 from dicom_node.broker import rings_of
@@ -15,25 +13,6 @@ from dicom_node.models import Models
 from dicom_node.outbox import Bell, BrokerBell
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
-
-
-def process_name() -> str:
-    """``host:pid`` of this process; leases are held under it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def runs_here(name: str) -> bool | None:
-    """Whether a process of this machine runs, by its `process_name`; None: of another machine."""
-    host, _, pid = name.rpartition(":")
-    if host != socket.gethostname() or not pid.isdecimal():
-        return None
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from dicom_node.domain.work import MOST_TRIES, InstanceState, WorkState
 from dicom_node.errors import LedgerError, NodeError, RetryLater
 from dicom_node.header import read_header, text_of
 from dicom_node.models import Models
-from dicom_node.node import process_name, runs_here
 from dicom_node.places import place_of
+from dicom_node.process_names import process_name, runs_here
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
 from dicom_node.stored import Kind, Stored, opened

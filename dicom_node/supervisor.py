@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,15 +15,11 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import select
 
-from dicom_node.db import batches, parcels, unplanned
-from dicom_node.db.tables import BatchRow, ParcelRow
-from dicom_node.db.unit_of_work import Ledger, UnitOfWork
-from dicom_node.domain.work import BatchState, ParcelState
+from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import NodeError, OtherMigration
-from dicom_node.node import runs_here
 from dicom_node.settings import Settings
+from dicom_node.taking_back import take_back_gone
 
 _PR_SET_PDEATHSIG: Final = 1
 _LOOK_SECONDS: Final = 0.2
@@ -113,7 +108,7 @@ class Supervisor:
         OtherMigration
             Somebody has migrated the ledger meanwhile; everything was stopped in order.
         """
-        self.take_back_dead()
+        take_back_gone(self._ledger)
         for role in self._roles:
             self._start(role)
         try:
@@ -133,33 +128,6 @@ class Supervisor:
                 self._died(child)
             elif child.again_at <= time.monotonic():
                 self._start(child.role)
-
-    def take_back_dead(self) -> None:
-        """Give out again what processes of this machine held that no longer run."""
-        with self._ledger.write() as unit:
-            holders = set(
-                unit.session.execute(
-                    select(BatchRow.worker).where(BatchRow.state == BatchState.RUNNING.value)
-                ).scalars()
-            ) | set(
-                unit.session.execute(
-                    select(ParcelRow.worker).where(ParcelRow.state == ParcelState.SENDING.value)
-                ).scalars()
-            )
-            holders |= set(unplanned.planners(unit.session))
-            for holder in holders:
-                if holder and runs_here(holder) is False:
-                    self._take_back(unit, holder)
-
-    def _take_back(self, unit: UnitOfWork, holder: str) -> None:
-        taken = batches.take_back_expired(unit, worker=holder)
-        returned = parcels.take_back_expired(unit, worker=holder)
-        unplanned_again = unplanned.take_back(unit, holder)
-        if taken or returned or unplanned_again:
-            self._log.warning(
-                "node.taken_back", worker=holder, batches=taken, parcels=returned,
-                instances=unplanned_again,
-            )  # fmt: skip
 
     def _start(self, role: Role) -> None:
         process = subprocess.Popen(
@@ -184,8 +152,7 @@ class Supervisor:
             restart_seconds=round(pause, 1),
         )  # fmt: skip
         try:
-            with self._ledger.write() as unit:
-                self._take_back(unit, f"{socket.gethostname()}:{child.process.pid}")
+            take_back_gone(self._ledger)
         except OtherMigration:
             raise
         except NodeError as error:

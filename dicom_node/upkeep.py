@@ -19,6 +19,7 @@ from dicom_node.planning import LEASE, Planner
 from dicom_node.retention import MOST_TO_FORGET, Retention
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
+from dicom_node.taking_back import take_back_gone
 from dicom_node.timekeeping import Timekeeper, elapsed
 
 _RECONCILE_SECONDS: Final = 1.0
@@ -127,6 +128,7 @@ class Upkeep:
                 returned = parcels.take_back_expired(unit)
             if taken or returned:
                 self._log.warning("upkeep.taken_back", batches=taken, parcels=returned)
+        take_back_gone(self._ledger)
         with self._ledger.read() as session:
             rings = turns.due(session, session.at, self._limits)
         for ring in rings:

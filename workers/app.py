@@ -22,6 +22,7 @@ from dicom_node.errors import ConfigError, NodeError, OtherMigration
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
 from dicom_node.startup import require_bell
+from dicom_node.taking_back import take_back_gone
 from workers.deliver import Courier
 from workers.engines import Denoisers
 from workers.pipeline import Pipeline
@@ -101,9 +102,13 @@ def _warm(sender: Any = None, **_: Any) -> None:
 
 
 def _require_migration() -> None:
-    """Do not start on a ledger of another release; one that is away is waited for."""
+    """Do not start on a ledger of another release; one that is away is waited for.
+
+    What a predecessor held is due at once, and does not count against anybody's associations.
+    """
     try:
         app.node.ledger.require_still()
+        take_back_gone(app.node.ledger)
     except OtherMigration as error:
         _refuse(error)
     except NodeError as error:

@@ -17,8 +17,9 @@ from dicom_node.db.tables import ParcelRow
 from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError
-from dicom_node.node import Node, process_name
+from dicom_node.node import Node
 from dicom_node.outbox import Queue, Ring
+from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings
 from workers.lease import renewed
 from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send

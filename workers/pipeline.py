@@ -25,9 +25,10 @@ from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
 from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
-from dicom_node.node import Node, process_name
+from dicom_node.node import Node
 from dicom_node.outbox import Queue, Ring
 from dicom_node.places import place_of
+from dicom_node.process_names import process_name
 from dicom_node.retention import remove_unnamed
 from dicom_node.stored import opened
 from model_store.engines.base import DeviceLostError

@@ -14,8 +14,9 @@ from dicom_node.cli.common import ConfigOption, plain_errors, settings
 from dicom_node.db import bounds, revision
 from dicom_node.db.engine import make_engine
 from dicom_node.errors import LedgerError
-from dicom_node.node import Node, process_name
+from dicom_node.node import Node
 from dicom_node.outbox import SilentBell
+from dicom_node.process_names import process_name
 
 _LONGEST_LOOK: Final = 300.0
 """Seconds that planning may look at one instance before it counts as hung."""

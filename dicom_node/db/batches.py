@@ -417,6 +417,13 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
     return taken
 
 
+def holders(session: Session) -> list[str]:
+    """Names of the workers that hold batches."""
+    running = BatchRow.state == BatchState.RUNNING.value
+    found = session.execute(select(BatchRow.worker).where(running).distinct()).scalars()
+    return [worker for worker in found if worker]
+
+
 def _release(unit: UnitOfWork, row: BatchRow, why: str) -> list[int]:
     running = work_items.of_batch(unit, row.id, [WorkState.RUNNING])
     work_items.transition(

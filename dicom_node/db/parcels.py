@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, func, select, text, update
+from sqlalchemy.orm import Session
 
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db import work_items
@@ -453,6 +454,13 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
         if row.losses >= _ALONE_AFTER:
             apart += _APART
     return taken
+
+
+def holders(session: Session) -> list[str]:
+    """Names of the senders that hold parcels."""
+    sending = ParcelRow.state == ParcelState.SENDING.value
+    found = session.execute(select(ParcelRow.worker).where(sending).distinct()).scalars()
+    return [worker for worker in found if worker]
 
 
 def _killer(delivery: DeliveryRow) -> str:

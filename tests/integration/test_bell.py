@@ -127,10 +127,14 @@ class Sender:
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-6000:]
 
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def close(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         self.life.close()
 
 
@@ -265,3 +269,15 @@ def test_a_worker_goes_on_while_redis_hangs_is_emptied_or_full(tmp_path: Path) -
         sender.make(1)
         sender.wait_delivered(6)
         assert len(pacs.received) == 6
+
+
+def test_what_a_killed_sender_held_is_sent_by_the_next_at_once(tmp_path: Path) -> None:
+    """Its lease would run for two minutes, and count as the destination's only association."""
+    with a_sender(tmp_path, None, hang_after=0) as (sender, pacs):
+        sender.start()
+        sender.make(2)
+        sender.wait(lambda: pacs.associations, "nothing was sent")
+        sender.kill()
+        pacs.hang_after = None
+        sender.start()
+        sender.wait_delivered(2)

@@ -126,23 +126,6 @@ def test_a_dead_workers_batch_is_due_again_at_once(
         watched.end()
 
 
-def test_what_was_held_before_a_restart_of_the_machine_is_taken_back(
-    life: Life, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    life.associate()
-    life.receive_series(6)
-    life.planner.plan()
-    here = socket.gethostname()
-    first, second, third, *_ = life.due_batches()
-    for batch_id, holder in (
-        (first, f"{here}:{os.getpid()}"), (second, f"{here}:4194305"), (third, "elsewhere:1"),
-    ):  # fmt: skip
-        assert life.claim(batch_id, holder) is not None
-    Watched(life, (), monkeypatch).supervisor.take_back_dead()
-    running = {row.id for row in life.rows(select(BatchRow.id).where(BatchRow.state == "running"))}
-    assert running == {first, third}
-
-
 def test_a_process_that_does_not_stop_is_killed(
     life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 from dicom_node.db import parcels, recall
 from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.errors import LedgerError
-from dicom_node.node import Node, process_name
+from dicom_node.node import Node
+from dicom_node.process_names import process_name
 from dicom_node.settings import Settings
 from tests.ledgers import TWO_ROUTES, Life
 from tests.pacs import FakePacs
