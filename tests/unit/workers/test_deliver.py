@@ -14,6 +14,7 @@ from dicom_node.db import parcels, recall
 from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.errors import LedgerError
 from dicom_node.node import Node
+from dicom_node.outbox import Queue
 from dicom_node.process_names import process_name
 from dicom_node.settings import Settings
 from tests.ledgers import TWO_ROUTES, Life
@@ -238,3 +239,34 @@ def test_a_parcel_that_is_on_its_way_or_unknown_is_left_alone(post: Post) -> Non
     assert not post.courier.run(parcel_id)
     (row,) = post.life.rows(select(ParcelRow.state).where(ParcelRow.id == parcel_id))
     assert row.state == "sending"
+
+
+def test_a_sender_takes_what_is_due_until_nothing_is(post: Post) -> None:
+    with pacs_for(post, "pacs"), pacs_for(post, "archive"):
+        post.life.bell.rings.clear()
+        assert post.courier.run_next()
+        assert [ring.queue for ring in post.life.bell.rings] == [Queue.DELIVER], "another is called"
+        assert post.courier.run_next()
+        assert not post.courier.run_next()
+    assert post.items() == {"delivered"}
+
+
+def test_a_ring_for_nothing_writes_nothing(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pacs_for(post, "pacs"), pacs_for(post, "archive"):
+        while post.courier.run_next():
+            pass
+
+    def write() -> None:
+        raise AssertionError("something is written")
+
+    monkeypatch.setattr(post.life.ledger, "write", write)
+    assert not post.courier.run_next()
+
+
+def test_a_destination_at_its_limit_does_not_hold_up_another(post: Post) -> None:
+    busy = post.life.take(post.parcel("pacs"), "d:2")
+    assert busy is not None
+    with pacs_for(post, "pacs") as pacs, pacs_for(post, "archive") as archive:
+        assert post.courier.run_next()
+        assert not post.courier.run_next()
+        assert (len(pacs.received), len(archive.received)) == (0, 3)
