@@ -28,7 +28,7 @@ from tests.ledgers import Life
 from tests.pacs import FakePacs
 from tests.servers import Redis
 
-SECONDS = 30.0
+SECONDS = 120.0
 """How long a test waits for what must come; nothing is measured."""
 
 NODE = """
