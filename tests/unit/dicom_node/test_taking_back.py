@@ -31,7 +31,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
     life.close()
 
 
-@pytest.mark.parametrize("holder", [*GONE, *ALIVE])
+@pytest.mark.parametrize("holder", [*GONE, *ALIVE], ids=range(len(GONE + ALIVE)))
 def test_batches_parcels_and_instances_of_the_gone_are_free(life: Life, holder: str) -> None:
     life.receive_series(6)
     life.denoise_all()
