@@ -121,6 +121,44 @@ def test_an_enhanced_ct_map_is_passed_by_its_rescale_type() -> None:
         check(image)
 
 
+@pytest.mark.parametrize("frame", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("rescale_type", "denoised"),
+    [("HU", True), ("HU_MOD", True), ("", True), ("hu ", True), ("US", False), ("MGML", False)],
+)
+def test_the_rescale_type_of_every_frame_counts(
+    frame: int, rescale_type: str, denoised: bool
+) -> None:
+    image = enhanced_ct(3, slopes=(1.0, 2.0, 0.5))
+    group = image.PerFrameFunctionalGroupsSequence[frame]
+    group.PixelValueTransformationSequence[0].RescaleType = rescale_type
+    if denoised:
+        assert check(image).frame_count == 3
+    else:
+        with pytest.raises(PassThrough, match=f"rescale type {rescale_type}"):
+            check(image)
+
+
+@pytest.mark.parametrize("frame", [0, 1, 2])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_the_rescale_of_every_frame_must_be_there(frame: int, keyword: str) -> None:
+    image = enhanced_ct(3, slopes=(1.0, 2.0, 0.5))
+    group = image.PerFrameFunctionalGroupsSequence[frame]
+    delattr(group.PixelValueTransformationSequence[0], keyword)
+    with pytest.raises(PassThrough, match="without rescale"):
+        check(image)
+
+
+def test_the_rescale_of_the_image_is_that_of_frames_without_their_own() -> None:
+    image = enhanced_ct(3, slopes=(1.0, 2.0, 0.5))
+    del image.PerFrameFunctionalGroupsSequence[1].PixelValueTransformationSequence
+    image.RescaleSlope, image.RescaleIntercept, image.RescaleType = 1, 0, "US"
+    with pytest.raises(PassThrough, match="rescale type US"):
+        check(image)
+    image.RescaleType = "HU"
+    assert check(image).units == "HU"
+
+
 @pytest.mark.parametrize(
     ("sop_class", "modality"),
     [
