@@ -210,7 +210,9 @@ def _check_hounsfield(dataset: Dataset) -> None:
         term == "CONVENTIONAL" for term in _terms(dataset, "ImageType")
     ):
         raise PassThrough("multi-energy acquisition: values may not be Hounsfield units")
-    transforms = _transformations(dataset) or [dataset]
+    transforms = _transformations(dataset)
+    if not transforms or "RescaleSlope" in dataset:  # which frames without their own then have
+        transforms.append(dataset)
     for transform in transforms:
         rescale_type = _text(transform, "RescaleType")
         if rescale_type not in _HOUNSFIELD:
