@@ -144,7 +144,7 @@ class _Walk:
     def _swapped(self, statements: list[ast.stmt], index: int, where: str) -> Iterator[Change]:
         first, second = statements[index - 1], statements[index]
         called = [_function(each) for each in (first, second)]
-        if not all(called) or called[0] == called[1] or all(".set_" in each for each in called):
+        if not all(called) or called[0] == called[1] or all(map(_is_setter, called)):
             return
 
         def swap() -> None:
@@ -332,6 +332,11 @@ def _function(statement: ast.stmt) -> str:
     if not isinstance(statement, ast.Expr) or _is_log(statement):
         return ""
     return ast.unparse(statement.value.func) if isinstance(statement.value, ast.Call) else ""
+
+
+def _is_setter(function: str) -> bool:
+    """Whether it fills a data set, which keeps its own order."""
+    return function.rpartition(".")[2].startswith(("set_", "discard"))
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from dicom_node.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
 from dicom_node.errors import EncodeError
@@ -167,8 +167,7 @@ def _equipment(spec: ResultSpec) -> DataSet:
     # blank that makes the whole length even (PS3.5 6.2) counts as part of it where it is read.
     versions = (spec.software_version, spec.model.sha256, str(spec.model)[:63])
     item.set_text("SoftwareVersions", *versions, limit=64)
-    at = spec.at.astimezone(timezone(spec.at.utcoffset() or timedelta()))
-    item.set_text("ContributionDateTime", at.strftime("%Y%m%d%H%M%S%z"))
+    item.set_text("ContributionDateTime", spec.at.strftime("%Y%m%d%H%M%S%z"))
     item.set_text(
         "ContributionDescription",
         f"Denoised by model {spec.model}, sha256 {spec.model.sha256}, strength {spec.strength:g}, "

@@ -54,6 +54,38 @@ def test_every_field_can_be_used() -> None:
     assert labels(header("A", 3), template)[0] == "A|3|CT|drl-ct|1.2.3|ct|0.7"
 
 
+@pytest.mark.parametrize(
+    ("template", "number", "wanted"),
+    [
+        ("{SeriesNumber}", 0, 0), ("{SeriesNumber}", 1, 1), ("{SeriesNumber}", -1, 9000),
+        ("{SeriesNumber}", 2**31 - 1, 2**31 - 1), ("1{SeriesNumber}", 2**31 - 1, 9000),
+        ("2147483647", 3, 2147483647), ("2147483648", 3, 9000), ("{Modality}", 3, 9000),
+        ("7 ", 3, 9000), ("{SeriesNumber:05d}", 3, 3), ("\u0667", 3, 9000),
+    ],
+)  # fmt: skip
+def test_a_number_is_one_that_dicom_has_or_the_default(
+    template: str, number: int, wanted: int
+) -> None:
+    assert labels(header("Axial", number), number=template)[1] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("A\\B", "A B denoised drl-ct"),
+        ("A\tB\nC", "A B C denoised drl-ct"),
+        ("  A   B  ", "A B denoised drl-ct"),
+        ("x" * 64, "x" * 64),
+        ("x" * 63, "x" * 63),
+        ("x" * 62, "x" * 62 + " d"),
+    ],
+)
+def test_a_description_is_one_line_of_64_characters(text: str, wanted: str) -> None:
+    dataset = header(number=3)
+    dataset.add_new("SeriesDescription", "LT", text)
+    assert labels(dataset)[0] == wanted
+
+
 @given(st.text(max_size=80), st.integers(-(2**31), 2**31 - 1))
 def test_labels_are_valid_whatever_the_source_holds(text: str, number: int) -> None:
     dataset = header(number=number)

@@ -173,7 +173,15 @@ def test_what_others_made_is_not_ours(others: list[Dataset]) -> None:
 
 def test_items_within_items_are_looked_through_to_a_depth() -> None:
     """What nests without end is no chain of devices."""
-    item = device("dicom-node")
-    for _ in range(50):
-        item = device(ContributingEquipmentSequence=[item])
-    assert not is_own_result(ct_slice(size=(8, 8), ContributingEquipmentSequence=[item]))
+    for depth, found in ((10, True), (50, False)):
+        item = device("dicom-node")
+        kept = device(ContributingEquipmentSequence=[item])
+        for _ in range(depth):
+            item = device(ContributingEquipmentSequence=[item])
+            original, outer = Dataset(), Dataset()
+            original.ModifiedAttributesSequence = [kept]
+            outer.OriginalAttributesSequence = [original]
+            kept = outer
+        image = ct_slice(size=(8, 8), ContributingEquipmentSequence=[item])
+        assert is_own_result(image) is found
+        assert is_own_result(kept) is found
