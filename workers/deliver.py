@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.db import parcels, turns
+from dicom_node.db.faults import is_refusal
 from dicom_node.db.parcels import ClaimedDelivery, ClaimedParcel
 from dicom_node.db.tables import ParcelRow
 from dicom_node.db.turns import Turn
@@ -19,6 +20,7 @@ from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError
 from dicom_node.node import Node
 from dicom_node.outbox import Queue, Ring
+from dicom_node.places import place_of
 from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings
 from workers.lease import renewed
@@ -90,16 +92,17 @@ class Courier:
         if parcel is None:
             return False
         self._call_another()
+        faulty: set[int] = set()
         if destination is None:
             self._no_destination(parcel)
         else:
             try:
-                self._carry(parcel, destination)
+                self._carry(parcel, destination, faulty)
             except LedgerError:
                 raise
             except Exception as error:  # noqa: BLE001 -- or the parcel is sent again without end
                 self._log.exception("parcel.crashed", parcel=parcel_id)
-                self._crashed(parcel, error)
+                self._crashed(parcel, error, faulty)
         settings = self._node.settings.delivery
         wait = delay(
             parcel.attempts,
@@ -113,6 +116,7 @@ class Courier:
                 parcel,
                 retry_after=wait,
                 give_up_after=timedelta(hours=settings.give_up_hours),
+                faulty=faulty,
             )
         if given_up:
             self._log.error(
@@ -130,13 +134,18 @@ class Courier:
             for parcel_id in more[:1]:
                 ledger.bell.ring(Ring(Queue.DELIVER, parcel_id))
 
-    def _carry(self, parcel: ClaimedParcel, destination: DestinationSettings) -> None:
+    def _carry(
+        self, parcel: ClaimedParcel, destination: DestinationSettings, faulty: set[int]
+    ) -> None:
         outgoing: list[Outgoing] = []
         for each in parcel.deliveries:
             try:
                 outgoing.append(self._outgoing(each))
             except FailItem as error:
                 self._final(parcel, each.delivery_id, False, None, str(error))
+            except Exception as error:  # noqa: BLE001 -- counted as the delivery's
+                faulty.add(each.delivery_id)
+                self._at_fault(parcel, each.delivery_id, place_of(error))
         counts: dict[Verdict, int] = {}
         reasons: set[str] = set()
 
@@ -144,7 +153,18 @@ class Courier:
             counts[answer.verdict] = counts.get(answer.verdict, 0) + 1
             if answer.verdict is not Verdict.DELIVERED:
                 reasons.add(answer.message)
-            self._answer(parcel, answer)
+            try:
+                fault = answer.message if answer.verdict is Verdict.FAULT else ""
+                if not fault:
+                    self._answer(parcel, answer)
+            except Exception as error:
+                if isinstance(error, LedgerError) and not is_refusal(error):
+                    raise
+                self._log.exception("answer.refused", delivery=answer.delivery_id)
+                fault = place_of(error)
+            if fault:
+                faulty.add(answer.delivery_id)
+                self._at_fault(parcel, answer.delivery_id, fault)
 
         def on_open() -> None:
             with self._node.ledger.write() as unit:
@@ -225,9 +245,22 @@ class Courier:
             )  # fmt: skip
         _require(parcel, held)
 
-    def _crashed(self, parcel: ClaimedParcel, error: Exception) -> None:
-        message = f"{type(error).__name__} while sending; the log of delivery has the trace"
+    def _at_fault(self, parcel: ClaimedParcel, delivery_id: int, place: str) -> None:
+        self._log.error("delivery.fault", delivery=delivery_id, parcel=parcel.parcel_id, at=place)
         with self._node.ledger.write() as unit:
+            held = parcels.at_fault(unit, parcel, delivery_id, place=place, lease=self._lease)
+        _require(parcel, held)
+
+    def _crashed(self, parcel: ClaimedParcel, error: Exception, faulty: set[int]) -> None:
+        """Count what came up with no object in hand; of a parcel of one it is that one's."""
+        if parcel.alone:
+            for each in parcel.deliveries:
+                faulty.add(each.delivery_id)
+                self._at_fault(parcel, each.delivery_id, place_of(error))
+            return
+        message = f"{place_of(error)} while sending; the log of delivery has the trace"
+        with self._node.ledger.write() as unit:
+            parcels.crashed(unit, parcel)
             for each in parcel.deliveries:
                 parcels.postponed(
                     unit, parcel, each.delivery_id, tried=False, status=None, message=message,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,13 +15,13 @@ from dicom_node.db import work_items
 from dicom_node.db.ringing import make_due
 from dicom_node.db.tables import BatchRow, DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.db.unit_of_work import UnitOfWork
-from dicom_node.domain.work import DeliveryState, ParcelState, WorkEvent
+from dicom_node.domain.work import MOST_TRIES, DeliveryState, ParcelState, WorkEvent
 from dicom_node.errors import LedgerError
 
 _ALONE_AFTER: Final = 2
 """Senders lost with a parcel after which its deliveries are sent one at a time."""
 
-_MOST_LOSSES: Final = 3
+_MOST_LOSSES: Final = MOST_TRIES
 """Senders lost with the same delivery, sent alone, after which it is a dead letter."""
 
 _APART: Final = timedelta(seconds=20)
@@ -50,6 +50,8 @@ class ClaimedParcel:
     attempts: int
     first_due_at: datetime
     deliveries: tuple[ClaimedDelivery, ...]
+    alone: bool = False
+    """Senders were lost with it: one delivery is handed out, and its loss counted before."""
 
 
 def of_batch(unit: UnitOfWork, batch_id: int, destination: str) -> int:
@@ -140,6 +142,7 @@ def claim(
         worker=worker,
         attempts=row.attempts,
         first_due_at=row.first_due_at or unit.at,
+        alone=alone,
         deliveries=tuple(
             ClaimedDelivery(
                 delivery.id,
@@ -274,6 +277,41 @@ def postponed(
     return held
 
 
+def at_fault(
+    unit: UnitOfWork, parcel: ClaimedParcel, delivery_id: int, *, place: str, lease: timedelta
+) -> bool:
+    """Count a try of a delivery that came up with what nobody thought of; the last fails it.
+
+    Returns
+    -------
+    bool
+        Whether the parcel is still this sender's.
+    """
+    row = unit.session.get(DeliveryRow, delivery_id)
+    if row is None or row.state != DeliveryState.WAITING.value:
+        return renew(unit, parcel, lease)
+    losses = row.losses + (not parcel.alone)
+    if losses >= _MOST_LOSSES:
+        message = (
+            f"given up after {losses} tries: {place}; this is a fault of the node: report that "
+            "line; 'dicom-node study retry' sends it again"
+        )
+        return answered(
+            unit, parcel, delivery_id, delivered=False, status=None, message=message, lease=lease
+        )
+    row.losses = losses
+    unit.session.flush()
+    return postponed(
+        unit, parcel, delivery_id, tried=True, status=None,
+        message=f"try {losses} ended with {place}", lease=lease,
+    )  # fmt: skip
+
+
+def crashed(unit: UnitOfWork, parcel: ClaimedParcel) -> None:
+    """Count a parcel that came up with what nobody thought of, as if its sender was lost."""
+    unit.session.execute(update(ParcelRow).where(_held(parcel)).values(losses=ParcelRow.losses + 1))
+
+
 def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:
     """End the work items all of whose deliveries have ended."""
     result_ids = select(DeliveryRow.result_id).where(DeliveryRow.id.in_(list(delivery_ids)))
@@ -302,12 +340,18 @@ def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:
 
 
 def finish(
-    unit: UnitOfWork, parcel: ClaimedParcel, *, retry_after: timedelta, give_up_after: timedelta
+    unit: UnitOfWork,
+    parcel: ClaimedParcel,
+    *,
+    retry_after: timedelta,
+    give_up_after: timedelta,
+    faulty: Collection[int] = (),
 ) -> int:
     """End a try of a parcel; whoever carried it has room for the next.
 
     Deliveries that still wait are tried again after `retry_after`, or become dead letters once
     the parcel has been due for `give_up_after`. Those that this try was not about are due at once.
+    The tries of those that were `faulty` stay counted, and say nothing about the destination.
 
     Returns
     -------
@@ -329,14 +373,16 @@ def finish(
     handed_out = {each.delivery_id for each in parcel.deliveries}
     tried = [each for each in waiting if each.id in handed_out]
     for delivery in tried:
-        delivery.losses = 0
+        if delivery.id not in faulty:
+            delivery.losses = 0
     if waiting and not tried:
         make_due(unit, row)
         _bring_forward_others(unit, row)
         return 0
     if waiting and parcel.first_due_at + give_up_after > unit.at:
         make_due(unit, row, at=unit.at + retry_after)
-        _hold_back_others(unit, row)
+        if any(each.id not in faulty for each in tried):
+            _hold_back_others(unit, row)
         return 0
     hours = (unit.at - parcel.first_due_at) / timedelta(hours=1)
     tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from dicom_node.errors import EncodeError, NodeError, StorageError
+from dicom_node.places import place_of
 from workers.send import stock, wire
 from workers.send.address import Address
 from workers.send.answers import Answer, Outgoing
@@ -28,8 +30,9 @@ def send(
     """C-STORE a batch over one association and report each instance as soon as it is known.
 
     More than one association is opened only when the batch needs more than 128 presentation
-    contexts. If the association fails, the rest of the batch is answered `Verdict.RETRY` with the
-    reason; ``tried`` tells the instance in hand from those whose turn did not come.
+    contexts, or an object came up with a fault while it was sent. If the association fails, the
+    rest of the batch is answered `Verdict.RETRY` with the reason; ``tried`` tells the instance in
+    hand from those whose turn did not come.
 
     Parameters
     ----------
@@ -53,7 +56,17 @@ def send(
     ``address.timeouts``.
     """
     for proposal in propose(batch):
-        _send_one_association(address, proposal, on_open, on_answer, fast=fast)
+        rest = proposal
+        while rest.batch:
+            left = _send_one_association(address, rest, on_open, on_answer, fast=fast)
+            rest = replace(rest, batch=left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An association has ended: `message` says why, empty where an object was at fault."""
+
+    message: str = ""
 
 
 def _open(address: Address, contexts: Sequence[Context], *, fast: bool) -> Link:
@@ -68,22 +81,28 @@ def _send_one_association(
     on_answer: Callable[[Answer], None],
     *,
     fast: bool,
-) -> None:
+) -> tuple[Outgoing, ...]:
+    """Send what one association takes; what is left for another one."""
     try:
         link = _open(address, proposal.contexts, fast=fast)
     except LinkFailed as failure:
         _put_off(proposal.batch, str(failure), on_answer)
-        return
+        return ()
     try:
         on_open()
         for at, outgoing in enumerate(proposal.batch):
-            failure_message = _send_one(link, proposal, outgoing, on_answer)
-            if failure_message:
-                _put_off(proposal.batch[at + 1 :], failure_message, on_answer)
-                return
+            ended = _send_one(link, proposal, outgoing, on_answer)
+            if ended is None:
+                continue
+            rest = proposal.batch[at + 1 :]
+            if not ended.message:
+                return rest
+            _put_off(rest, ended.message, on_answer)
+            return ()
         link.release()
     finally:
         link.abort()
+    return ()
 
 
 def _put_off(rest: Sequence[Outgoing], message: str, on_answer: Callable[[Answer], None]) -> None:
@@ -95,8 +114,8 @@ def _put_off(rest: Sequence[Outgoing], message: str, on_answer: Callable[[Answer
 
 def _send_one(
     link: Link, proposal: Proposal, outgoing: Outgoing, on_answer: Callable[[Answer], None]
-) -> str:
-    """Send and answer one instance; return why the association is gone, or ""."""
+) -> _Ended | None:
+    """Send and answer one instance; say so if the association ended with it."""
     started = time.monotonic()
 
     def answer(verdict: Verdict, message: str, status: int | None = None, sent: str = "") -> None:
@@ -106,15 +125,12 @@ def _send_one(
     choices = choose(outgoing, proposal.contexts, link.results)
     if isinstance(choices, NotAccepted):
         answer(Verdict.REFUSED if choices.final else Verdict.RETRY, choices.message)
-        return ""
+        return None
     try:
         choice, data = _prepare(outgoing, choices)
-    except StorageError as error:
-        answer(Verdict.RETRY, str(error))
-        return ""
-    except NodeError as error:
-        answer(Verdict.REFUSED, str(error))
-        return ""
+    except Exception as error:  # noqa: BLE001 -- what nobody thought of is counted as the object's
+        answer(*_of(error))
+        return None
     try:
         response = link.store(
             choice.context_id, outgoing.sop_class_uid, outgoing.sop_instance_uid, data
@@ -122,10 +138,23 @@ def _send_one(
     except (LinkFailed, StorageError) as failure:
         link.abort()
         answer(Verdict.RETRY, str(failure), sent=choice.transfer_syntax_uid)
-        return str(failure)
+        return _Ended(str(failure))
+    except Exception as error:  # noqa: BLE001 -- counted as the object's
+        link.abort()
+        answer(Verdict.FAULT, place_of(error), sent=choice.transfer_syntax_uid)
+        return _Ended()
     verdict, message = _judge(response)
     answer(verdict, message, response.status, choice.transfer_syntax_uid)
-    return ""
+    return None
+
+
+def _of(error: Exception) -> tuple[Verdict, str]:
+    """What becomes of an object that could not be prepared, and why."""
+    if isinstance(error, StorageError):
+        return Verdict.RETRY, str(error)
+    if isinstance(error, NodeError):
+        return Verdict.REFUSED, str(error)
+    return Verdict.FAULT, place_of(error)
 
 
 def _prepare(outgoing: Outgoing, choices: Sequence[Choice]) -> tuple[Choice, DataSet]:

@@ -22,6 +22,9 @@ class Verdict(StrEnum):
     RETRY = "retry"
     """Not now: try again with back-off, up to the configured limit."""
 
+    FAULT = "fault"
+    """Nobody thought of what came up with this object: a try of it, and of nothing else."""
+
     REFUSED = "refused"
     """Never, as things are: a person has to look (dead letter)."""
 
