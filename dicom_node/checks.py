@@ -9,11 +9,14 @@ from typing import Final
 
 from dicom_node.db import revision
 from dicom_node.db.engine import make_engine
+from dicom_node.db.unit_of_work import Ledger
 from dicom_node.echo import echo
 from dicom_node.errors import LedgerError, NodeError
 from dicom_node.models import Models
+from dicom_node.outbox import SilentBell
 from dicom_node.scu import Trouble
 from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.spool import open_spool
 from dicom_node.startup import (
     PortTaken,
     at_start,
@@ -90,7 +93,7 @@ def _address(tree: Settings) -> str:
 
 
 def _spool(tree: Settings) -> str:
-    storage = Storage(tree.storage.path)
+    storage = _storage(tree)
     path = storage.incoming()
     path.write(os.urandom(16))
     path.sync()
@@ -103,6 +106,14 @@ def _spool(tree: Settings) -> str:
     if low:
         raise NodeError(f"{text}: below the watermark, C-STORE would answer 0xA700")
     return text
+
+
+def _storage(tree: Settings) -> Storage:
+    """The spool of the ledger, if there is a ledger yet."""
+    engine = make_engine(tree.database_url)
+    if revision.current(engine) != revision.REVISION:
+        return Storage(tree.storage.path)
+    return open_spool(tree.storage.path, Ledger(engine, SilentBell()))
 
 
 def _ledger(tree: Settings) -> str:

@@ -50,6 +50,10 @@ class StorageError(RetryLater):
     """The spool could not be read or written."""
 
 
+class SpoolAway(StorageError):
+    """The spool's folder is not there, or is not the spool: nothing is known of its files."""
+
+
 class OutOfSpace(StorageError):
     """The spool is above its watermark (PS3.4 B.2.3: status 0xA700, Out of Resources)."""
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from dicom_node.db import instances
 from dicom_node.db.instances import Admission, Admitted, NewInstance
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
-from dicom_node.errors import LedgerError, NodeError, StorageError
+from dicom_node.errors import CommitInDoubt, LedgerError, NodeError, SpoolAway, StorageError
 from dicom_node.scp.ports import Caller, Received
 from dicom_node.storage import Storage
 from dicom_node.stored import fault_of
@@ -30,10 +30,6 @@ _SPACE_LASTS: Final = 0.5
 _LATE_SECONDS: Final = 1.0
 _LONGEST_BEHIND: Final = 3.0
 """With the bounds of a transaction (`dicom_node.db.bounds.INTAKE`) less than 10 s in all."""
-
-
-class InDoubt(LedgerError):
-    """The ledger failed at the commit: it may have been written, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ class GroupCommit:
 
         Raises
         ------
-        InDoubt
+        CommitInDoubt
             The ledger did not say whether it was written.
         LedgerError
             It was not written.
@@ -168,7 +164,8 @@ class GroupCommit:
             self._failed(group, error)
         except Exception as error:  # noqa: BLE001 -- all associations wait for this thread
             self._log.exception("ledger.write_crashed", entries=len(group))
-            self._failed(group, InDoubt(f"the ledger was not written: {type(error).__name__}"))
+            why = f"the ledger was not written: {type(error).__name__}"
+            self._failed(group, CommitInDoubt(why))
         else:
             for entry, answer in zip(stores, admitted, strict=True):
                 entry.admitted.set_result(answer)
@@ -190,27 +187,18 @@ class GroupCommit:
                 self._late.append(entry)
 
     def _write(self, group: list[_Entry], stores: list[_Store]) -> list[Admission]:
-        to_commit = False
-        try:
-            with self._ledger.write() as unit:
-                for entry in group:
-                    if isinstance(entry, _Opened):
-                        self._open(unit, entry.caller)
-                admitted = instances.admit(
-                    unit,
-                    [entry.instance for entry in stores],
-                    refuse_conflicts=self._refuse_conflicts,
-                )
-                for entry in group:
-                    if isinstance(entry, _Closed):
-                        instances.close_association(
-                            unit, entry.caller.association_id, entry.outcome
-                        )
-                to_commit = True
-        except LedgerError as error:
-            if to_commit:
-                raise InDoubt(str(error)) from error.__cause__
-            raise
+        with self._ledger.write() as unit:
+            for entry in group:
+                if isinstance(entry, _Opened):
+                    self._open(unit, entry.caller)
+            admitted = instances.admit(
+                unit,
+                [entry.instance for entry in stores],
+                refuse_conflicts=self._refuse_conflicts,
+            )
+            for entry in group:
+                if isinstance(entry, _Closed):
+                    instances.close_association(unit, entry.caller.association_id, entry.outcome)
         return admitted
 
     def _open(self, unit: UnitOfWork, caller: Caller) -> None:
@@ -260,7 +248,7 @@ class LedgerIntake:
         self._commit = GroupCommit(ledger, name=name, refuse_conflicts=refuse_conflicts)
         self._log = structlog.get_logger("intake")
         self._measured = -_SPACE_LASTS
-        self._free = (0, 0.0)
+        self._free: tuple[int, float] | None = None
 
     def opened(self, caller: Caller) -> None:
         """Record the association."""
@@ -301,19 +289,24 @@ class LedgerIntake:
         """Whether the spool is above its watermark, also after `size_hint` more bytes."""
         if time.monotonic() - self._measured > _SPACE_LASTS:
             self._measure()
+        if self._free is None:
+            return False
         free, fraction = self._free
         return free - size_hint >= self._minimum_free_bytes and (
             fraction >= self._minimum_free_fraction
         )
 
     def _measure(self) -> None:
-        try:
-            self._free = (self._storage.free_bytes(), self._storage.free_fraction())
-        except StorageError as error:
-            self._free = (-1, 0.0)
-            self._log.error("spool.unreadable", error=str(error), answer="0xA700")
         self._measured = time.monotonic()
-        free, fraction = self._free
+        try:
+            self._storage.require_there()
+            free, fraction = self._storage.free_bytes(), self._storage.free_fraction()
+        except StorageError as error:
+            self._free = None
+            event = "spool.away" if isinstance(error, SpoolAway) else "spool.unreadable"
+            self._log.error(event, error=str(error), answer="0xA700")
+            return
+        self._free = free, fraction
         if free < self._minimum_free_bytes or fraction < self._minimum_free_fraction:
             self._log.error(
                 "spool.full", free_megabytes=free // 2**20, free_percent=round(100 * fraction, 1),
@@ -368,7 +361,7 @@ def take_over(
             )  # fmt: skip
             found = admit(replace(instance, instead_of=found.stored.path))
         named = found.stored is not None and found.stored.path == instance.path
-    except InDoubt:
+    except CommitInDoubt:
         named = _may_be_named(ledger, instance)
         raise
     finally:

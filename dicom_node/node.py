@@ -12,6 +12,7 @@ from dicom_node.db.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.outbox import Bell, BrokerBell
 from dicom_node.settings import Settings
+from dicom_node.spool import open_spool
 from dicom_node.storage import Storage
 
 
@@ -26,7 +27,12 @@ class Node:
 
     @classmethod
     def open(
-        cls, settings: Settings, bell: Bell | None = None, *, bounds: Bounds = COMMAND
+        cls,
+        settings: Settings,
+        bell: Bell | None = None,
+        *,
+        bounds: Bounds = COMMAND,
+        away: bool = False,
     ) -> Node:
         """Open everything.
 
@@ -37,6 +43,8 @@ class Node:
             Absent: the configured broker's.
         bounds : Bounds
             How long this kind of process waits for the ledger.
+        away : bool
+            Whether the spool may be away.
 
         Raises
         ------
@@ -45,11 +53,11 @@ class Node:
         OtherMigration
             The ledger is not at this release's migration.
         StorageError
-            The spool's folders cannot be made.
+            The spool is away, or its folders cannot be made.
         """
-        storage = Storage(settings.storage.path)
         engine = make_engine(settings.database_url, bounds)
         require_current(engine)
         chosen = bell if bell is not None else BrokerBell(rings_of(settings))
         ledger = Ledger(engine, chosen, bounds=bounds)
+        storage = open_spool(settings.storage.path, ledger, away=away)
         return cls(settings, ledger, storage, Models.open(settings, ledger))

@@ -111,7 +111,10 @@ class Planner:
         ------
         LedgerError
             The ledger is away; what was not planned is planned later, and no try is counted.
+        SpoolAway
+            Nothing was looked at, and no try is counted.
         """
+        self._storage.require_there()
         if self._left:
             self._return(self._left, counted=False)
             self._left = []

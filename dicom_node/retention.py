@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from dicom_node.db import keeping, proof
 from dicom_node.db.keeping import Copy, Times
 from dicom_node.db.unit_of_work import Ledger
-from dicom_node.errors import LedgerError, NodeError, StorageError
+from dicom_node.errors import LedgerError, NodeError, SpoolAway, StorageError
 from dicom_node.header import items_of, read_header, text_of
 from dicom_node.settings import Settings
 from dicom_node.storage import SHARDS, Storage
@@ -59,7 +59,13 @@ class Retention:
         -------
         int
             Number of instances whose bytes were removed.
+
+        Raises
+        ------
+        SpoolAway
+            Nothing was forgotten.
         """
+        self._storage.require_there()
         self._storage.sweep_incoming(older_than=_ORPHAN_SECONDS)
         self._shard = (self._shard + 1) % SHARDS
         self.sweep_orphans(self._shard)
@@ -107,6 +113,7 @@ class Retention:
         int
             Number of files that were removed.
         """
+        self._storage.require_there()
         limit = time.time() - _ORPHAN_SECONDS
         old = [file.path for file in self._storage.files(shard) if file.written_at < limit]
         if not old:
@@ -124,7 +131,7 @@ class Retention:
         """Whether the object of a file that no row names is there, or is needed no more."""
         try:
             copy = self._copy_of(name)
-        except LedgerError:
+        except (LedgerError, SpoolAway):
             raise
         except NodeError:
             return False

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import errno
-import getpass
 import hashlib
 import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from dicom_node.errors import FailItem, OutOfSpace, StorageError
+from dicom_node.disk import disk_errors, fdatasync, making, sync_folder
+from dicom_node.errors import FailItem, SpoolAway, StorageError
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH: Final = 64
 SHARDS: Final = 256
 """Folders of instances, and of results."""
 
+MARKER: Final = "spool.marker"
+"""Name of the file in the root that says which spool it is."""
+
 _BUFFER: Final = 64 * 1024
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NAME: Final = re.compile(r"(instances|results)/[0-9a-f]{2}/[0-9a-zA-Z._-]+\.dcm")
 
 
@@ -62,26 +61,26 @@ class IncomingFile:
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
-        with _disk("a file cannot be opened in the spool"):
+        with disk_errors("a file cannot be opened in the spool"):
             self._file = path.open("xb", buffering=_BUFFER)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append `data`; it is not durable before `sync`."""
-        with _disk("a file cannot be written to the spool"):
+        with disk_errors("a file cannot be written to the spool"):
             self._file.write(data)
 
     def sync(self) -> None:
         """Make what was written durable and close the file."""
-        with _disk("a file cannot be made durable in the spool"):
+        with disk_errors("a file cannot be made durable in the spool"):
             self._file.flush()
-            _fdatasync(self._file.fileno())
+            fdatasync(self._file.fileno())
             self._file.close()
 
     def discard(self) -> None:
         """Close and remove the file; a file that is gone already is no error."""
         with suppress(OSError):
             self._file.close()
-        with _disk("a file cannot be removed from the spool"):
+        with disk_errors("a file cannot be removed from the spool"):
             self.path.unlink(missing_ok=True)
 
 
@@ -90,6 +89,7 @@ class Storage:
 
     ::
 
+        spool.marker                    which spool this is
         incoming/                       files being received; nothing here survives a restart
         instances/3f/1.2.3-<token>.dcm  as received
         results/9a/1.2.4-<token>.dcm    encoded results
@@ -105,27 +105,88 @@ class Storage:
     Parameters
     ----------
     root
-        Made if missing. It must be on one file system: commits are renames.
+        It must be on one file system: commits are renames.
+    marker
+        Which spool it must be. Absent: whichever it is, and one that has no marker gets one; what
+        is missing is made.
+    away
+        Whether it may be away now.
+
+    Attributes
+    ----------
+    marker : str
+        32 hexadecimal digits, in a file in the root.
 
     Raises
     ------
+    SpoolAway
+        It is not there, or another one is.
     StorageError
         The folders cannot be made, or are there and cannot be written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, marker: str | None = None, away: bool = False) -> None:
         self.root: Final = root.absolute()
         self._incoming: Final = self.root / "incoming"
         self._instances: Final = self.root / "instances"
         self._results: Final = self.root / "results"
-        with _made(self.root):
+        self.marker: Final = self._made_marker() if marker is None else marker
+        if not self.is_there():
+            if away:
+                return
+            self.require_there()
+        with making(self.root):
             self._incoming.mkdir(parents=True, exist_ok=True)
             for parent in (self._instances, self._results):
                 parent.mkdir(exist_ok=True)
                 for shard in range(SHARDS):
                     (parent / f"{shard:02x}").mkdir(exist_ok=True)
-                _sync_folder(parent)
-            _sync_folder(self.root)
+                sync_folder(parent)
+            sync_folder(self.root)
+
+    def is_there(self) -> bool:
+        """Whether the spool is mounted: its root has its marker."""
+        return found_marker(self.root) == self.marker
+
+    def require_there(self) -> None:
+        """Refuse a spool that is away.
+
+        Raises
+        ------
+        SpoolAway
+            Its root has no marker, or another one; the message says what to do.
+        """
+        found = found_marker(self.root)
+        if found == self.marker:
+            return
+        spool = f"the spool {self.root} ([storage] path) is away"
+        remedy = f"; if this is its folder all the same, write {self.marker} into {MARKER} in it"
+        if found is None:
+            raise SpoolAway(f"{spool}: is it mounted? Its folder has no {MARKER}{remedy}")
+        raise SpoolAway(f"{spool}: another ledger's is in its place, with {MARKER} {found}{remedy}")
+
+    def _made_marker(self) -> str:
+        """The marker that is there; a new one where there is none. Made by one process only."""
+        found = found_marker(self.root)
+        if found is not None:
+            return found
+        new = self.root / f"{MARKER}.{uuid.uuid4().hex}"
+        with making(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                with new.open("x", encoding="ascii") as file:
+                    file.write(uuid.uuid4().hex + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    (self.root / MARKER).hardlink_to(new)
+            finally:
+                new.unlink(missing_ok=True)
+            sync_folder(self.root)
+        found = found_marker(self.root)
+        if found is None:
+            raise StorageError(f"the spool {self.root} ([storage] path): {MARKER} holds no marker")
+        return found
 
     def incoming(self) -> IncomingFile:
         """Open a new, empty file with a name of its own in the incoming folder."""
@@ -171,9 +232,14 @@ class Storage:
         final
             From `instance_path` or `result_path`.
         """
-        with _disk(f"{final.stem}: cannot be put in its place in the spool"):
+        with disk_errors(f"{final.stem}: cannot be put in its place in the spool"):
             temp.rename(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
+        try:
+            self.require_there()
+        except SpoolAway:  # what is put under an empty mount point is nowhere
+            self.remove(final)
+            raise
 
     def write_atomic(self, path: Path, data: bytes) -> None:
         """Write `data` to `path`, durably: it is there whole, or not at all."""
@@ -201,15 +267,18 @@ class Storage:
         ------
         FailItem
             The file is gone, or `name` is no name of a file in the spool.
+        SpoolAway
+            It may be there: the spool is not.
         StorageError
             It cannot be opened.
         """
         path = self.path(name)
         try:
-            with _disk(f"{what}: cannot be read from the spool"):
+            with disk_errors(f"{what}: cannot be read from the spool"):
                 return path.open("rb")
         except StorageError as error:
             if isinstance(error.__cause__, FileNotFoundError):
+                self.require_there()
                 raise FailItem(
                     f"{what}: its file is no longer in the spool; send it again"
                 ) from error
@@ -217,7 +286,7 @@ class Storage:
 
     def written_at(self, name: str) -> float | None:
         """Time of a file's last write, seconds since the epoch; None if it is gone."""
-        with _disk("a file of the spool cannot be found"):
+        with disk_errors("a file of the spool cannot be found"):
             try:
                 return self.path(name).stat().st_mtime
             except FileNotFoundError:
@@ -225,12 +294,12 @@ class Storage:
 
     def touch(self, name: str) -> None:
         """Let a file count as written now; one that is gone is no error."""
-        with _disk("a file of the spool cannot be touched"), suppress(FileNotFoundError):
+        with disk_errors("a file of the spool cannot be touched"), suppress(FileNotFoundError):
             os.utime(self.path(name))
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is gone already is no error."""
-        with _disk(f"{path.stem}: cannot be removed from the spool"):
+        with disk_errors(f"{path.stem}: cannot be removed from the spool"):
             path.unlink(missing_ok=True)
 
     def files(self, shard: int) -> list[SpoolFile]:
@@ -242,7 +311,7 @@ class Storage:
             0-255.
         """
         found: list[SpoolFile] = []
-        with _disk("a folder of the spool cannot be read"):
+        with disk_errors("a folder of the spool cannot be read"):
             for parent in (self._instances, self._results):
                 for path in (parent / f"{shard:02x}").iterdir():
                     with suppress(FileNotFoundError):
@@ -265,7 +334,7 @@ class Storage:
         """
         limit = time.time() - older_than
         removed = 0
-        with _disk("the incoming folder of the spool cannot be swept"):
+        with disk_errors("the incoming folder of the spool cannot be swept"):
             for path in self._incoming.iterdir():
                 with suppress(FileNotFoundError):
                     if older_than <= 0 or path.stat().st_mtime < limit:
@@ -275,15 +344,33 @@ class Storage:
 
     def free_bytes(self) -> int:
         """Return how many bytes a process without privileges can still write."""
-        with _disk("the file system of the spool does not answer"):
+        with disk_errors("the file system of the spool does not answer"):
             status = os.statvfs(self.root)
         return status.f_bavail * status.f_frsize
 
     def free_fraction(self) -> float:
         """Return the free part of the file system, from 0 (full) to 1 (empty)."""
-        with _disk("the file system of the spool does not answer"):
+        with disk_errors("the file system of the spool does not answer"):
             status = os.statvfs(self.root)
         return status.f_bavail / status.f_blocks if status.f_blocks else 0.0
+
+
+def found_marker(root: Path) -> str | None:
+    """Return the marker of the spool in a folder, or None if there is none.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    try:
+        with disk_errors(f"the spool {root} ([storage] path): {MARKER} cannot be read"):
+            found = (root / MARKER).read_bytes().strip().decode("ascii", "replace")
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
+    return found if re.fullmatch(r"[0-9a-f]{32}", found) else None
 
 
 def _safe(uid: str) -> str:
@@ -298,51 +385,3 @@ def _shard(uid: str) -> str:
 
 def _new_path(parent: Path, uid: str) -> Path:
     return parent / _shard(uid) / f"{_safe(uid)}-{uuid.uuid4().hex}.dcm"
-
-
-def _fdatasync(descriptor: int) -> None:
-    getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _made(root: Path) -> Iterator[None]:
-    """Turn an `OSError` of making the folders into ours, which says who may not write there."""
-    spool = f"the spool {root} ([storage] path)"
-    with _disk(f"{spool} cannot be read"):
-        there = root.exists()
-    try:
-        yield
-    except OSError as error:
-        if there and error.errno in _DENIED:
-            raise StorageError(
-                f"{spool} is there, but {_user()} cannot write to it: {os.strerror(error.errno)}; "
-                "let that user own it, mount it writable, or name another folder"
-            ) from error
-        with _disk(f"{spool} cannot be {'written' if there else 'made'}"):
-            raise
-
-
-def _user() -> str:
-    try:
-        return f"user {getpass.getuser()} (uid {os.getuid()})"
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
-
-
-@contextmanager
-def _disk(message: str) -> Iterator[None]:
-    """Turn an `OSError` into ours; its own text is left out, because it names a path."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        kind = OutOfSpace if error.errno in _FULL else StorageError
-        raise kind(f"{message}: {reason}") from error

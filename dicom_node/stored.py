@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Final, Protocol, Self
 
-from dicom_node.errors import FailItem, NodeError, StorageError, UnreadableObject
+from dicom_node.errors import FailItem, NodeError, SpoolAway, StorageError, UnreadableObject
 from dicom_node.storage import Storage
 
 MOST_IN_MEMORY: Final = 64 * 2**20
@@ -167,10 +167,18 @@ def _difference(file: BinaryIO, stored: Stored) -> str:
 
 
 def fault_of(storage: Storage, stored: Stored) -> str:
-    """Return why an object's file cannot be used, or ""."""
+    """Return why an object's file cannot be used, or "".
+
+    Raises
+    ------
+    SpoolAway
+        Nothing is known of it now.
+    """
     try:
         with opened(storage, stored):
             return ""
+    except SpoolAway:
+        raise
     except NodeError as error:
         return str(error)
 

@@ -59,7 +59,7 @@ def settings(config: Path | None) -> Settings:
 
 def reader(config: Path | None) -> Node:
     """The node, for commands that read or change the ledger and leave announcing to upkeep."""
-    return Node.open(settings(config), SilentBell())
+    return Node.open(settings(config), SilentBell(), away=True)
 
 
 def show(rows: list[dict[str, Any]], *, title: str, as_json: bool, empty: str) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from dicom_node.audit.events import AuditEvent
 from dicom_node.db.tables import AssociationRow, AuditRow, InstanceRow
 from dicom_node.db.unit_of_work import Ledger, UnitOfWork
-from dicom_node.errors import LedgerError, OutOfSpace, StorageError
+from dicom_node.errors import CommitInDoubt, LedgerError, OutOfSpace, StorageError
 from dicom_node.intake import DUPLICATE, SUCCESS, LedgerIntake
 from dicom_node.outbox import SilentBell
 from dicom_node.scp.ports import Caller, Received
@@ -47,7 +47,7 @@ class FailingLedger(Ledger):
                 raise self.fault
         if self.fault_at_commit:
             self.fault_at_commit = False
-            raise LedgerError("the ledger's database answered: it went away while it committed")
+            raise CommitInDoubt("it went away while it committed")
 
 
 class Node:
