@@ -98,8 +98,12 @@ class RunningNode:
 
     def start(self, timeout: float = 60.0) -> None:
         """Run ``dicom-node up`` and wait until it listens."""
-        self._process = self.run("-m", "dicom_node", "up")
+        self.launch()
         self._wait_for_port(timeout)
+
+    def launch(self) -> None:
+        """Run ``dicom-node up``."""
+        self._process = self.run("-m", "dicom_node", "up")
 
     def start_parts(self, timeout: float = 60.0) -> None:
         """Run the same node as separate processes."""
@@ -116,8 +120,10 @@ class RunningNode:
 
     @property
     def pid(self) -> int | None:
-        """Process id of ``dicom-node up``."""
-        return None if self._process is None else self._process.pid
+        """Process id of ``dicom-node up``; None while it does not run."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        return self._process.pid
 
     def run(
         self, *arguments: str, environment: Mapping[str, str] | None = None

@@ -7,8 +7,8 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -22,7 +22,7 @@ from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
 from tests.chaos.archive import Archive
 from tests.chaos.books import Books
-from tests.chaos.system import mount_memory, unmount
+from tests.chaos.system import mount_memory, send_signal, sqlite_writer, unmount
 from tests.factories.models import model_version, smoothing
 from tests.node import ROLES, RunningNode, part
 from tests.servers import Postgres, Redis, accepts, free_port
@@ -81,6 +81,11 @@ class Form(ABC):
             associations=self._associations(),
         )
         self.database_url = load(self.node.config).database_url
+        self._lock = threading.RLock()
+        self._managed = False
+        self._ending = threading.Event()
+        self._manager = threading.Thread(target=self._manage, name="manager", daemon=True)
+        self._manager.start()
 
     def books(self) -> Books:
         """The node's ledger, to be looked at."""
@@ -107,8 +112,29 @@ class Form(ABC):
         """The running processes of all roles."""
         return [each for role in ROLES for each in self.processes(role)]
 
+    @contextmanager
+    def still(self, *roles: str) -> Iterator[None]:
+        """Have the processes of some roles stand still, none of them in a transaction."""
+        held = [each for role in roles for each in self.processes(role)]
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            send_signal(held, signal.SIGSTOP)
+            time.sleep(_LOOK_SECONDS)
+            if self.writer() not in {each.pid for each in held}:
+                break
+            send_signal(held, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            send_signal(held, signal.SIGCONT)
+
+    def writer(self) -> int | None:
+        """Process that is in a write transaction, where that would hold up all others."""
+        return None
+
     def close(self) -> None:
         """End everything and give the disk back."""
+        self._ending.set()
         self.kill()
         if self.has_disk:
             unmount(self.spool)
@@ -119,6 +145,17 @@ class Form(ABC):
     def _associations(self) -> int:
         return 1
 
+    def _manage(self) -> None:
+        """What systemd or Kubernetes do: start again what has ended."""
+        while not self._ending.wait(_LOOK_SECONDS):
+            with self._lock:
+                if self._managed:
+                    self._start_what_ended()
+
+    @abstractmethod
+    def _start_what_ended(self) -> None:
+        """Start again what ended a moment ago."""
+
     def _wait(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not all(accepts(port) for port in self.ports):
@@ -128,9 +165,14 @@ class Form(ABC):
 
 
 class OneMachine(Form):
-    """``dicom-node up``: SQLite and the embedded broker in the spool."""
+    """``dicom-node up``: SQLite and the embedded broker in the spool; started again if it ends."""
 
     name = FormName.ONE_MACHINE
+
+    def __init__(self, folder: Path, archive: Archive, disk_megabytes: int | None) -> None:
+        super().__init__(folder, archive, disk_megabytes)
+        self._usual = dict(self.node.environment)
+        self._ended_at: float | None = None
 
     @property
     def ports(self) -> Sequence[int]:
@@ -147,26 +189,40 @@ class OneMachine(Form):
         return self.spool / "broker" / "messages"
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
-        usual = dict(self.node.environment)
-        self.node.environment |= environment or {}
-        self.node.start(_READY_SECONDS)
-        self.node.environment = usual
+        with self._lock:
+            self.node.environment = self._usual | (environment or {})
+            self.node.launch()
+            self._ended_at = None
+            self._managed = True
+        self._wait()
 
     def kill(self) -> None:
-        children = self.all_processes()
-        self.node.kill()
+        with self._lock:
+            self._managed = False
+            children = self.all_processes()
+            self.node.kill()
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(children, timeout=10)
 
     def processes(self, role: str) -> list[psutil.Process]:
-        if self.node.pid is None:
-            return []
+        pid = self.node.pid
         with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.node.pid).children()
+            children = [] if pid is None else psutil.Process(pid).children()
             return [child for child in children if _role_of(child) == role]
         return []
+
+    def writer(self) -> int | None:
+        return sqlite_writer(self.database)
+
+    def _start_what_ended(self) -> None:
+        if self.node.pid is not None:
+            return
+        self._ended_at = self._ended_at or time.monotonic()
+        if time.monotonic() - self._ended_at >= _RESTART_SECONDS:
+            self.node.launch()
+            self._ended_at = None
 
 
 @dataclass(slots=True)
@@ -195,12 +251,7 @@ class Cluster(Form):
         self.redis = Redis().__enter__()
         self._ports = tuple(free_port() for _ in range(self.counts["intake"]))
         self._parts: list[_Part] = []
-        self._lock = threading.RLock()
-        self._managed = False
-        self._ending = threading.Event()
         super().__init__(folder, archive, disk_megabytes)
-        self._manager = threading.Thread(target=self._manage, name="manager", daemon=True)
-        self._manager.start()
 
     @property
     def ports(self) -> Sequence[int]:
@@ -254,7 +305,6 @@ class Cluster(Form):
         return found
 
     def close(self) -> None:
-        self._ending.set()
         super().close()
         self.redis.__exit__(None, None, None)
         self.postgres.__exit__(None, None, None)
@@ -266,18 +316,15 @@ class Cluster(Form):
     def _associations(self) -> int:
         return 3
 
-    def _manage(self) -> None:
-        """What systemd or Kubernetes do: start again what has ended."""
-        while not self._ending.wait(_LOOK_SECONDS):
-            with self._lock:
-                for one in self._parts if self._managed else ():
-                    if each_runs(one.process):
-                        continue
-                    now = time.monotonic()
-                    one.ended_at = one.ended_at or now
-                    if now - one.ended_at >= _RESTART_SECONDS:
-                        one.process = self.node.run(*one.arguments, environment=one.environment)
-                        one.ended_at = None
+    def _start_what_ended(self) -> None:
+        for one in self._parts:
+            if each_runs(one.process):
+                continue
+            now = time.monotonic()
+            one.ended_at = one.ended_at or now
+            if now - one.ended_at >= _RESTART_SECONDS:
+                one.process = self.node.run(*one.arguments, environment=one.environment)
+                one.ended_at = None
 
 
 def each_runs(process: subprocess.Popen[bytes] | None) -> bool:

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -61,17 +61,6 @@ def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> 
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-
-
-@contextmanager
-def stopped(processes: Iterable[psutil.Process]) -> Iterator[None]:
-    """Have processes stand still during a block."""
-    held = list(processes)
-    send_signal(held, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        send_signal(held, signal.SIGCONT)
 
 
 def end_descendants() -> int:

@@ -8,7 +8,6 @@ import redis
 
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.forms import Cluster, OneMachine
-from tests.chaos.system import stopped
 
 _NEW_STUDY = 6
 
@@ -22,7 +21,7 @@ class Backlog(Fault):
     patience = 900.0
 
     def inject(self, scene: Scene) -> None:
-        with stopped(scene.form.processes("infer")):
+        with scene.form.still("infer"):
             sent = []
             for _ in range(scene.size):
                 sent += scene.images(1)

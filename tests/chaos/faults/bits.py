@@ -9,7 +9,6 @@ from typing import Final
 from dicom_node.errors import LedgerError
 from tests.chaos.fault import Fault, FaultFailed, Scene
 from tests.chaos.images import Identity
-from tests.chaos.system import stopped
 
 _IMAGES: Final = 12
 _TURNED: Final = 4
@@ -46,7 +45,7 @@ class TurnedBits(Fault):
 
     def inject(self, scene: Scene) -> None:
         role = "infer" if self._where == "instance" else "deliver"
-        with stopped(scene.form.processes(role)):
+        with scene.form.still(role):
             images = scene.images(_IMAGES)
             scene.flow.send(images)
             own = {identity.uid: identity for identity in images}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from itertools import chain
 from typing import Final
 
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.forms import Form
-from tests.chaos.system import give_room, put_back, stopped, take_away, take_room
+from tests.chaos.system import give_room, put_back, take_away, take_room
 
 _GATHER_SECONDS: Final = 3.0
 
@@ -45,8 +44,9 @@ class SpoolAway(Fault):
         self._away = False
 
     def inject(self, scene: Scene) -> None:
-        still = [*chain.from_iterable(map(scene.form.processes, ("upkeep", "infer", "deliver")))]
-        with stopped(still):  # so that each stage has work in hand when it looks
+        with scene.form.still(
+            "upkeep", "infer", "deliver"
+        ):  # so that each stage has work in hand when it looks
             time.sleep(_GATHER_SECONDS)
             take_away(scene.form.spool, mounted=scene.form.has_disk)
             self._away = True
