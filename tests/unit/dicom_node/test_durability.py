@@ -1,0 +1,140 @@
+"""0x0000 means durable: every call that makes it so is made, and in the one right order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, select, text
+
+from dicom_node.db.engine import make_engine
+from dicom_node.db.tables import InstanceRow, ResultRow
+from dicom_node.db.unit_of_work import Ledger
+from dicom_node.intake import LedgerIntake
+from dicom_node.node import Node
+from dicom_node.outbox import SilentBell
+from dicom_node.scp.inline import MessageAssembler
+from dicom_node.scp.receiver import StoreReceiver
+from dicom_node.storage import Storage
+from tests.factories import ct_slice, to_bytes
+from tests.factories.disk import Recorder
+from tests.factories.received import CALLER
+from tests.ledgers import TWO_ROUTES, Life, fresh_url
+from tests.unit.dicom_node.scp.fakes import EXPLICIT, elements, pdv, store_request
+from tests.unit.workers.test_pipeline import FakeDenoisers
+from workers.pipeline import Pipeline
+
+BEFORE_THE_LEDGER = [
+    ("write", "incoming"),
+    ("sync fdatasync", "incoming"),
+]
+
+
+def in_its_place(folder: str) -> list[tuple[str, str]]:
+    return [("rename", folder), ("sync folder", folder)]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "spool")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """On an engine as it is in production."""
+    engine = make_engine(fresh_url(tmp_path / "ledger"))
+    yield Ledger(engine, SilentBell())
+    engine.dispose()
+
+
+@pytest.mark.parametrize("size", [1000, 200_000], ids=["in one buffer", "in several"])
+def test_an_object_is_durable_before_it_is_answered(
+    storage: Storage, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    intake = LedgerIntake(
+        ledger, storage, name="here:1", refuse_conflicts=False,
+        minimum_free_fraction=0.0, minimum_free_bytes=0,
+    )  # fmt: skip
+    known: list[int] = []
+
+    def answer(pdu: bytes) -> None:
+        disk.note("answer")
+        assert int.from_bytes(elements(pdu[12:])[0x0900], "little") == 0
+        with ledger.read() as session:
+            known.extend(session.execute(select(InstanceRow.id)).scalars())
+
+    assembler = MessageAssembler(
+        receiver=StoreReceiver(storage, intake, CALLER, 0),
+        transfer_syntaxes={1: EXPLICIT},
+        send=answer,
+        hand_over=lambda *_: False,
+        peer_max_length=0,
+    )
+
+    def send(instance: str) -> None:
+        assembler.take(memoryview(pdv(store_request(instance=instance), command=True, last=True)))
+        assembler.take(memoryview(pdv(b"d" * size, command=False, last=True)))
+
+    disk = Recorder(monkeypatch, storage.root)
+    intake.opened(CALLER)
+    send("1.2.1")  # the association is written with it
+    event.listen(ledger.engine, "commit", lambda _: disk.note("commit"))
+    disk.events.clear()
+    send("1.2.2")
+    intake.stop()
+    assert disk.order == [
+        *BEFORE_THE_LEDGER, *in_its_place("instances"), ("commit", ""), ("answer", ""),
+    ]  # fmt: skip
+    assert len(known) == 1 + 2
+
+
+def test_a_result_is_durable_before_the_ledger_has_it(
+    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = TWO_ROUTES | {"routes": TWO_ROUTES["routes"][:1]}
+    life = Life(tmp_path / "node", spool=storage, tree=tree)
+    life.associate()
+    image = ct_slice(size=(8, 8), StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4",
+                     SOPInstanceUID="1.2.4.1")  # fmt: skip
+    life.receive("1.2.4.1", data=to_bytes(image))
+    life.planner.plan()
+    life.clock.advance(10)
+    life.planner.close_batches()
+    (batch,) = life.due_batches()
+    node = Node(life.settings, life.ledger, storage, life.models)  # type: ignore[arg-type]
+    pipeline = Pipeline(node, FakeDenoisers())  # type: ignore[arg-type]
+    disk = Recorder(monkeypatch, storage.root)
+
+    @event.listens_for(life.ledger.engine, "commit")
+    def committed(connection: object) -> None:
+        rows = connection.execute(select(ResultRow.id)).all()  # type: ignore[attr-defined]
+        disk.note("commit with the result" if rows else "commit")
+
+    pipeline.run(batch)
+    order = [each for each in disk.order if each != ("commit", "")]
+    assert order == [
+        *BEFORE_THE_LEDGER, *in_its_place("results"), ("commit with the result", ""),
+    ]  # fmt: skip
+    life.close()
+
+
+def test_a_commit_of_the_real_engine_is_on_the_disk_when_it_returns(ledger: Ledger) -> None:
+    """SQLite: 2 is FULL; with WAL, only that syncs the log at each commit."""
+    with ledger.write() as unit, ledger.read() as session:
+        for ask in (unit.session.execute, session.execute):
+            assert ask(text("PRAGMA synchronous")).scalar_one() == 2
+            assert ask(text("PRAGMA journal_mode")).scalar_one() == "wal"
+
+
+def test_a_spool_is_durable_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "spool"
+    disk = Recorder(monkeypatch, root)
+    Storage(root)
+    assert set(disk.order) >= {
+        ("sync folder", "."), ("sync folder", "instances"), ("sync folder", "results"),
+    }  # fmt: skip
+    assert any(what == "sync fsync" and place.startswith("spool.marker")
+               for what, place in disk.order)  # fmt: skip
