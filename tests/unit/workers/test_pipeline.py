@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import select
 
+from dicom_node.db import batches
 from dicom_node.db.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
 from dicom_node.domain.uids import result_series_uid, result_sop_instance_uid
 from dicom_node.domain.work import WorkState
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, OutOfSpace, RetryLater
 from dicom_node.node import Node
 from dicom_node.outbox import Queue
+from dicom_node.process_names import process_name
 from model_store.ref import ModelRef
 from tests.factories import ct_slice, to_bytes
 from tests.ledgers import TWO_ROUTES, Life
@@ -487,3 +490,30 @@ def test_a_ring_for_nothing_writes_nothing(
 
     monkeypatch.setattr(life.ledger, "write", write)
     assert not pipeline.run_next()
+
+
+def test_a_worker_that_is_late_removes_what_it_wrote_and_nothing_else(
+    life: Life, pipeline: Pipeline
+) -> None:
+    """Its batch is given to another, which ends before it; both make the same results."""
+    receive(life, 2)
+    (batch_id,) = life.due_batches()
+    late_one = FakeDenoisers()
+    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
+    late = Pipeline(node, late_one)  # type: ignore[arg-type]
+
+    def overtaken(_: Sequence[Any]) -> None:
+        with life.ledger.write() as unit:
+            batches.take_back_expired(unit, worker=process_name())
+        pipeline.run(batch_id)
+
+    late_one.before = overtaken
+    with pytest.raises(LedgerError, match="taken back"):
+        late.run(batch_id)
+    assert states(life) == ["denoised"] * 2
+    rows = life.rows(select(ResultRow.path, ResultRow.sha256))
+    files = {path for path in (life.storage.root / "results").rglob("*") if path.is_file()}
+    assert {life.storage.path(row.path) for row in rows} == files
+    for row in rows:
+        whole = life.storage.path(row.path).read_bytes()
+        assert hashlib.sha256(whole).hexdigest() == row.sha256
