@@ -43,6 +43,7 @@ BENCHMARKS = (
     Benchmark("main_job", (), _tables.main_job),
     Benchmark("engines", ("--repeats", "3", "--sizes", "512x512", "1024x1024"), _tables.engines),
     Benchmark("broker", (), _tables.broker),
+    Benchmark("backlog", (), _tables.backlog),
 )
 
 

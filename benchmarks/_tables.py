@@ -123,3 +123,21 @@ def broker(found: Found) -> str:
     headings = ["broker", "latency, median ms", "worst ms", "messages/s", "idle CPU, %", "lost",
                 "workers that died", f"unreadable of {found['unreadable_of']:,}"]  # fmt: skip
     return markdown(headings, rows)
+
+
+def backlog(found: Found) -> str:
+    """One line for each form and backlog."""
+    rows = [
+        [
+            one["form"],
+            f"{one['backlog']:,}",
+            "" if one["batches_per_second"] is None else f"{one['batches_per_second']:.0f}",
+            *(f"{one[key]:,.0f}" for key in ("taken_median_ms", "taken_worst_ms",
+                                             "done_median_ms", "done_worst_ms")),
+            str(one["messages_at_most"]),
+        ]
+        for one in found["rows"]
+    ]  # fmt: skip
+    headings = ["ledger, broker", "batches due", "batches/s", "new study taken, median ms",
+                "worst ms", "done, median ms", "worst ms", "messages at most"]  # fmt: skip
+    return markdown(headings, rows)

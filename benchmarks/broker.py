@@ -31,6 +31,7 @@ from queue import Empty
 from typing import Any
 
 from celery import Celery
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -41,11 +42,13 @@ QUEUE = "infer"
 FOLDER = "BENCHMARK_BROKER_FOLDER"
 KIND = "BENCHMARK_BROKER_KIND"
 NODE = "folder, every 50 ms (the node's)"
+NODE_REDIS = "Redis (the node's)"
 FILES_50 = "kombu filesystem, every 50 ms"
 FILES = "kombu filesystem, every second (its default)"
 SQLITE = "kombu SQLAlchemy on SQLite, every second (no setting)"
-REDIS = "Redis"
-KINDS = (NODE, FILES_50, FILES, SQLITE, REDIS)
+REDIS = "kombu Redis"
+KINDS = (NODE, NODE_REDIS, FILES_50, FILES, SQLITE, REDIS)
+WITH_REDIS = (NODE_REDIS, REDIS)
 READY_SECONDS = 60.0
 
 
@@ -64,6 +67,7 @@ class Row:
 
 def configuration(kind: str, folder: Path) -> dict[str, Any]:
     """Celery's settings for a broker; `folder` holds its files or its port."""
+    options: dict[str, Any]
     common = {
         "task_ignore_result": True,
         "task_acks_late": True,
@@ -73,20 +77,28 @@ def configuration(kind: str, folder: Path) -> dict[str, Any]:
         "task_default_queue": QUEUE,
         "broker_connection_retry_on_startup": True,
     }
+    if kind in (NODE, NODE_REDIS):
+        url = (folder / "url").read_text(encoding="utf-8") if kind == NODE_REDIS else None
+        options = {
+            "url": None if url is None else SecretStr(url), "folder": str(folder / "messages"),
+            "look_seconds": 3600.0, "polling_interval": 0.05,
+        }  # fmt: skip
+        return common | {
+            "broker_url": "rings://",
+            "broker_transport": "dicom_node.ring_transport:Transport",
+            "broker_transport_options": options,
+        }
     if kind == REDIS:
         return common | {"broker_url": (folder / "url").read_text(encoding="utf-8")}
     if kind == SQLITE:
         return common | {"broker_url": f"sqla+sqlite:///{folder / 'broker.sqlite'}"}
-    options: dict[str, Any] = {"control_folder": str(folder / "control")}
+    options = {"control_folder": str(folder / "control")}
     options |= {f"data_folder_{way}": str(folder / "messages") for way in ("in", "out")}
     for name in ("messages", "control"):
         (folder / name).mkdir(exist_ok=True)
     if kind != FILES:
         options["polling_interval"] = 0.05
-    files = {"broker_url": "filesystem://", "broker_transport_options": options}
-    if kind == NODE:
-        files["broker_transport"] = "dicom_node.folder_broker:Transport"
-    return common | files
+    return common | {"broker_url": "filesystem://", "broker_transport_options": options}
 
 
 def application(kind: str, folder: Path) -> Celery:
@@ -95,10 +107,10 @@ def application(kind: str, folder: Path) -> Celery:
     made.conf.update(configuration(kind, folder))
     log = folder / "ran"
 
-    @made.task(name="ran")  # type: ignore[untyped-decorator]
-    def ran(number: int) -> None:
+    @made.task(name=QUEUE)  # type: ignore[untyped-decorator]
+    def ran(_number: int) -> None:
         with log.open("a", encoding="ascii") as file:
-            file.write(f"{number} {time.time_ns()}\n")
+            file.write(f"{time.time_ns()}\n")
 
     return made
 
@@ -129,15 +141,14 @@ class Trial:
     def send(self) -> int:
         """Send one message; returns when, in nanoseconds since 1970."""
         at = time.time_ns()
-        self._app.send_task("ran", args=(self._sent,), queue=QUEUE, retry=False)
+        self._app.send_task(QUEUE, args=(self._sent,), queue=QUEUE, retry=False)
         self._sent += 1
         return at
 
-    def ran(self) -> dict[int, int]:
-        """When each task started, in nanoseconds since 1970."""
+    def ran(self) -> list[int]:
+        """When tasks started, in order, in nanoseconds since 1970."""
         log = self._folder / "ran"
-        lines = log.read_text(encoding="ascii").splitlines() if log.exists() else []
-        return {int(number): int(at) for number, at in (line.split() for line in lines)}
+        return [int(at) for at in log.read_text(encoding="ascii").split()] if log.exists() else []
 
     def wait(self, count: int, seconds: float) -> bool:
         """Wait until so many tasks ran."""
@@ -192,7 +203,7 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> Row:
         for _ in range(count):
             trial.send()
         trial.wait(total + count, 60)
-        times = sorted(trial.ran().values())[total:]
+        times = trial.ran()[total:]
         rate = (len(times) - 1) / (times[-1] - times[0]) * 1e9 if len(times) > 1 else 0.0
         return Row(
             kind,
@@ -233,7 +244,7 @@ def unreadable(kind: str, count: int) -> int:
         reader = context.Process(target=_read, args=(kind, folder, count, answer))
         reader.start()
         for number in range(count):
-            sender.send_task("ran", args=(number,), queue=QUEUE, retry=False)
+            sender.send_task(QUEUE, args=(number,), queue=QUEUE, retry=False)
         failed = int(answer.get(timeout=2 * READY_SECONDS))
         reader.join()
     return failed
@@ -266,7 +277,7 @@ def run_one(kind: str, options: argparse.Namespace) -> Row:
     """One round of one broker in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="broker-") as name:
         folder = Path(name)
-        if kind != REDIS:
+        if kind not in WITH_REDIS:
             return measure(kind, folder, options)
         with redis(options, folder):
             return measure(kind, folder, options)
@@ -299,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.rounds, options.single, options.messages, options.idle = 1, 10, 100, 2.0
     kinds = list(KINDS)
     if options.redis_server is None and find_program("redis-server") is None:
-        kinds.remove(REDIS)
+        kinds = [kind for kind in kinds if kind not in WITH_REDIS]
     before = busy_cores()
     rows = [run_one(kind, options) for _ in range(options.rounds) for kind in kinds]
     lines = medians(rows)
