@@ -21,6 +21,7 @@ from sqlalchemy import select
 
 from dicom_node.broker import rings_of
 from dicom_node.db.tables import DeliveryRow, ResultRow
+from dicom_node.folder_broker import FolderRings
 from dicom_node.outbox import BrokerBell
 from dicom_node.settings import Settings
 from tests.factories import ct_slice, to_bytes
@@ -281,3 +282,19 @@ def test_what_a_killed_sender_held_is_sent_by_the_next_at_once(tmp_path: Path) -
         pacs.hang_after = None
         sender.start()
         sender.wait_delivered(2)
+
+
+def test_a_worker_takes_no_more_rings_than_it_has_threads(tmp_path: Path) -> None:
+    """What it cannot work on is left in the broker for a worker that is idle."""
+    with a_sender(tmp_path, None, hang_after=0) as (sender, pacs):
+        config = sender.config.read_text().replace("timeout_seconds = 10", "timeout_seconds = 300")
+        sender.config.write_text(config.replace("port =", "associations = 2\nport ="))
+        sender.start()
+        sender.make(2)
+        sender.wait(lambda: pacs.associations == 2, "the two threads are not both at work")
+        broker = FolderRings(tmp_path / "sender" / "node" / "broker" / "messages")
+        for number in range(3):
+            broker.put("deliver", number)
+        waiting = broker.waiting("deliver")
+        time.sleep(1)
+        assert broker.waiting("deliver") == waiting >= 3

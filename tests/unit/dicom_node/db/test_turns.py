@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from sqlalchemy import event, insert, update
 from dicom_node.db import batches, turns
 from dicom_node.db.tables import BatchRow, ParcelRow
 from dicom_node.db.turns import Turn
-from dicom_node.outbox import Queue, Ring
+from dicom_node.folder_broker import FolderRings
+from dicom_node.outbox import BrokerBell, Queue, Ring
 from tests.ledgers import Life
 
 BACKLOG = 10_000
@@ -173,6 +175,22 @@ def test_upkeep_rings_for_what_is_due_once_a_queue(life: Life) -> None:
         life.upkeep.reconcile()
         assert [ring.queue for ring in life.bell.rings] == [Queue.INFER, Queue.DELIVER]
     assert life.bell.rings[0] == Ring(Queue.INFER, 1)
+
+
+def test_thousands_of_due_batches_make_one_message(life: Life, tmp_path: Path) -> None:
+    """However often upkeep looks, and though whoever takes one calls the next."""
+    backlog(life, 5000)
+    rings = FolderRings(tmp_path / "messages")
+    bell = BrokerBell(rings)
+    life.ledger.bell = bell
+    for _ in range(20):
+        life.upkeep.reconcile()
+        assert bell.wait(30)
+        assert rings.waiting("infer") == 1
+    assert rings.take("infer") is not None
+    life.upkeep.reconcile()
+    assert bell.wait(30)
+    assert rings.waiting("infer") == 1
 
 
 @pytest.mark.parametrize("which", list(Turn))
