@@ -44,7 +44,7 @@ from dicom_node.domain.work import WorkEvent
 from dicom_node.outbox import BrokerBell, Queue, Ring
 from dicom_node.settings import Settings, load
 from tests.servers import Postgres, Redis
-from workers.pipeline import Pipeline
+from workers.pipeline import Pipeline, Verdict
 
 ONE_MACHINE = "SQLite, folder"
 CLUSTER = "PostgreSQL, Redis"
@@ -73,13 +73,14 @@ class Row:
 class Toy(Pipeline):
     """Claims, leases and ends batches as any; in between it only waits."""
 
-    def _stages(self, batch: ClaimedBatch, *_: Any) -> None:
+    def _stages(self, batch: ClaimedBatch, *_: Any) -> list[Verdict]:
         time.sleep(float(os.environ[_PAUSE]))
         with self._node.ledger.write() as unit:
             work_items.transition(
                 unit, [item.work_item_id for item in batch.items], WorkEvent.PASS,
                 audit=AuditEvent.WORK_PASS, batch_id=batch.batch_id,
             )  # fmt: skip
+        return []
 
 
 class NoDenoisers:

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 from io import BytesIO
 from typing import Final
@@ -18,34 +17,29 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_partial
 
 from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, turns, work_items
+from dicom_node.db import batches, work_items
 from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
 from dicom_node.db.faults import is_refusal
-from dicom_node.db.turns import Turn
 from dicom_node.domain.backoff import delay
 from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
 from dicom_node.node import Node
-from dicom_node.outbox import Queue, Ring
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
 from dicom_node.retention import remove_unnamed
 from dicom_node.stored import opened
 from model_store.engines.base import DeviceLostError
-from workers.absent import Absent
 from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
 from workers.item import Inferred, ItemFault, Loaded, Verdict, at_fault
 from workers.lease import Lease
 from workers.load import load
+from workers.next_batch import NextBatch
 from workers.results import parameters_of, record_of, result_spec
 
 CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
-
-_LOOKS: Final = 5
-"""Batches that somebody else took first, before the worker waits for another ring."""
 
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=10)
@@ -88,8 +82,7 @@ class Pipeline:
         self._denoisers = denoisers
         self._observer = observer
         self._lease = timedelta(seconds=node.settings.workers.lease_seconds)
-        self._turn = Turn.NEWEST
-        self._absent = Absent()
+        self._next = NextBatch(node.ledger)
         self._log = structlog.get_logger("worker")
 
     def run_next(self) -> bool:
@@ -102,14 +95,7 @@ class Pipeline:
         LedgerError
             As `run` does.
         """
-        for _ in range(_LOOKS):
-            with self._node.ledger.read() as session:
-                batch_id = turns.next_batch(session, session.at, self._turn, self._absent.now())
-            if batch_id is None:
-                return False
-            if self.run(batch_id):
-                return True
-        return False
+        return self._next.run(self.run)
 
     def run(self, batch_id: int) -> bool:
         """Do the work of a batch; returns False if there was none to do.
@@ -128,8 +114,7 @@ class Pipeline:
             )
         if batch is None:
             return False
-        self._turn = self._turn.other
-        self._call_another()
+        self._next.taken()
         started = time.monotonic()
         watch = self._observer(batch)
         try:
@@ -164,15 +149,6 @@ class Pipeline:
         )  # fmt: skip
         watch.finished()
         return True
-
-    def _call_another(self) -> None:
-        """Ring for the next idle worker if more is due: whoever it wakes does the same."""
-        ledger = self._node.ledger
-        with suppress(LedgerError):
-            with ledger.read() as session:
-                more = turns.next_batch(session, session.at)
-            if more is not None:
-                ledger.bell.ring(Ring(Queue.INFER, more))
 
     def _stages(
         self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: Watch
@@ -401,7 +377,7 @@ class Pipeline:
 
         What nobody can run for as long as a delivery may take counts as tries.
         """
-        self._absent.add(batch.model.sha256)
+        self._next.leave_out(batch.model)
         with self._node.ledger.write() as unit:
             age = unit.at - batch.opened_at
             counted = age > timedelta(hours=self._node.settings.delivery.give_up_hours)
