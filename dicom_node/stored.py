@@ -192,12 +192,17 @@ def sha256_of(file: BinaryIO, kind: Kind) -> str:
         It is no DICOM file.
     """
     digest = hashlib.sha256()
+    offset = 0
     if kind is Kind.INSTANCE:
         meta, offset = file_meta(file.read(LONGEST_META))
         digest.update(meta.get(_SYNTAX, "").encode("ascii", "replace") + b"\0")
+    if isinstance(file, io.BytesIO):
+        with file.getbuffer() as whole:
+            digest.update(whole[offset:])
+    else:
         file.seek(offset)
-    while block := file.read(_BLOCK):
-        digest.update(block)
+        while block := file.read(_BLOCK):
+            digest.update(block)
     file.seek(0)
     return digest.hexdigest()
 
