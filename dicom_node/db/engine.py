@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -108,6 +109,18 @@ def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
                 "[storage] path, or give this user the right to write there"
             ) from error
     engine = create_engine(url, connect_args={"timeout": bounds.lock})
+
+    @event.listens_for(engine, "do_connect")
+    def _open(_dialect: Any, _entry: Any, arguments: list[Any], words: dict[str, Any]) -> None:
+        """Open what is there: a migration makes the file, and nobody else.
+
+        Where the file system is away for a while, an empty ledger in its place would be worked on
+        when it is back; and SQLite, closing it, removes a write-ahead log by its path: that of the
+        real one.
+        """
+        if database and database != ":memory:" and not words.get("uri"):
+            arguments[0] = f"file:{quote(arguments[0])}?mode=rw"
+            words["uri"] = True
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -65,6 +65,8 @@ def _alone(engine: Engine, seconds: float) -> Iterator[None]:
     path = holders.file_of(engine)
     if path is not None:
         with _locked_file(path.with_name(path.name + ".migrating"), seconds):
+            if not path.exists():
+                path.touch()  # which is an empty ledger; engines open only what is there
             yield
     elif engine.dialect.name == "postgresql":
         with _locked_database(engine, seconds):

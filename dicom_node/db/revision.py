@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from dicom_node.db import holders
 from dicom_node.db.faults import ledger_error
 from dicom_node.errors import LedgerError, OtherMigration
 
@@ -21,13 +22,16 @@ _READ: Final = f"SELECT version_num FROM {_TABLE}"  # noqa: S608 -- a name of ou
 
 
 def current(engine: Engine) -> str | None:
-    """Revision that the database is at; None for an empty one.
+    """Revision that the database is at; None for one that is empty or not there.
 
     Raises
     ------
     LedgerError
         The database cannot be reached.
     """
+    path = holders.file_of(engine)
+    if path is not None and not path.exists():
+        return None
     try:
         with engine.execution_options(read_only=True).connect() as connection:
             if not inspect(connection).has_table(_TABLE):
