@@ -39,9 +39,10 @@ from dicom_node.db import migrate, work_items
 from dicom_node.db.batches import ClaimedBatch
 from dicom_node.db.engine import make_engine
 from dicom_node.db.tables import AssociationRow, AuditRow, BatchRow, InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import Ledger, UnitOfWork
+from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.domain.work import WorkEvent
-from dicom_node.outbox import BrokerBell, Queue, Ring
+from dicom_node.node import Node
+from dicom_node.outbox import Queue, Ring
 from dicom_node.settings import Settings, load
 from tests.servers import Postgres, Redis
 from workers.pipeline import Pipeline, Verdict
@@ -112,10 +113,9 @@ class Trial:
         text += f'[broker]\nurl = "{broker}"\n' if broker else ""
         self.config.write_text(text, encoding="utf-8")
         tree: Settings = load(self.config)
-        engine = make_engine(tree.database_url)
-        migrate.upgrade(engine)
+        migrate.upgrade(make_engine(tree.database_url))
         self.rings = rings_of(tree)
-        self.ledger = Ledger(engine, BrokerBell(self.rings))
+        self.ledger = Node.open(tree).ledger
         self._environment = {
             **os.environ, "DICOM_NODE_CONFIG": str(self.config), _PAUSE: str(pause),
         }  # fmt: skip
