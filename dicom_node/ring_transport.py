@@ -23,6 +23,9 @@ from dicom_node.outbox import Queue
 _DEAF_SECONDS: Final = 1.0
 """Until a broker that is away is asked again; meanwhile a worker looks as often by itself."""
 
+_RUBBISH_SECONDS: Final = 60.0
+"""Rubbish is said once in so long, however much there is."""
+
 
 class Ear:
     """Listens for the rings of one process.
@@ -48,6 +51,8 @@ class Ear:
         self._heard: dict[str, float] = {}
         self._asked = -_DEAF_SECONDS
         self._away = False
+        self._rubbish = 0
+        self._silent_until = 0.0
         self._log = structlog.get_logger("broker")
 
     def hear(self, queue: str) -> bool:
@@ -91,11 +96,18 @@ class Ear:
             self._log.info("broker.back", queue=queue)
         self._away = False
         if data is not None and rings.ledger_id_of(data, queue) is None:
-            self._log.warning(
-                "broker.rubbish", queue=queue, size=len(data),
-                next="dropped; something other than the node writes to its broker",
-            )  # fmt: skip
+            self._say_rubbish(queue, len(data))
         return data is not None
+
+    def _say_rubbish(self, queue: str, size: int) -> None:
+        self._rubbish += 1
+        if self._clock() < self._silent_until:
+            return
+        self._log.warning(
+            "broker.rubbish", queue=queue, size=size, so_far=self._rubbish,
+            next="dropped; something other than the node writes to its broker",
+        )  # fmt: skip
+        self._silent_until = self._clock() + _RUBBISH_SECONDS
 
 
 class Channel(virtual.Channel):

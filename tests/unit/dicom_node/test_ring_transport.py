@@ -82,6 +82,16 @@ def test_rubbish_is_a_ring_and_said(ear: Ear, broker: Broker, data: bytes) -> No
     assert [line["event"] for line in lines] == ["broker.rubbish"]
 
 
+def test_much_rubbish_is_said_once_in_a_while(ear: Ear, broker: Broker, clock: Clock) -> None:
+    clock.at = 1000.0
+    broker.rings += [b"{}"] * 500
+    with capture_logs() as lines:
+        for _ in range(500):
+            assert ear.hear("infer")
+            clock.at += 0.2
+    assert [line["so_far"] for line in lines] == [1, 301]
+
+
 def test_a_worker_that_hears_nothing_looks_by_itself(ear: Ear, clock: Clock) -> None:
     heard = []
     for _ in range(140):
@@ -96,11 +106,11 @@ def test_a_broker_that_is_away_is_said_once_and_costs_a_second(
     broker.away = True
     with capture_logs() as lines:
         heard = []
-        for _ in range(100):
+        for _ in range(3000):
             heard.append(ear.hear("infer"))
             clock.at += 0.1
-        assert 8 <= heard.count(True) <= 11
-        assert broker.asked <= 11  # each time may cost a second or two
+        assert 270 <= heard.count(True) <= 301
+        assert 200 < broker.asked <= 301  # each time may cost a second or two
         broker.away = False
         broker.put("infer", 1)
         clock.at += 1.1
