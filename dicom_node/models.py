@@ -233,6 +233,18 @@ LedgerError
         except UnsignedError:
             return None
 
+    def found(self, version: ModelVersion) -> registry.Found:
+        """A version with all that the ledger keeps of it; all its bytes are checked.
+
+        Raises
+        ------
+        TrustError, ModelIntegrityError
+            The signature that it has does not count, or is not of these bytes.
+        """
+        key = self.signer(version)
+        signed_by = None if key is None else key.key
+        return registry.Found.read(version, self.origin(version), signed_by)
+
     # --- what there is ---------------------------------------------------------------------------
 
     def versions(self) -> tuple[ModelVersion, ...]:
@@ -285,23 +297,23 @@ LedgerError
             return ()
         try:
             known = self._read().indexed
-            found = [(version, self.signer(version)) for version in self.versions()]
+            found = [self.found(version) for version in self.versions()]
         except (ModelStoreError, OSError) as error:
             self._log.error("models.not_registered", why=str(error))
             return ()
         added = []
+        refused: dict[str, str] = {}
         with self._ledger.write() as unit:
-            for version, key in found:
-                signed_by = None if key is None else key.key
+            for each in found:
                 try:
-                    row = registry.index(unit, version, self.origin(version), who, signed_by)
-                except (VersionTaken, ModelStoreError) as error:
-                    self._log.error(
-                        "model.not_registered", version=str(version.ref), why=str(error)
-                    )
+                    row = registry.index(unit, each, who)
+                except VersionTaken as error:
+                    refused[str(each.version.ref)] = str(error)
                     continue
                 if row.target not in known:
                     added.append(row)
+        for version, why in refused.items():
+            self._log.error("model.not_registered", version=version, why=why)
         return tuple(added)
 
     # --- inside ----------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from dicom_node.storage import Storage
 from dicom_node.upkeep import Upkeep
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
+from tests import write_blocks
 from tests.factories import ct_slice, to_bytes
 from tests.factories.received import CT, EXPLICIT, data_set_of, received
 
@@ -138,6 +139,7 @@ def open_ledger(url: str, clock: Callable[[], datetime] | None = None) -> Ledger
     if engine.dialect.name == "sqlite":
         _fast(engine)
     migrate.upgrade(engine)
+    write_blocks.guard(engine)
     return Ledger(engine, SilentBell(), **({} if clock is None else {"clock": clock}))
 
 
@@ -289,12 +291,15 @@ class Life:
 
     def write_results(self) -> None:
         """Give every result a file that holds an object."""
+        written: dict[int, tuple[str, bytes]] = {}
+        for row_id, uid in self.rows(select(ResultRow.id, ResultRow.sop_instance_uid)):
+            whole = ct_header("1.2.5", uid)
+            path = self.storage.result_path(uid)
+            self.storage.write_atomic(path, whole)
+            written[row_id] = (self.storage.name(path), whole)
         with self.ledger.write() as unit:
             for row in unit.session.execute(select(ResultRow)).scalars():
-                whole = ct_header("1.2.5", row.sop_instance_uid)
-                path = self.storage.result_path(row.sop_instance_uid)
-                self.storage.write_atomic(path, whole)
-                row.path = self.storage.name(path)
+                row.path, whole = written[row.id]
                 row.sha256 = hashlib.sha256(whole).hexdigest()
                 row.sop_class_uid, row.transfer_syntax_uid = CT, EXPLICIT
 

@@ -48,12 +48,10 @@ def move_alias(
     ModelStoreError
         The target is not there, or not whole.
     """
-    found = None if target is None else node.models.version(target)
-    signer = None if found is None else node.models.signer(found)
+    found = None if target is None else node.models.found(node.models.version(target))
     with node.ledger.write() as unit:
         if found is not None:
-            key = None if signer is None else signer.key
-            registry.index(unit, found, node.models.origin(found), who, key)
+            registry.index(unit, found, who)
         made = registry.move(
             unit, alias, target, expected=expected, action=action, who=who, why=why,
             forced=forced, gates=gates, share=share,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -36,6 +36,7 @@ Action: TypeAlias = Literal["promote", "rollback", "shadow", "remove", "set"]
 __all__ = [
     "Action",
     "Certificate",
+    "Found",
     "Indexed",
     "Move",
     "Origin",
@@ -59,9 +60,29 @@ __all__ = [
 # --- versions ------------------------------------------------------------------------------------
 
 
-def index(
-    unit: UnitOfWork, version: ModelVersion, origin: Origin, who: str, signed_by: str | None
-) -> Indexed:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version as it was found on disk, read whole before the ledger is locked for it."""
+
+    version: ModelVersion
+    origin: Origin
+    signed_by: str | None
+    manifest_sha256: str
+
+    @classmethod
+    def read(cls, version: ModelVersion, origin: Origin, signed_by: str | None) -> Found:
+        """Read the manifest again.
+
+        Raises
+        ------
+        SignatureError
+            The manifest changed on disk since `version` was opened.
+        """
+        manifest = hashlib.sha256(manifest_bytes(version)).hexdigest()
+        return cls(version, origin, signed_by, manifest)
+
+
+def index(unit: UnitOfWork, found: Found, who: str) -> Indexed:
     """Register a version; one that is registered already is left as it is.
 
     A release of the package may come with another manifest to the same network (a figure that was
@@ -71,11 +92,9 @@ def index(
     ------
     VersionTaken
         Name and version are registered with other bytes.
-    SignatureError
-        The manifest changed on disk since `version` was opened.
     """
-    ref = version.ref
-    manifest = hashlib.sha256(manifest_bytes(version)).hexdigest()
+    version, origin, signed_by = found.version, found.origin, found.signed_by
+    ref, manifest = version.ref, found.manifest_sha256
     new = unit.connection.execute(
         _adding(unit, ModelVersionRow)
         .values(

@@ -127,10 +127,11 @@ def _added(node: Node, source: Path, person: str) -> _Added:
         raise Refused(
             f"{name} is in the store as it was released, and stays out of use: {error}"
         ) from error
+    found = registry.Found.read(
+        there, node.models.origin(there), None if signer is None else signer.key
+    )
     with node.ledger.write() as unit:
-        row = registry.index(
-            unit, there, node.models.origin(there), person, None if signer is None else signer.key
-        )
+        row = registry.index(unit, found, person)
     deleted = None
     if row.retired_at is not None:
         with node.ledger.read() as session:
@@ -251,8 +252,9 @@ def _register(node: Node, name: ModelName, person: str) -> None:
     if name in node.models.indexed():
         return
     version = open_version(node.models, name)
+    found = registry.Found.read(version, node.models.origin(version), None)
     with node.ledger.write() as unit:
-        registry.index(unit, version, node.models.origin(version), person, None)
+        registry.index(unit, found, person)
 
 
 @plain
@@ -298,9 +300,9 @@ def delete(  # noqa: PLR0917 -- options of a command
         console.print("nothing was deleted; --yes deletes it")
         raise typer.Exit(Code.USAGE)
     _register(node, name, person)
-    with node.ledger.write() as unit:
+    with node.ledger.write() as unit:  # first: what is not recorded does not happen
         row = registry.delete(unit, name, person, stated)
-        node.models.content.remove(name.name, name.tag)
+    node.models.content.remove(name.name, name.tag)
     keep(node, retirement(row))
     if as_json:
         print_json({"version": str(name), "deleted": True, **found})

@@ -207,9 +207,9 @@ def test_quarantine_is_the_state_and_says_nothing_of_the_bytes(bench: Bench) -> 
 
 
 def test_a_retired_version_says_who_and_why(bench: Bench) -> None:
-    version = bench.release()
+    found = registry.Found.read(bench.release(), "store", None)
     with bench.ledger.write() as unit:
-        registry.index(unit, version, "store", "me@here", None)
+        registry.index(unit, found, "me@here")
         registry.retire(unit, NAME, "she@there", "smears vessels")
     assert "by she@there: smears vessels" in bench.refused()["state"]
 

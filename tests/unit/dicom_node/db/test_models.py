@@ -48,8 +48,9 @@ def history(life: Life, alias: ModelName = ALIAS) -> tuple[Move, ...]:
 
 def add(life: Life, folder: Path, name: ModelName = OLD, seed: int = 0, **changes: Any) -> None:
     version = model_version(folder, name.name, name.tag, network=convolutions(seed), **changes)
+    found = models.Found.read(version, "store", None)
     with life.ledger.write() as unit:
-        models.index(unit, version, "store", "anna@pacs1", None)
+        models.index(unit, found, "anna@pacs1")
 
 
 def events(life: Life) -> list[str]:
@@ -57,13 +58,13 @@ def events(life: Life) -> list[str]:
 
 
 def test_a_version_is_registered_once(life: Life, tmp_path: Path) -> None:
-    version = model_version(tmp_path / "store")
+    version = models.Found.read(model_version(tmp_path / "store"), "store", "0123456789abcdef")
     for who in ("anna@pacs1", "ben@pacs1"):
         life.clock.advance(60)
         with life.ledger.write() as unit:
-            found = models.index(unit, version, "store", who, "0123456789abcdef")
+            found = models.index(unit, version, who)
     assert (found.added_by, found.signed_by) == ("anna@pacs1", "0123456789abcdef")
-    assert found.onnx_sha256 == version.ref.sha256
+    assert found.onnx_sha256 == version.version.ref.sha256
     with life.ledger.read() as session:
         assert models.indexed(session) == {ModelName("toy-ct", "1.0.0"): found}
     assert events(life) == [AuditEvent.MODEL_ADDED]
@@ -81,16 +82,21 @@ def test_a_name_and_version_never_stand_for_other_bytes(
 
 
 def test_a_package_may_correct_a_manifest_but_not_a_network(life: Life, tmp_path: Path) -> None:
-    first = model_version(tmp_path / "first")
-    corrected = model_version(tmp_path / "second", licence="another")
-    other = model_version(tmp_path / "third", network=convolutions(1))
+    first, corrected, other = (
+        models.Found.read(version, "package", None)
+        for version in (
+            model_version(tmp_path / "first"),
+            model_version(tmp_path / "second", licence="another"),
+            model_version(tmp_path / "third", network=convolutions(1)),
+        )
+    )
     with life.ledger.write() as unit:
-        before = models.index(unit, first, "package", "node", None)
-        after = models.index(unit, corrected, "package", "node", None)
+        before = models.index(unit, first, "node")
+        after = models.index(unit, corrected, "node")
     assert before.manifest_sha256 != after.manifest_sha256
     assert events(life) == [AuditEvent.MODEL_ADDED, AuditEvent.MODEL_CHANGED]
     with pytest.raises(VersionTaken), life.ledger.write() as unit:
-        models.index(unit, other, "package", "node", None)
+        models.index(unit, other, "node")
 
 
 def test_an_alias_moves_and_every_move_is_kept(life: Life) -> None:
