@@ -16,6 +16,8 @@ from typing import Final
 
 import structlog
 
+from dicom_node.db import holders
+from dicom_node.db.stuck import StuckWriter
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import NodeError, OtherMigration
 from dicom_node.settings import Settings
@@ -98,6 +100,8 @@ class Supervisor:
             self._environment["DICOM_NODE_CONFIG"] = str(config.absolute())
         self._children: dict[str, _Child] = {}
         self._pause: dict[str, float] = {}
+        path = holders.file_of(ledger.engine)
+        self._stuck = None if path is None else StuckWriter(path)
         self._log = structlog.get_logger("supervisor")
 
     def run(self, stop: threading.Event) -> None:
@@ -121,6 +125,7 @@ class Supervisor:
             self._stop()
 
     def _look(self) -> None:
+        self._end_stuck()
         for child in list(self._children.values()):
             if child.process.poll() is None:
                 continue
@@ -128,6 +133,20 @@ class Supervisor:
                 self._died(child)
             elif child.again_at <= time.monotonic():
                 self._start(child.role)
+
+    def _end_stuck(self) -> None:
+        """End a child that stopped in the middle of a write: nobody else can write until then."""
+        holder = None if self._stuck is None else self._stuck.look()
+        if holder is None:
+            return
+        for child in self._children.values():
+            if child.process.pid == holder.pid and child.process.poll() is None:
+                self._log.error(
+                    "process.killed", role=child.role.name, pid=holder.pid,
+                    why=f"{holder} held the ledger's write lock and did not go on",
+                    next="what it had not committed is taken back, and it is started again",
+                )  # fmt: skip
+                child.process.kill()
 
     def _start(self, role: Role) -> None:
         process = subprocess.Popen(

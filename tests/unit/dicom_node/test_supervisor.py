@@ -9,16 +9,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from dicom_node import supervisor
+from dicom_node.db.stuck import StuckWriter
 from dicom_node.db.tables import BatchRow
 from dicom_node.settings import Settings
 from dicom_node.supervisor import Role, Supervisor, roles
 from tests.ledgers import Life
+from tests.writers import HOLD
 
 SLEEPS = ("-c", "import time; time.sleep(600)")
 
@@ -148,3 +151,26 @@ def test_there_is_a_process_for_each_role(processes: int, names: list[str]) -> N
     found = roles(Settings(workers={"processes": processes}))  # type: ignore[arg-type]
     assert [role.name for role in found] == ["intake", "upkeep", *names, "deliver"]
     assert sys.executable not in found[0].arguments
+
+
+def test_a_child_that_stopped_within_a_write_is_ended_and_started_again(
+    life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = life.ledger.engine.url.database
+    marker = tmp_path / "first"
+    stops = (
+        f"import pathlib, sys, time\nfirst = pathlib.Path({str(marker)!r})\n"
+        f"if first.exists(): time.sleep(600)\nfirst.touch()\n"
+        f"sys.argv[1:] = [{path!r}, 'BEGIN IMMEDIATE', 'stopped']\n{HOLD}"
+    )
+    monkeypatch.setattr(supervisor, "StuckWriter", partial(StuckWriter, stopped_seconds=0.5))
+    watched = Watched(life, (Role("infer", ("-c", stops), 5),), monkeypatch)
+    watched.start()
+    try:
+        until(lambda: watched.pid("infer") is not None)
+        first = watched.pid("infer")
+        until(lambda: watched.pid("infer") != first)
+        with life.ledger.write() as unit:
+            unit.connection.exec_driver_sql("UPDATE batch SET count = count")
+    finally:
+        watched.end()
