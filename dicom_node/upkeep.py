@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
@@ -11,8 +12,9 @@ from typing import Final
 import structlog
 
 from dicom_node.chores import PAUSE_AFTER_ERROR, Chore
-from dicom_node.db import batches, parcels, ringing, turns
+from dicom_node.db import batches, holders, parcels, ringing, turns
 from dicom_node.db.clock import Waits
+from dicom_node.db.log_file import LogFile
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.planning import LEASE, Planner
@@ -24,6 +26,8 @@ from dicom_node.timekeeping import Timekeeper, elapsed
 
 _RECONCILE_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
+_LOG_SECONDS: Final = 10.0
+_SAY_AGAIN_SECONDS: Final = 300.0
 _LONGEST_RETRY: Final = timedelta(minutes=10)
 """Of a batch, whatever it waits for."""
 
@@ -56,6 +60,9 @@ class Upkeep:
         self._time = Timekeeper(ledger, waits(settings), passed)
         self._limits = settings.limits
         self.retention = Retention(settings, ledger, storage)
+        path = holders.file_of(ledger.engine)
+        self._log_file = None if path is None else LogFile(ledger.engine, path)
+        self._said_at = -_SAY_AGAIN_SECONDS
         self._log = structlog.get_logger("upkeep")
 
     def run(self, stop: threading.Event) -> None:
@@ -76,6 +83,7 @@ class Upkeep:
             Chore("reconcile", self._reconcile, _RECONCILE_SECONDS),
             # What is too much for one transaction is forgotten in the next.
             Chore("forget", self.forget_old, _RETENTION_SECONDS),
+            Chore("shorten", self.shorten_log, _LOG_SECONDS),
         )
         while not stop.is_set():
             try:
@@ -116,6 +124,22 @@ class Upkeep:
             )  # fmt: skip
             return False
         return self.retention.forget() >= MOST_TO_FORGET
+
+    def shorten_log(self) -> bool:
+        """Empty SQLite's log while nothing is written; name who keeps it from that."""
+        if self._log_file is None:
+            return False
+        readers, size = self._log_file.look(), self._log_file.size // 2**20
+        if readers and time.monotonic() - self._said_at >= _SAY_AGAIN_SECONDS:
+            self._said_at = time.monotonic()
+            for each in readers:
+                self._log.warning(
+                    "ledger.long_reader", pid=each.holder.pid, command=each.holder.command,
+                    seconds=round(each.seconds), log_megabytes=size,
+                    remedy=f"end it, or let it go on: while it reads the log grows; "
+                    f"'kill {each.holder.pid}' harms nothing that it has not written",
+                )  # fmt: skip
+        return False
 
     def reconcile(self) -> None:
         """Take back what died and ring for what is due; losing the whole broker loses nothing."""

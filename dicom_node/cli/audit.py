@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ from rich.console import Console
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
 from dicom_node.db import queries
 from dicom_node.db.proof import Scope
+from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ _COLUMNS = (
     "sop_instance_uid", "batch_id", "work_item_id", "delivery_id", "result_sop_instance_uid",
     "model_name", "model_version", "model_sha256", "engine", "settings", "detail",
 )  # fmt: skip
+
+
+_AT_ONCE = 1000
 
 
 class Form(StrEnum):
@@ -54,7 +59,7 @@ def list_events(
 ) -> None:
     """List the newest events."""
     with reader(config).ledger.read() as session:
-        rows = list(queries.audit(session, study_uid=study, limit=limit))
+        rows = queries.audit(session, study_uid=study, limit=limit)
     if not as_json:
         rows = [_short(row) for row in rows]
     show(rows, title="audit", as_json=as_json, empty="nothing has happened yet")
@@ -89,16 +94,31 @@ def export(  # noqa: PLR0917 -- options of a command
     study: Annotated[str | None, typer.Option(help="Only this Study Instance UID.")] = None,
 ) -> None:
     """Export events in order, one a line."""
-    with reader(config).ledger.read() as session:
-        rows = queries.audit(session, since=_aware(since), until=_aware(until), study_uid=study)
-        if path is None:
-            _write(rows, sys.stdout, form)
-            return
-        try:
-            with path.open("w", encoding="utf-8", newline="") as file:
-                _write(rows, file, form)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    rows = _events(reader(config).ledger, _aware(since), _aware(until), study)
+    if path is None:
+        _write(rows, sys.stdout, form)
+        return
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            _write(rows, file, form)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _events(
+    ledger: Ledger, since: datetime | None, until: datetime | None, study: str | None
+) -> Iterator[dict[str, Any]]:
+    """Events up to now, read in pieces: none is written out while the ledger is held open."""
+    with ledger.read() as session:
+        last = queries.last_audit(session)
+    after = 0
+    while after < last:
+        with ledger.read() as session:
+            rows = queries.audit(
+                session, since=since, until=until, study_uid=study, limit=_AT_ONCE, after=after
+            )
+        yield from (row for row in rows if row["id"] <= last)
+        after = rows[-1]["id"] if rows else last
 
 
 def _write(rows: Any, file: TextIO, form: Form) -> None:

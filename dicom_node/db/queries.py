@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -200,9 +199,18 @@ def audit(
     since: datetime | None = None,
     until: datetime | None = None,
     study_uid: str | None = None,
-    limit: int | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Audit events in order, each with the UIDs of what it is about."""
+    limit: int,
+    after: int | None = None,
+) -> list[dict[str, Any]]:
+    """Audit events in order, each with the UIDs of what it is about.
+
+    Parameters
+    ----------
+    limit : int
+        How many.
+    after : int, optional
+        Id of the event that the first ones to follow are wanted of; absent, the newest are.
+    """
     statement = (
         select(
             AuditRow.id, AuditRow.at, AuditRow.event, AuditRow.association_id, AuditRow.batch_id,
@@ -226,7 +234,7 @@ def audit(
             InstanceRow,
             InstanceRow.id == func.coalesce(AuditRow.instance_id, WorkItemRow.instance_id),
         )
-        .order_by(AuditRow.id.desc() if limit else AuditRow.id)
+        .order_by(AuditRow.id.desc() if after is None else AuditRow.id)
     )  # fmt: skip
     if since is not None:
         statement = statement.where(AuditRow.at >= since)
@@ -234,9 +242,12 @@ def audit(
         statement = statement.where(AuditRow.at < until)
     if study_uid is not None:
         statement = statement.where(_of_study(study_uid))
-    if limit:
-        rows = session.execute(statement.limit(limit)).mappings().all()
-        yield from (dict(row) for row in reversed(rows))
-        return
-    for row in session.execute(statement.execution_options(yield_per=1000)).mappings():
-        yield dict(row)
+    if after is not None:
+        statement = statement.where(AuditRow.id > after)
+    rows = session.execute(statement.limit(limit)).mappings().all()
+    return [dict(row) for row in (reversed(rows) if after is None else rows)]
+
+
+def last_audit(session: Session) -> int:
+    """Id of the newest audit event; 0 if there is none."""
+    return session.execute(select(func.max(AuditRow.id))).scalar_one() or 0

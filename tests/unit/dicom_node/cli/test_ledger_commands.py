@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import logging
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +22,7 @@ from click.testing import Result
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from dicom_node.cli import app
+from dicom_node.cli import app, audit
 from dicom_node.db.tables import Base
 from tests.factories import ct_slice, to_bytes
 from tests.ledgers import TWO_ROUTES, Life
@@ -300,6 +303,26 @@ def test_an_export_has_every_event_in_order(shell: Shell, busy: Life, tmp_path: 
     assert len(rows) == len(events)
     assert rows[0]["event"] == events[0]["event"]
     assert not any(marker in path.read_text(encoding="utf-8") for marker in MARKERS)
+
+
+def test_an_export_holds_no_transaction_while_it_writes(
+    shell: Shell, busy: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However long it takes: SQLite's log could not be emptied meanwhile."""
+    monkeypatch.setattr(audit, "_AT_ONCE", 3)
+    kept: list[int] = []
+
+    def dumps(row: Any, **how: Any) -> str:
+        with closing(sqlite3.connect(busy.ledger.engine.url.database or "")) as connection:
+            kept.append(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        return json.dumps(row, **how)
+
+    monkeypatch.setattr(audit, "json", SimpleNamespace(dumps=dumps))
+    path = tmp_path / "audit.jsonl"
+    shell.run("audit", "export", str(path))
+    events = path.read_text(encoding="utf-8").splitlines()
+    assert len(events) == len(busy.rows(text("SELECT id FROM audit"))) == len(kept)
+    assert set(kept) == {0}
 
 
 def test_an_export_can_be_narrowed_by_time(shell: Shell, busy: Life) -> None:
