@@ -32,6 +32,8 @@ _PYTEST: Final = (
     "-p", "tests.mutants.plugin", "--timeout=0",
 )  # fmt: skip
 _TIMES: Final = 10
+_ALIKE: Final = {"DICOM_NODE_SHARED": str(Path(__file__).parent)}
+"""The score is the same whether real images are at hand or not: there are none in this folder."""
 
 
 def mutants_in(area: Area) -> list[Mutant]:
@@ -44,7 +46,12 @@ def mutants_in(area: Area) -> list[Mutant]:
 
 
 def run(
-    area: Area, chosen: Sequence[Mutant], processes: int, *, seconds: int = CPU_SECONDS
+    area: Area,
+    chosen: Sequence[Mutant],
+    processes: int,
+    *,
+    seconds: int = CPU_SECONDS,
+    verbose: bool = False,
 ) -> dict[str, str]:
     """Verdicts of mutants by their keys.
 
@@ -60,13 +67,14 @@ def run(
             "always": area.always,
             "processes": processes,
             "seconds": seconds,
+            "verbose": verbose,
             "prepare": ["tests.ledgers:template"] if "db" in " ".join(area.code) else [],
             "out": str(out),
         }
         job.write_text(json.dumps(content), encoding="utf-8")
         done = subprocess.run(
-            [*_PYTEST, "-s", *area.tests], cwd=ROOT, env=os.environ | {JOB: str(job)}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            [*_PYTEST, "-s", *area.tests], cwd=ROOT, env=os.environ | _ALIKE | {JOB: str(job)},
+            text=True, stdout=subprocess.PIPE, check=False,
         )  # fmt: skip
         if not out.exists():
             raise SystemExit(f"{area.name}: {done.stdout[-3000:]}")
@@ -90,7 +98,7 @@ def _imported_anew(area: Area, mutant: Mutant, usual: float) -> str:
         try:
             done = subprocess.run(
                 [*_PYTEST, "-x", *area.tests], cwd=ROOT, text=True, check=False,
-                env=os.environ | environment(mutant) | {"TMPDIR": folder},
+                env=os.environ | _ALIKE | environment(mutant) | {"TMPDIR": folder},
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limit,
                 timeout=600 + _TIMES * usual,
             )  # fmt: skip
@@ -111,6 +119,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2, help="mutants at a time")
     parser.add_argument("--only", default="", help="those whose name has this part, all of them")
     parser.add_argument("--list", action="store_true", help="name the mutants and run nothing")
+    parser.add_argument("--verbose", action="store_true", help="say each verdict as it comes")
     parser.add_argument("--no-score", action="store_true", help="leave score.json as it is")
     arguments = parser.parse_args()
     os.nice(19)
@@ -130,7 +139,7 @@ def main() -> int:
             for each in chosen:
                 print(f"{each.line:4} {each.key}")
             continue
-        verdicts = run(area, chosen, arguments.processes)
+        verdicts = run(area, chosen, arguments.processes, verbose=arguments.verbose)
         scores[area.name] = score.score_of(len(everything), chosen, verdicts, known)
         print(score.line(area.name, scores[area.name]), flush=True)
         for key in scores[area.name].survivors:

@@ -41,6 +41,7 @@ _UNPLANTABLE: Final = 11
 
 settings.register_profile(
     "mutants",
+    max_examples=50,
     derandomize=True,  # the same examples in every run, so that the score is the same
     database=None,
     deadline=None,
@@ -139,6 +140,7 @@ class _Runs:
         self._always: list[str] = job["always"]
         self._processes: int = job["processes"]
         self._seconds: int = job["seconds"]
+        self._verbose: bool = job["verbose"]
         self._children: dict[int, _Child] = {}
         self._verdicts: dict[str, str] = {}
 
@@ -203,7 +205,10 @@ class _Runs:
         if child is None:
             return
         code = os.waitstatus_to_exitcode(status)
-        self._verdicts[child.mutant.key] = _verdict(code, child.folder / "killer")
+        verdict = _verdict(code, child.folder / "killer")
+        self._verdicts[child.mutant.key] = verdict
+        if self._verbose:
+            sys.stderr.write(f"{verdict}: {child.mutant.key}\n")
         shutil.rmtree(child.folder, ignore_errors=True)
 
 

@@ -21,6 +21,112 @@ def test_grey_scale_projections_are_denoised(kind: Any) -> None:
     assert found.frame_count == 1
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "units_"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.2", "HU"),  # CT
+        ("1.2.840.10008.5.1.4.1.1.2.1", "HU"),  # Enhanced CT
+        ("1.2.840.10008.5.1.4.1.1.2.2", "HU"),  # Legacy Converted Enhanced CT
+        ("1.2.840.10008.5.1.4.1.1.1", "stored"),  # CR
+        ("1.2.840.10008.5.1.4.1.1.1.1", "stored"),  # DX for presentation
+        ("1.2.840.10008.5.1.4.1.1.1.1.1", "stored"),  # DX for processing
+        ("1.2.840.10008.5.1.4.1.1.1.2", "stored"),  # MG for presentation
+        ("1.2.840.10008.5.1.4.1.1.1.2.1", "stored"),  # MG for processing
+        ("1.2.840.10008.5.1.4.1.1.1.3", "stored"),  # IO for presentation
+        ("1.2.840.10008.5.1.4.1.1.1.3.1", "stored"),  # IO for processing
+        ("1.2.840.10008.5.1.4.1.1.12.1", "stored"),  # XA
+        ("1.2.840.10008.5.1.4.1.1.12.1.1", "stored"),  # Enhanced XA
+        ("1.2.840.10008.5.1.4.1.1.12.2", "stored"),  # XRF
+        ("1.2.840.10008.5.1.4.1.1.12.2.1", "stored"),  # Enhanced XRF
+    ],
+)
+def test_every_class_that_is_denoised(sop_class: str, units_: str) -> None:
+    assert check(ct_slice(SOPClassUID=sop_class)).units == units_
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.128"])
+def test_other_images_are_not(sop_class: str) -> None:
+    with pytest.raises(PassThrough, match="is not an image that is denoised"):
+        check(ct_slice(SOPClassUID=sop_class))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PhotometricInterpretation": None},
+        {"PhotometricInterpretation": "MONOCHROME1"},
+        {"SamplesPerPixel": None},
+        {"BitsStored": None},
+        {"BitsStored": 9},
+        {"BitsStored": 0},  # says nothing; the pixels tell
+        {"PixelPresentation": "MONOCHROME"},
+        {"BurnedInAnnotation": "NO"},
+        {"RescaleType": None},
+        {"RescaleType": "HU_MOD"},
+        {"ModalityLUTSequence": []},
+        {"MultienergyCTAcquisition": "NO"},
+        {"ImageType": None},
+    ],
+    ids=str,
+)
+def test_what_does_not_keep_an_image_from_being_denoised(changes: dict[str, Any]) -> None:
+    found = check(ct_slice(**changes))
+    assert (found.units, found.modality, found.frame_count) == ("HU", "CT", 1)
+
+
+def test_a_conventional_image_of_a_multi_energy_acquisition_is_denoised() -> None:
+    image = ct_slice(MultienergyCTAcquisition="YES")
+    image.ImageType = ["DERIVED", "PRIMARY", "AXIAL", "CONVENTIONAL"]
+    assert check(image).units == "HU"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"PixelPresentation": "COLOR"}, "pixel presentation in colour"),
+        ({"PixelPresentation": "MIXED"}, "pixel presentation in colour"),
+        ({"FloatPixelData": b"\0\0\0\0"}, "floating-point"),
+        ({"DoubleFloatPixelData": b"\0" * 8}, "floating-point"),
+        ({"SamplesPerPixel": 2}, "more than one sample"),
+        ({"BitsStored": 1}, "1 bits stored: too coarse"),
+        ({"RescaleSlope": ""}, "empty RescaleSlope"),
+        ({"RescaleIntercept": ""}, "empty RescaleIntercept"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "CONVENTIONAL"],
+          "BurnedInAnnotation": "YES"}, "burned-in"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_does(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PassThrough, match=reason):
+        check(ct_slice(**changes))
+
+
+@pytest.mark.parametrize(
+    ("image_type", "reason"),
+    [
+        (["DERIVED", "PRIMARY", "VOLUME", "LOCALIZER"], None),
+        (["DERIVED", "PRIMARY", "MONO_E"], None),
+        (["DERIVED", "PRIMARY", "PERFUSION MAP"], None),
+        (["DERIVED", "SECONDARY", "SCREEN SAVE"], "screen save"),
+        (["DERIVED", "PRIMARY", "MIP"], "projected"),
+        (["DERIVED", "PRIMARY", "DSA"], "subtraction"),
+    ],
+)
+def test_image_types_of_radiographs(image_type: list[str], reason: str | None) -> None:
+    """What says that values are not Hounsfield units says nothing of them."""
+    image = dx_image(kind="xa", ImageType=image_type)
+    if reason is None:
+        assert check(image).units == "stored"
+    else:
+        with pytest.raises(PassThrough, match=reason):
+            check(image)
+
+
+@pytest.mark.parametrize(("frames", "count"), [(None, 1), (0, 1), (-2, 1), (1, 1), (7, 7)])
+def test_frames_are_counted_from_one(frames: int | None, count: int) -> None:
+    assert check(ct_slice(NumberOfFrames=frames)).frame_count == count
+
+
 def test_a_ct_slice_is_denoised_in_hounsfield_units() -> None:
     found = check(ct_slice())
     assert (found.units, found.modality, found.frame_count) == ("HU", "CT", 1)
