@@ -70,8 +70,6 @@ AREAS: Final = (
             f"{UNIT}/workers/test_infer.py",
             f"{UNIT}/workers/encode/test_pixels.py",
             f"{UNIT}/workers/encode/test_encode.py",
-            "tests/property/test_pixels.py",
-            "tests/property/test_tiling.py",
         ),
     ),
     Area(
