@@ -17,6 +17,7 @@ from tests.servers import Postgres
 from tests.unit.dicom_node.db.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.db.test_concurrency import *  # noqa: F403
 from tests.unit.dicom_node.db.test_conflicts import *  # noqa: F403
+from tests.unit.dicom_node.db.test_instances import *  # noqa: F403
 from tests.unit.dicom_node.db.test_migrations import *  # noqa: F403
 from tests.unit.dicom_node.db.test_models import *  # noqa: F403
 from tests.unit.dicom_node.db.test_parcels import *  # noqa: F403

@@ -455,7 +455,8 @@ def _in_syntax(outgoing: Outgoing, syntax: str, folder: Path) -> Outgoing:
     data = transcode(StoredDataSet.at(outgoing.path), syntax)
     with data.open() as stream:
         path = _as_file(stream.read(), syntax, folder, like=outgoing.path)
-    return replace(outgoing, path=path, transfer_syntax_uid=syntax)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return replace(outgoing, path=path, transfer_syntax_uid=syntax, sha256=sha256)
 
 
 def _as_file(data: bytes, syntax: str, folder: Path, *, like: Path | None = None) -> Path:

@@ -227,10 +227,15 @@ def test_a_commit_that_failed_and_was_made_keeps_its_file(node: Node) -> None:
     assert len(node.files()) == 2
 
 
-def test_a_commit_that_failed_and_was_not_made_leaves_no_file(node: Node) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [OperationalError("", {}, Exception("no answer")), CommitInDoubt("it went away")],
+    ids=["certain", "in doubt"],
+)
+def test_a_commit_that_failed_and_was_not_made_leaves_no_file(node: Node, fault: Exception) -> None:
     node.settle()
     before = node.files()
-    node.ledger.fault = OperationalError("", {}, Exception("no answer"))
+    node.ledger.fault = fault
     with pytest.raises(LedgerError):
         node.store("1.2.3")
     assert node.files() == before
