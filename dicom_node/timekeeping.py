@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -24,8 +25,29 @@ def elapsed() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
+def wall_clock() -> datetime:
+    """What this machine's clock shows, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The clocks of this machine.
+
+    Attributes
+    ----------
+    passed : callable
+        Seconds that have passed since some moment.
+    now : callable
+        What the clock shows, UTC; files have this time.
+    """
+
+    passed: Callable[[], float] = elapsed
+    now: Callable[[], datetime] = wall_clock
+
+
 class Clock:
-    """Compares a clock with `elapsed` from one look to the next.
+    """Compares a clock with the time that passed, from one look to the next.
 
     Parameters
     ----------
@@ -33,9 +55,15 @@ class Clock:
         Reads the clock, UTC.
     passed : callable
         Seconds that have passed since some moment.
+
+    Attributes
+    ----------
+    between : timedelta
+        Time that passed between the last two looks.
     """
 
     def __init__(self, now: Callable[[], datetime], passed: Callable[[], float] = elapsed) -> None:
+        self.between = timedelta(0)
         self._now = now
         self._passed = passed
         self._last: tuple[datetime, float, float] | None = None
@@ -51,8 +79,9 @@ class Clock:
         last, self._last = self._last, (at, began, ended)
         if last is None:
             return timedelta(0)
+        self.between = timedelta(seconds=ended - last[1])
         moved = at - last[0]
-        least, most = timedelta(seconds=began - last[2]), timedelta(seconds=ended - last[1])
+        least, most = timedelta(seconds=began - last[2]), self.between
         if moved > most + _SECONDS:
             return moved - most
         if moved < least - _SECONDS:
@@ -67,17 +96,17 @@ class Timekeeper:
     ----------
     ledger : Ledger
     waits : Waits
-    passed : callable
-        Seconds that have passed since some moment.
+    machine : Machine
+        Whose time it is compared with.
     """
 
-    def __init__(self, ledger: Ledger, waits: Waits, passed: Callable[[], float] = elapsed) -> None:
+    def __init__(self, ledger: Ledger, waits: Waits, machine: Machine) -> None:
         self._ledger = ledger
         self._waits = waits
-        self._clock = Clock(ledger.clock, passed)
+        self._clock = Clock(ledger.clock, machine.passed)
         # Files have this machine's time, and a database server its own.
         has_server = ledger.engine.dialect.name != "sqlite"
-        self._here = Clock(lambda: datetime.now(UTC), passed) if has_server else None
+        self._here = Clock(machine.now, machine.passed) if has_server else None
         self._pending = self._pending_here = timedelta(0)
         self._log = structlog.get_logger("upkeep")
 
@@ -132,7 +161,8 @@ class Timekeeper:
 
     def _settle(self, jump: timedelta) -> None:
         with self._ledger.write() as unit:
-            clock.settle(unit, jump, self._waits)
+            if not clock.settle(unit, jump, self._waits, self._clock.between):
+                return
         self._log.error(
             "clock.jumped", seconds=round(jump.total_seconds(), 3),
             done="waits and leases in the ledger were corrected",

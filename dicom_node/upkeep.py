@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -22,12 +21,13 @@ from dicom_node.retention import MOST_TO_FORGET, Retention
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
 from dicom_node.taking_back import take_back_gone
-from dicom_node.timekeeping import Timekeeper, elapsed
+from dicom_node.timekeeping import Machine, Timekeeper
 
 _RECONCILE_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
 _LOG_SECONDS: Final = 10.0
 _SAY_AGAIN_SECONDS: Final = 300.0
+_THIS_MACHINE: Final = Machine()
 _LONGEST_RETRY: Final = timedelta(minutes=10)
 """Of a batch, whatever it waits for."""
 
@@ -52,12 +52,12 @@ class Upkeep:
         ledger: Ledger,
         storage: Storage,
         planner: Planner,
-        passed: Callable[[], float] = elapsed,
+        machine: Machine = _THIS_MACHINE,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._planner = planner
-        self._time = Timekeeper(ledger, waits(settings), passed)
+        self._time = Timekeeper(ledger, waits(settings), machine)
         self._limits = settings.limits
         self.retention = Retention(settings, ledger, storage)
         path = holders.file_of(ledger.engine)

@@ -34,6 +34,7 @@ from dicom_node.planning import Planner
 from dicom_node.scp.ports import Caller
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
+from dicom_node.timekeeping import Machine
 from dicom_node.upkeep import Upkeep
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
@@ -88,6 +89,11 @@ class Clock:
     def passed(self) -> float:
         """Seconds that have passed, whatever the clock was set to."""
         return self._passed + self._ran
+
+    @property
+    def machine(self) -> Machine:
+        """A machine that it is the clock of."""
+        return Machine(lambda: self.passed, self)
 
     @property
     def _ran(self) -> float:
@@ -211,9 +217,7 @@ class Life:
         return Planner(self.settings, self.ledger, self.storage, self.models)  # type: ignore[arg-type]
 
     def another_upkeep(self) -> Upkeep:
-        return Upkeep(
-            self.settings, self.ledger, self.storage, self.planner, lambda: self.clock.passed
-        )
+        return Upkeep(self.settings, self.ledger, self.storage, self.planner, self.clock.machine)
 
     def close(self) -> None:
         self.ledger.engine.dispose()

@@ -66,7 +66,9 @@ def unsettled(session: Session, at: datetime) -> bool:
     return any(row.at <= at and row.detail["seconds"] > 0 for row in found)
 
 
-def settle(unit: UnitOfWork, jump: timedelta, waits: Waits) -> bool:
+def settle(
+    unit: UnitOfWork, jump: timedelta, waits: Waits, between: timedelta = timedelta(0)
+) -> bool:
     """Have everything wait as long as it would have if the clock had not been set.
 
     After a jump forward nobody's lease has run out, and what is given up in time has all of that
@@ -76,12 +78,17 @@ def settle(unit: UnitOfWork, jump: timedelta, waits: Waits) -> bool:
     ----------
     jump : timedelta
         How far the clock was set, forward if positive.
+    between : timedelta
+        Time that passed between the looks that found it.
 
     Returns
     -------
     bool
-        Whether this was the first to see that jump.
+        Whether this was the first to see that jump. It is none where others wrote in what would
+        have been left out: then time did pass, and stood still here, as in a machine that is moved.
     """
+    if _went_by(unit, jump, between):
+        return False
     if unit.connection.dialect.name == "postgresql":
         unit.connection.execute(_ALONE)
     told = any(abs(each - jump) < _NEARLY for each in _jumps(unit.session, unit.at - _SAME_JUMP))
@@ -98,6 +105,12 @@ def settle(unit: UnitOfWork, jump: timedelta, waits: Waits) -> bool:
 def clamp(unit: UnitOfWork, waits: Waits) -> int:
     """Let nothing wait longer than its bound, whatever it was written by; the rows changed."""
     return _not_later(unit, waits, due=waits.due)
+
+
+def _went_by(unit: UnitOfWork, jump: timedelta, between: timedelta) -> bool:
+    left_out = (unit.at - jump + _NEARLY, unit.at - between - _NEARLY)
+    found = select(AuditRow.id).where(AuditRow.at > left_out[0], AuditRow.at < left_out[1]).limit(1)
+    return left_out[0] < left_out[1] and unit.session.execute(found).first() is not None
 
 
 def tell(unit: UnitOfWork, jump: timedelta, host: str) -> None:

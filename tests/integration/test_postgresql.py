@@ -23,6 +23,7 @@ from tests.unit.dicom_node.db.test_models import *  # noqa: F403
 from tests.unit.dicom_node.db.test_parcels import *  # noqa: F403
 from tests.unit.dicom_node.db.test_shadow import *  # noqa: F403
 from tests.unit.dicom_node.db.test_turns import *  # noqa: F403
+from tests.unit.dicom_node.test_timekeeping import *  # noqa: F403
 
 pytestmark = pytest.mark.postgresql
 

@@ -234,7 +234,7 @@ life = Life(Path(sys.argv[1]), url=sys.argv[2], tree=ONE_ROUTE)
 planner = planning.Planner(life.settings, life.ledger, life.storage, life.models, Watchdog(1.0))
 stop = threading.Event()
 upkeep = Upkeep(
-    life.settings, life.ledger, life.storage, planner, lambda: life.clock.passed
+    life.settings, life.ledger, life.storage, planner, life.clock.machine
 )
 threading.Timer(float(sys.argv[3]), stop.set).start()
 upkeep.run(stop)
