@@ -108,9 +108,16 @@ def clamp(unit: UnitOfWork, waits: Waits) -> int:
 
 
 def _went_by(unit: UnitOfWork, jump: timedelta, between: timedelta) -> bool:
-    left_out = (unit.at - jump + _NEARLY, unit.at - between - _NEARLY)
-    found = select(AuditRow.id).where(AuditRow.at > left_out[0], AuditRow.at < left_out[1]).limit(1)
-    return left_out[0] < left_out[1] and unit.session.execute(found).first() is not None
+    """Whether something was written in the time that a jump forward would have left out.
+
+    What was written before the clock was set back, and now forward again, was in that time before.
+    """
+    first, last = unit.at - jump + _NEARLY, unit.at - between - _NEARLY
+    if first >= last:
+        return False
+    newest = max((row.id for row in _events(unit.session, first - _UNSETTLED)), default=0)
+    found = select(AuditRow.id).where(AuditRow.at > first, AuditRow.at < last, AuditRow.id > newest)
+    return unit.session.execute(found.limit(1)).first() is not None
 
 
 def tell(unit: UnitOfWork, jump: timedelta, host: str) -> None:
@@ -127,7 +134,7 @@ def _jumps(session: Session, since: datetime) -> list[timedelta]:
 
 def _events(session: Session, since: datetime) -> Sequence[Any]:
     return session.execute(
-        select(AuditRow.at, AuditRow.detail)
+        select(AuditRow.id, AuditRow.at, AuditRow.detail)
         .where(AuditRow.event == AuditEvent.CLOCK_JUMPED.value)
         .where(AuditRow.at > since)
     ).all()

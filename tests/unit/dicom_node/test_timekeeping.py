@@ -183,6 +183,17 @@ def test_a_machine_that_stood_still_while_others_worked_sees_no_jump(at_work: Li
     assert "running" not in column(life, BatchRow.state)
 
 
+def test_set_back_and_right_again_is_two_jumps(at_work: Life) -> None:
+    life = at_work
+    for seconds in (-2 * HOURS, 2 * HOURS):
+        life.clock.jump(seconds)
+        life.upkeep.reconcile()
+        life.clock.advance(1)
+        life.upkeep.reconcile()
+    assert jumps(life) == [-2 * HOURS, 2 * HOURS]
+    assert "running" in column(life, BatchRow.state)
+
+
 def test_an_hour_that_passes_is_no_jump(at_work: Life) -> None:
     life = at_work
     life.clock.advance(HOURS)
