@@ -102,7 +102,7 @@ class Fault(ABC):
     seconds: float = 3.0
     quick: bool = False
     patience: float = 120.0
-    """Seconds that the node may take to be done with everything, once it is healed."""
+    """Seconds for which nothing may go on, once it is healed, before the node is given up."""
 
     def missing(self, form: Form) -> str | None:
         """What this machine lacks for it; None: nothing."""

@@ -32,7 +32,6 @@ _STRUCK_AT: Final = 0.15
 """Share of a wave that is delivered when the fault strikes."""
 
 _UNDER_WAY_SECONDS: Final = 60.0
-_RESTARTED_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,18 +235,20 @@ class Trial:
         fault.heal(scene)
         with suppress(FaultFailed):
             fault.settle(scene)
-        cleared = self._cleared(healed, fault.patience)
+        cleared = self._cleared(fault.patience)
+        well = cleared
         if not cleared:
-            broken.append(f"not done {fault.patience:g} s after it was healed; restarted")
+            broken.append(
+                f"nothing went on for {fault.patience:g} s after it was healed; restarted"
+            )
             self.form.kill()
             self.form.start()
-            if not self._cleared(healed, fault.patience + _RESTARTED_SECONDS):
-                broken.append("not done after a restart, either")
+            well = self._cleared(fault.patience)
         assert self._books is not None
         verdict = self._judge.verdict(self._books, scene.allowed)
         broken += fault.check(scene)
-        if not cleared and not self._all_ended():
-            broken.append("the trial goes on with a new node")
+        if not well:
+            broken.append("nor after the restart: the trial goes on with a new node")
             self._renew(fault, scene)
         next_one, last = self._archive.new_since(healed)
         line = Line(
@@ -299,25 +300,31 @@ class Trial:
                 return
             time.sleep(_LOOK_SECONDS / 5)
 
-    def _cleared(self, healed: float, patience: float) -> bool:
+    def _cleared(self, patience: float) -> bool:
         """Wait until the scanners have sent everything and every item has ended.
 
         That is asked of the node's ledger: what it forgot is then found missing in the archive.
+        It is given up when for `patience` seconds nothing has changed, however slow the machine.
         """
-        quiet = 0
-        while time.monotonic() < healed + patience:
-            quiet = quiet + 1 if not self._flow.busy and self._all_ended() else 0
+        quiet, seen, changed = 0, (0, 0, 0), time.monotonic()
+        while time.monotonic() < changed + patience:
+            left = self._under_way_in_ledger()
+            quiet = quiet + 1 if left == 0 and not self._flow.busy else 0
             if quiet == _QUIET_LOOKS:
                 return True
+            progress = self._archive.size(), self._promises.count(), left
+            if progress != seen:
+                seen, changed = progress, time.monotonic()
             time.sleep(_LOOK_SECONDS)
         return False
 
-    def _all_ended(self) -> bool:
+    def _under_way_in_ledger(self) -> int:
+        """What has not ended; -1 where the ledger does not say."""
         assert self._books is not None
         try:
-            return self._books.under_way() == 0
+            return self._books.under_way()
         except LedgerError:
-            return False
+            return -1
 
 
 def _node(

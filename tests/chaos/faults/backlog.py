@@ -10,6 +10,7 @@ from tests.chaos.fault import Fault, Scene
 from tests.chaos.forms import Cluster, OneMachine
 
 _NEW_STUDY = 6
+_LONGEST_SECONDS = 900.0
 
 
 class Backlog(Fault):
@@ -18,7 +19,6 @@ class Backlog(Fault):
     name = "backlog"
     says = "as many due batches as the wave has images, then a new study of six"
     seconds = 0.0
-    patience = 900.0
 
     def inject(self, scene: Scene) -> None:
         with scene.form.still("infer"):
@@ -40,7 +40,7 @@ class Backlog(Fault):
         study = scene.images(_NEW_STUDY)
         scene.flow.send(study)
         before = len(scene.judge.outstanding())
-        if scene.waited(lambda: scene.judge.has(study), self.patience):
+        if scene.waited(lambda: scene.judge.has(study), _LONGEST_SECONDS):
             scene.notes.append(
                 f"a new study took {time.monotonic() - began:.1f} s behind {before} images"
             )

@@ -97,7 +97,6 @@ class Poison(Fault):
 
     name = "poison"
     seconds = 0.0
-    patience = 240.0
 
     def __init__(self, *, decoder: bool) -> None:
         self.name = "decoder bombs" if decoder else "poison"
