@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             forms = ", ".join(sorted(fault.forms))
             console.print(f"{fault.name}: {fault.says} [{forms}]", markup=False)
         return 0
+    if options.page:
+        page.write([json.loads(file.read_text(encoding="utf-8")) for file in options.page])
+        return 0
     faults = _chosen(options.faults, quick=options.quick)
     adopt_orphans()
     may_mount = private_mounts()
@@ -80,8 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.show(found, console)
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if options.page:
-        page.write(found)
     if found["holds"] and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:

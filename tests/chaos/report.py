@@ -71,10 +71,10 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     )
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(lines: Iterable[Mapping[str, Any]]) -> str:
     """The same table for a page."""
     rule = ["---", "---", *["---:"] * 8, "---"]
-    rows = [HEADINGS, rule, *(cells(line) for line in found["lines"])]
+    rows = [HEADINGS, rule, *map(cells, lines)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -36,10 +36,11 @@ class TurnedBits(Fault):
 
     seconds = 0.5
 
-    def __init__(self, where: str, *, pixels: bool) -> None:
+    def __init__(self, where: str, *, pixels: bool, quick: bool = False) -> None:
         what = "pixels" if pixels else "Patient ID"
         self.name = f"bit turned: {what} of {where}"
         self.says = f"one bit of the {what} of {_TURNED} {where} files turned over in the spool"
+        self.quick = quick
         self._where = where
         self._pixels = pixels
 

@@ -33,7 +33,6 @@ class FolderRemoved(Fault):
     name = "broker removed"
     says = "the embedded broker's folder removed every 0.2 s for 6 s"
     forms = ONE_MACHINE
-    quick = True
     seconds = 6.0
 
     def inject(self, scene: Scene) -> None:
@@ -57,6 +56,7 @@ class FolderRubbish(Fault):
     name = "rubbish in the broker"
     says = "files that are no messages, and folders with the names of messages; nobody removes them"
     forms = ONE_MACHINE
+    quick = True
 
     def inject(self, scene: Scene) -> None:
         assert isinstance(scene.form, OneMachine)

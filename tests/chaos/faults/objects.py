@@ -24,10 +24,11 @@ class SameInstant(Fault):
 
     seconds = 0.0
 
-    def __init__(self, *, same_bytes: bool) -> None:
+    def __init__(self, *, same_bytes: bool, quick: bool = False) -> None:
         bytes_ = "same bytes" if same_bytes else "other bytes"
         self.name = f"one UID at once: {bytes_}"
         self.says = f"two associations store one SOP Instance UID at the same instant, {bytes_}"
+        self.quick = quick
         self._same = same_bytes
 
     def inject(self, scene: Scene) -> None:
