@@ -32,7 +32,7 @@ from tests.chaos import page, report
 from tests.chaos.fault import Fault
 from tests.chaos.faults import every_fault
 from tests.chaos.forms import FormName
-from tests.chaos.system import adopt_orphans, end_descendants, private_mounts
+from tests.chaos.system import adopt_orphans, end_descendants, private_mounts, watch_over
 from tests.chaos.trial import Line, Trial
 from tests.servers import Postgres, Redis
 
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         page.write([json.loads(file.read_text(encoding="utf-8")) for file in options.page])
         return 0
     faults = _chosen(options.faults, quick=options.quick)
+    watch_over()
     adopt_orphans()
     may_mount = private_mounts()
     signal.signal(signal.SIGTERM, _interrupt)

@@ -101,6 +101,12 @@ class Fault(ABC):
     forms: ClassVar[frozenset[FormName]] = BOTH
     seconds: float = 3.0
     quick: bool = False
+    weight: float = 1.0
+    """How many images it is given, beside other faults."""
+
+    flowing: float = 1.0
+    """Which part of them flows by itself; the rest the fault sends."""
+
     patience: float = 120.0
     """Seconds for which nothing may go on, once it is healed, before the node is given up."""
 

@@ -66,9 +66,11 @@ class Form(ABC):
             mount_memory(self.spool, disk_megabytes)
         keys = _signed_model(folder, self.models)
         self.node.environment |= {
-            "DICOM_NODE_DELIVERY__LEASE_SECONDS": "10",
+            "DICOM_NODE_DELIVERY__LEASE_SECONDS": "12",
             "DICOM_NODE_INTAKE__IDLE_SECONDS": "10",
-            "DICOM_NODE_WORKERS__LEASE_SECONDS": "8",
+            # A busy machine loses leases that are this short: that is no reason to give work up.
+            "DICOM_NODE_WORKERS__ATTEMPTS": "10",
+            "DICOM_NODE_WORKERS__LEASE_SECONDS": "12",
             "DICOM_NODE_WORKERS__THREADS": "1",
         }
         self.node.configure(

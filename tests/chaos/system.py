@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Final
 
 import psutil
 
+_MARK: Final = "CHAOS_TRIAL"
+_LOOKS: Final = 3
 _CLONE_NEWNS: Final = 0x00020000
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _FAKETIME: Final = ("*/faketime/libfaketime.so.1", "faketime/libfaketime.so.1")
@@ -24,6 +27,37 @@ def adopt_orphans() -> None:
     """Become the parent of what the node's processes leave behind, so that it can be ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def watch_over() -> None:
+    """See to it that nothing outlives this process, however it ends.
+
+    A process of its own waits for that and then kills what has this process's mark in its
+    environment, which all that it starts inherit.
+    """
+    mark = uuid.uuid4().hex
+    os.environ[_MARK] = mark
+    alive, ours = os.pipe()
+    child = os.fork()
+    if child != 0:
+        os.close(alive)
+        os.waitpid(child, 0)
+        return
+    if os.fork() != 0:  # so that the watcher is nobody's child whom this process would end
+        os._exit(0)
+    os.setsid()
+    os.close(ours)
+    os.read(alive, 1)  # nothing comes; it ends with the process that holds the other end
+    _kill_marked(mark)
+    os._exit(0)
+
+
+def _kill_marked(mark: str) -> None:
+    for _ in range(_LOOKS):  # something may be starting something
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(_MARK) == mark:
+                    process.kill()
 
 
 def private_mounts() -> bool:

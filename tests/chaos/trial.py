@@ -142,7 +142,7 @@ class Trial:
         say: Callable[[str], None],
     ) -> None:
         self._faults = [fault for fault in faults if form in fault.forms]
-        self._each = max(1, images // max(1, len(self._faults)))
+        self._each = images / max(1.0, sum(fault.weight for fault in self._faults))
         self._deadline = deadline
         self._say = say
         self._seed = seed
@@ -206,7 +206,7 @@ class Trial:
         self._say(f"{name}: {fault.name} ...")
         scene = Scene(
             self.form, self._archive, self._flow, self._promises, self._judge, self.images,
-            self._each,
+            max(1, round(self._each * fault.weight)),
         )  # fmt: skip
         try:
             return self._strike(fault, scene)
@@ -217,13 +217,14 @@ class Trial:
 
     def _strike(self, fault: Fault, scene: Scene) -> Line:
         before = self._promises.count()
-        rest = Drip(self._wave, scene.size - scene.size // 2, fault.seconds)
+        flowing = round(scene.size * fault.flowing)
+        rest = Drip(self._wave, flowing - flowing // 2, fault.seconds)
         broken: list[str] = []
         in_flight = 0
         try:
             fault.prepare(scene)
-            self._wave(scene.size // 2)
-            self._under_way(scene.size // 2)
+            self._wave(flowing // 2)
+            self._under_way(flowing // 2)
             in_flight = len(self._judge.outstanding())
             rest.start()
             fault.inject(scene)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-MINUTES = 8
+MINUTES = 20
 
 
 def trial(form: str, folder: Path) -> tuple[dict[str, Any], str]:

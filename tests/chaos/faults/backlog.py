@@ -17,21 +17,20 @@ class Backlog(Fault):
     """Every image of a wave is a batch of its own and waits; then a new study comes."""
 
     name = "backlog"
-    says = "as many due batches as the wave has images, then a new study of six"
+    says = "many due batches of one image each, then a new study of six"
     seconds = 0.0
+    weight = 5.0
+    flowing = 0.05
 
     def inject(self, scene: Scene) -> None:
+        size = int(scene.size * (1 - self.flowing))
         with scene.form.still("infer"):
-            sent = []
-            for _ in range(scene.size):
-                sent += scene.images(1)
-                scene.flow.send(sent[-1:])
+            for _ in range(size):
+                scene.flow.send(scene.images(1))
             books = scene.form.books()
             try:
-                scene.wait(lambda: not scene.flow.busy, 60 + scene.size, "the backlog")
-                scene.wait(
-                    lambda: books.due_batches() >= scene.size * 0.9, 60 + scene.size, "the backlog"
-                )
+                scene.wait(lambda: not scene.flow.busy, 60 + size, "the backlog")
+                scene.wait(lambda: books.due_batches() >= size * 0.9, 60 + size, "the backlog")
                 scene.notes.append(f"{books.due_batches()} batches due")
             finally:
                 books.close()

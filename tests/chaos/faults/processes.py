@@ -48,11 +48,11 @@ class KillEverything(Fault):
 class Stop(Fault):
     """SIGSTOP of every process of a role for longer than a lease, then SIGCONT."""
 
-    seconds = 15.0
+    seconds = 18.0
 
     def __init__(self, role: str) -> None:
         self.name = f"stop {role}"
-        self.says = f"SIGSTOP of every {role} process for 15 s, beyond its leases, then SIGCONT"
+        self.says = f"SIGSTOP of every {role} process for 18 s, beyond its leases, then SIGCONT"
         self._role = role
 
     def inject(self, scene: Scene) -> None:
@@ -69,11 +69,11 @@ class StopOne(Fault):
     """SIGSTOP of one worker of a role while others work: its work is taken over, it is refused."""
 
     forms = CLUSTER
-    seconds = 15.0
+    seconds = 18.0
 
     def __init__(self, role: str) -> None:
         self.name = f"stop one {role}"
-        self.says = f"SIGSTOP of one {role} worker for 15 s while others take its work over"
+        self.says = f"SIGSTOP of one {role} worker for 18 s while others take its work over"
         self._role = role
 
     def inject(self, scene: Scene) -> None:
