@@ -18,6 +18,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -138,11 +139,18 @@ def _about(options: argparse.Namespace, started: datetime, seconds: float) -> di
     command = ["python", "-m", "tests.chaos", *sys.argv[1:]]
     return {
         "command": " ".join(command),
+        "commit": _commit(),
         "started": started.isoformat(timespec="seconds"),
         "minutes": round(seconds / 60, 1),
         "seed": options.seed,
         "machine": f"{platform.machine()}, {_cores()} cores, Python {platform.python_version()}",
     }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def _cores() -> int:
