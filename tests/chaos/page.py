@@ -36,7 +36,8 @@ def _sentence(found: Mapping[str, Any]) -> str:
     again = found["sent_again"] - found["sent_again_without_reason"]
     return (
         f"`{found['command']}`, {found['started'][:10]}, commit {found['commit']}, "
-        f"{found['minutes']:.0f} minutes on {found['machine']}: **{found['images']:,} images answered with success, {found['lost']} "
-        f"lost, {found['wrong']} wrong, {again} sent again since the PACS's answer was lost, "
+        f"{found['minutes']:.0f} minutes on {found['machine']}: **{found['images']:,} images "
+        f"answered with success, {found['lost']} lost, {found['wrong']} wrong, {again} sent again "
+        "since the PACS's answer was lost, "
         f"{found['sent_again_without_reason']} for no reason.**"
     )
