@@ -1,0 +1,33 @@
+"""A ledger in SQLite that somebody else holds: scanners are answered, and the log says who it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.factories import ct_slice
+from tests.node import RunningNode
+from tests.scanner import send
+from tests.writers import holding
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+
+
+def test_a_scanner_is_answered_while_the_ledger_is_locked(running_node: RunningNode) -> None:
+    running_node.configure({}, routes=[])
+    running_node.start()
+    ledger = running_node.folder / "spool" / "ledger.sqlite"
+
+    def send_one(number: int) -> int | None:
+        image = ct_slice(size=(4, 4), SOPInstanceUID=f"1.2.3.{number}")
+        return send([image], running_node.port, running_node.folder / "image.dcm")[0]
+
+    assert send_one(1) == SUCCESS
+    with holding(Path(ledger), stopped=True) as process:
+        assert send_one(2) == OUT_OF_RESOURCES
+        said = running_node.read_log()
+        assert f"the ledger is locked: process {process.pid} (" in said
+        assert f"kill -9 {process.pid}' is safe" in said
+    assert send_one(2) == SUCCESS
+    running_node.wait(lambda states: states["passed"] == 2)
+    assert running_node.stop() == 0
