@@ -30,8 +30,10 @@ _CONDITIONS = frozenset({"where", "and_", "or_"})
 _SMALL = 64
 
 _LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
-_NO_DIFFERENCE = frozenset({"name", "daemon", "strict", "slots", "frozen", "copy", "stacklevel"})
-"""Keywords whose values only speed, debugging or typing know of."""
+_NO_DIFFERENCE = frozenset(
+    {"name", "daemon", "strict", "slots", "frozen", "copy", "stacklevel", "skip_locked"}
+)
+"""Keywords whose values only speed, debugging, typing or other processes know of."""
 
 _TYPES = frozenset({"isinstance", "issubclass", "cast", "TypeVar", "field", "get_args"})
 
@@ -127,6 +129,8 @@ class _Walk:
         statement = statements[index]
         if not where or not _can_go(statement, owner, index == len(statements) - 1):
             return
+        if where.endswith(".__init__") and isinstance(statement, ast.Assign):
+            return  # whoever asks for it has no answer
         other: ast.stmt = ast.Pass()
         if isinstance(statement, ast.Continue):
             other = ast.Break()
