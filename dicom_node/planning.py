@@ -25,7 +25,7 @@ from dicom_node.errors import LedgerError, NodeError, RetryLater
 from dicom_node.header import read_header, text_of
 from dicom_node.models import Models
 from dicom_node.places import place_of
-from dicom_node.process_names import process_name, runs_here
+from dicom_node.process_names import process_name
 from dicom_node.settings import Settings
 from dicom_node.storage import Storage
 from dicom_node.stored import Kind, Stored, opened
@@ -128,16 +128,6 @@ class Planner:
         groups = [fresh] if fresh else []
         groups += [[row_id] for _, row_id in tried[:_MOST_ALONE]]
         return sum(self._plan(group) for group in groups)
-
-    def take_back_dead(self) -> int:
-        """Return what planners of this machine held that no longer run; for the start of one."""
-        with self._ledger.read() as session:
-            names = unplanned.planners(session)
-        dead = [name for name in names if name == self._name or runs_here(name) is False]
-        if not dead:
-            return 0
-        with self._ledger.write() as unit:
-            return sum(unplanned.take_back(unit, name) for name in dead)
 
     def close_batches(self) -> int:
         """Make open batches due whose sender is done or silent; returns how many."""

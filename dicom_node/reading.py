@@ -10,7 +10,7 @@ import zlib
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
@@ -21,7 +21,8 @@ from pydicom.filereader import _read_file_meta_info, read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from dicom_node.errors import FailItem, RetryLater, UnreadableObject
+from dicom_node.bounded import BoundedReader
+from dicom_node.errors import FailItem, NodeError, RetryLater, UnreadableObject
 
 READ_ERRORS: tuple[type[Exception], ...] = (
     InvalidDicomError,
@@ -49,6 +50,14 @@ MOST_INFLATED: Final = 512 * 2**20
 MOST_INFLATED_HEADER: Final = 64 * 2**20
 """Most bytes before the pixel data of a deflated data set, where only the header is read."""
 
+MOST_HEADER: Final = 64 * 2**20
+"""Most bytes that are read of a file of which only the header is wanted."""
+
+MOST_READS: Final = 1_000_000
+"""Most reads of one file: some 400,000 elements and items, a gigabyte once they are parsed."""
+
+_UNBOUNDED: Final = 2**63
+_SMALL: Final = 2**18
 _DEFERRED: Final = 2**20
 _HEAD: Final = 2048
 _GROUP_LENGTH_END: Final = 144
@@ -91,8 +100,9 @@ def read_object(
     Raises
     ------
     UnreadableObject
-        If the bytes are not DICOM, end in the middle, need more memory than there is, or inflate
-        to more than `MOST_INFLATED` (`MOST_INFLATED_HEADER`) bytes.
+        If the bytes are not DICOM, end in the middle, need more memory than there is, inflate to
+        more than `MOST_INFLATED` (`MOST_INFLATED_HEADER`) bytes, have more elements than
+        `MOST_READS` allows, or a header of more than `MOST_HEADER` bytes.
     FailItem
         If the file is not there.
     RetryLater
@@ -100,6 +110,7 @@ def read_object(
     """
     name = name or (file.name if isinstance(file, Path) else "the object")
     silence_pydicom()
+    bounded: BoundedReader | None = None
     try:
         with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
             end = stream.seek(0, os.SEEK_END)
@@ -108,8 +119,11 @@ def read_object(
                 dataset, end, rest = _read_deflated(stream, end, name, header_only)
             else:
                 stream.seek(0)
+                if end > _SMALL:
+                    most = MOST_HEADER if header_only else _UNBOUNDED
+                    bounded = BoundedReader(stream, most, MOST_READS)
                 dataset = dcmread(
-                    stream,
+                    stream if bounded is None else cast(BinaryIO, bounded),
                     stop_before_pixels=header_only,
                     defer_size=_DEFERRED if header_only else None,
                 )
@@ -118,23 +132,32 @@ def read_object(
         syntax = dataset.file_meta.get("TransferSyntaxUID")
     except MemoryError as error:
         raise UnreadableObject(f"{name}: reading it needs more memory than there is") from error
-    except READ_ERRORS as error:
-        raise UnreadableObject(
-            f"{name}: the data set is damaged and cannot be read ({type(error).__name__})"
-        ) from error
-    except FileNotFoundError as error:
-        raise FailItem(f"{name}: its file is no longer in the spool; send it again") from error
-    except OSError as error:
-        if error.errno is None:  # pydicom's own, for a sequence that ends too early
-            raise UnreadableObject(
-                f"{name}: truncated or damaged, a sequence has no end"
-            ) from error
-        raise RetryLater(f"{name}: {error.strerror or 'cannot be read'}") from error
+    except VALUE_ERRORS as error:
+        raise _worded(error, name, bounded is not None and bounded.exceeded) from error
     if not syntax:
         raise UnreadableObject(f"{name}: the file names no transfer syntax")
     if not header_only:
         dataset.buffer = None  # nothing is left to be read: the file need not stay in memory
+    elif bounded is not None and isinstance(file, Path):  # what was left is read from it again
+        dataset.buffer, dataset.filename, dataset.fileobj_type = None, str(file), open
     return dataset
+
+
+def _worded(error: Exception, name: str, exceeded: bool) -> NodeError:
+    """What an error of pydicom or of the disk means for the object."""
+    if exceeded:
+        return UnreadableObject(
+            f"{name}: the header is larger than can be taken (more than {MOST_HEADER // 2**20} MB, "
+            "or some 400,000 elements); ask the sender what is in it"
+        )
+    if isinstance(error, FileNotFoundError):
+        return FailItem(f"{name}: its file is no longer in the spool; send it again")
+    if not isinstance(error, OSError):
+        kind = type(error).__name__
+        return UnreadableObject(f"{name}: the data set is damaged and cannot be read ({kind})")
+    if error.errno is None:  # pydicom's own, for a sequence that ends too early
+        return UnreadableObject(f"{name}: truncated or damaged, a sequence has no end")
+    return RetryLater(f"{name}: {error.strerror or 'cannot be read'}")
 
 
 def _read_deflated(
@@ -159,7 +182,8 @@ def _read_deflated(
     if not whole and len(data) < limit:
         raise UnreadableObject(f"{name}: truncated, the deflated data set has no end")
     inflated = BytesIO(data)
-    read = read_dataset(inflated, False, True, stop_when=_at_pixels if header_only else None)
+    bounded = cast(BinaryIO, BoundedReader(inflated, _UNBOUNDED, MOST_READS))
+    read = read_dataset(bounded, False, True, stop_when=_at_pixels if header_only else None)
     rest = len(data) - inflated.tell()
     if not whole and rest <= 0:
         raise UnreadableObject(

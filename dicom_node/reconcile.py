@@ -16,8 +16,9 @@ from dicom_node.db import proof
 from dicom_node.db.proof import Scope
 from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.work import DeliveryState
-from dicom_node.errors import ConfigError, FailItem
+from dicom_node.errors import ConfigError, FailItem, LedgerError
 from dicom_node.find import Finder, Found
+from dicom_node.places import place_of
 from dicom_node.scu import NoAnswer
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.storage import Storage
@@ -279,10 +280,16 @@ def _destination(
                 uids = proof.delivered_uids(session, scope, series)
             try:
                 so_far = _series(so_far, series.study_uid, series.series_uid, uids, finder)
+            except LedgerError:
+                raise
             except NoAnswer as error:
                 left = sum(one.count for one in every[at:])
                 unprovable = so_far.unprovable + left
                 return replace(so_far, unprovable=unprovable, reason=str(error))
+            except Exception as error:  # noqa: BLE001 -- said of this series; the others are asked
+                reason = f"a fault of the node: {place_of(error)}"
+                unprovable = so_far.unprovable + series.count
+                so_far = replace(so_far, unprovable=unprovable, reason=reason)
     return so_far
 
 

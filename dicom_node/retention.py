@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
@@ -12,8 +13,10 @@ import structlog
 from pydicom.dataset import Dataset
 
 from dicom_node.db import keeping, proof
+from dicom_node.db.faults import is_refusal
 from dicom_node.db.keeping import Copy, Times
 from dicom_node.db.unit_of_work import Ledger
+from dicom_node.domain.work import MOST_TRIES
 from dicom_node.errors import LedgerError, NodeError, SpoolAway, StorageError
 from dicom_node.header import items_of, read_header, text_of
 from dicom_node.settings import Settings
@@ -46,6 +49,7 @@ class Retention:
         # Begun anywhere, so that a node that is restarted often still comes round to all.
         self._shard = secrets.randbelow(SHARDS)
         self._left: set[str] = set()
+        self._faults: Counter[int] = Counter()
         self._log = structlog.get_logger("upkeep")
 
     def forget(self) -> int:
@@ -68,20 +72,56 @@ class Retention:
         self._storage.require_there()
         self._storage.sweep_incoming(older_than=_ORPHAN_SECONDS)
         self._shard = (self._shard + 1) % SHARDS
-        self.sweep_orphans(self._shard)
+        try:
+            self.sweep_orphans(self._shard)
+        except NodeError:
+            raise
+        except Exception:  # noqa: BLE001 -- the others of its folder wait for its next turn
+            self._log.exception("sweep.fault", shard=f"{self._shard:02x}")
         with self._ledger.read() as session:
             found = keeping.to_forget(session, session.at, self._times, MOST_TO_FORGET)
-        old = {row_id: name for row_id, name in found.items() if not self._is_new(name)}
+        old = {row_id: name for row_id, name in found.items() if self._is_old(row_id, name)}
         if not old:
             return 0
-        with self._ledger.write() as unit:
-            names = keeping.forget(unit, old, self._times)
+        names = self._forget(old)
         for name in names:
             self._remove(name)
         forgotten = len(set(names) & set(old.values()))
         if names:
             self._log.info("upkeep.forgot", instances=forgotten, results=len(names) - forgotten)
         return forgotten
+
+    def _is_old(self, row_id: int, name: str) -> bool:
+        if self._faults[row_id] >= MOST_TRIES:
+            return False
+        try:
+            return not self._is_new(name)
+        except NodeError:
+            raise
+        except Exception:  # noqa: BLE001 -- counted as the row's
+            self._at_fault(row_id)
+            return False
+
+    def _forget(self, old: dict[int, str]) -> list[str]:
+        """Let rows name no file, together or, where one of them is at fault, one by one."""
+        try:
+            with self._ledger.write() as unit:
+                return keeping.forget(unit, old, self._times)
+        except Exception as error:
+            if isinstance(error, LedgerError) and not is_refusal(error):
+                raise
+            if len(old) == 1:
+                self._at_fault(*old)
+                return []
+        return [each for row_id in old for each in self._forget({row_id: old[row_id]})]
+
+    def _at_fault(self, row_id: int) -> None:
+        self._faults[row_id] += 1
+        last = self._faults[row_id] >= MOST_TRIES
+        self._log.exception(
+            "instance.not_forgotten", instance=row_id, tries=self._faults[row_id],
+            next="it is kept until upkeep starts again" if last else "the next round tries again",
+        )  # fmt: skip
 
     def _is_new(self, name: str) -> bool:
         written = self._storage.written_at(name)
@@ -134,6 +174,9 @@ class Retention:
         except (LedgerError, SpoolAway):
             raise
         except NodeError:
+            return False
+        except Exception:  # noqa: BLE001 -- it may be the only copy; the others are looked at
+            self._log.exception("file.fault", file=name)
             return False
         if copy is None:
             return False

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import BinaryIO, Final, Protocol, Self
 
 from dicom_node.errors import FailItem, NodeError, SpoolAway, StorageError, UnreadableObject
+from dicom_node.places import place_of
 from dicom_node.storage import Storage
 
 MOST_IN_MEMORY: Final = 64 * 2**20
@@ -181,6 +182,8 @@ def fault_of(storage: Storage, stored: Stored) -> str:
         raise
     except NodeError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 -- said of this one; whoever asks has others
+        return f"it cannot be read: {place_of(error)}"
 
 
 def sha256_of(file: BinaryIO, kind: Kind) -> str:

@@ -106,9 +106,7 @@ class Upkeep:
     def start(self) -> bool:
         """Put right what was left while no upkeep ran; there is never more of it."""
         self._time.start()
-        taken = self._planner.take_back_dead()
-        if taken:
-            self._log.warning("upkeep.taken_back", instances=taken)
+        take_back_gone(self._ledger)
         return False
 
     def _reconcile(self) -> bool:

@@ -17,7 +17,9 @@ from dicom_node.db import past
 from dicom_node.db.past import PastBatch, PastResult
 from dicom_node.errors import FailItem, NodeError
 from dicom_node.node import Node
+from dicom_node.places import place_of
 from dicom_node.stored import opened
+from model_store.engines.base import DeviceLostError
 from model_store.engines.select import Kind, Precision, choose_engine
 from model_store.errors import EngineUnavailableError, ModelStoreError
 from model_store.ref import ModelName, ModelRef
@@ -36,6 +38,7 @@ _OF_THE_MACHINE: Final = (
 )  # fmt: skip
 """What an engine says of itself that this machine decides, and not the configuration."""
 
+_KNOWN: Final = (NodeError, ModelStoreError)
 _Key = tuple[ModelRef, tuple[tuple[str, str], ...]]
 """A model version, and what an engine said of itself."""
 
@@ -141,7 +144,7 @@ class Replayer:
         for each in chunk:
             try:
                 sources.append((each, self._source(each)))
-            except (NodeError, ModelStoreError) as error:
+            except Exception as error:  # noqa: BLE001 -- said of this one; the others are replayed
                 found[each.item.work_item_id] = _impossible(each, error)
         alone = any(source.frame_count > 1 for _, source in sources)  # as the pipeline has them
         for group in [[one] for one in sources] if alone else [sources] if sources else []:
@@ -155,13 +158,21 @@ class Replayer:
             denoiser = self._rebuilt(group[0][0])
             frames = [frame for _, source in group for frame in source.frames]
             pixels = denoiser.denoise(frames, strength=float(batch.batch.plan["strength"]))
-        except (NodeError, ModelStoreError) as error:
-            return {each.item.work_item_id: _impossible(each, error) for each, _ in group}
+        except DeviceLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- said of each; the others are replayed
+            if len(group) == 1 or isinstance(error, _KNOWN):
+                return {each.item.work_item_id: _impossible(each, error) for each, _ in group}
+            single = [self._group(batch, [one]) for one in group]
+            return {item: made for one in single for item, made in one.items()}
         found: dict[int, Replayed] = {}
         first = 0
         for each, source in group:
             last = first + source.frame_count
-            made = self._compared(batch, each, source, denoiser, pixels[first:last])
+            try:
+                made = self._compared(batch, each, source, denoiser, pixels[first:last])
+            except Exception as error:  # noqa: BLE001 -- said of this one
+                made = _impossible(each, error)
             found[each.item.work_item_id] = made
             first = last
         return found
@@ -320,7 +331,8 @@ def _values(data: bytes, source: Source) -> NDArray[np.float64]:
 
 
 def _impossible(each: PastResult, error: Exception) -> Replayed:
-    return _replayed(each, "not replayed", str(error))
+    said = str(error) if isinstance(error, _KNOWN) else f"a fault of the node: {place_of(error)}"
+    return _replayed(each, "not replayed", said)
 
 
 def _replayed(each: PastResult, outcome: Outcome, said: str) -> Replayed:

@@ -21,6 +21,7 @@ from dicom_node.eligibility import Units
 from dicom_node.errors import FailItem, NodeError
 from dicom_node.node import Node
 from dicom_node.noise import SOFT_TISSUE, exposed, levels
+from dicom_node.places import place_of
 from model_store.engines.base import DeviceLostError
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
@@ -30,6 +31,8 @@ from workers.frame import Frame
 from workers.infer import Denoiser
 from workers.item import Inferred
 from workers.pipeline import Watch
+
+_KNOWN: Final = (NodeError, ModelStoreError)
 
 _MOST_PIXELS: Final = 32 * 2**20
 """Most pixels that are kept of a batch: two large radiographs, 300 MB with what is made of them."""
@@ -128,17 +131,17 @@ class Shadows:
                 for row in empty
             ]
             for each, row in zip(kept, empty, strict=True):
-                measures.append(self._measure(row, denoiser, strength, each))
+                measures.append(self._measured(row, denoiser, strength, each))
         except DeviceLostError:
             raise
-        except Exception as error:
-            known = isinstance(error, NodeError | ModelStoreError)
-            why = str(error) if known else f"{type(error).__name__}; the worker's log has the trace"
-            self._log.error("shadow.failed", batch=batch.batch_id, version=str(target), error=why)
+        except Exception as error:  # noqa: BLE001 -- what only looks ends with its batch
+            why = _why(error)
+            self._log.error(
+                "shadow.failed", batch=batch.batch_id, version=str(target), error=why,
+                exc_info=None if isinstance(error, _KNOWN) else error,
+            )  # fmt: skip
             failed = [replace(row, error=why) for row in empty[len(measures) :]]
             self._record([*measures, *failed])
-            if not known:
-                raise
             return
         self._record(measures)
         self._log.info(
@@ -151,6 +154,16 @@ class Shadows:
         if any(each.units != units for each in kept):
             raise FailItem(f"model {target} is for {units} values, these images have others")
         return version
+
+    def _measured(self, row: Measure, denoiser: Denoiser, strength: float, kept: Kept) -> Measure:
+        """Measure one image; one with which nobody thought of something harms no other."""
+        try:
+            return self._measure(row, denoiser, strength, kept)
+        except (NodeError, ModelStoreError, DeviceLostError):
+            raise  # of the version, the machine or the time
+        except Exception as error:  # noqa: BLE001 -- said of this image
+            self._log.exception("shadow.fault", work_item=kept.work_item_id)
+            return replace(row, error=_why(error))
 
     def _measure(self, row: Measure, denoiser: Denoiser, strength: float, kept: Kept) -> Measure:
         started = time.monotonic()
@@ -260,6 +273,10 @@ def measured(row: Measure, kept: Kept, made: Pixels) -> Measure:
         largest_difference=factor * float(np.abs(change).max(initial=0.0)),
         units="HU" if in_hu else "grey levels of 12 bits",
     )
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, _KNOWN) else f"{place_of(error)}; see the worker's log"
 
 
 def _number(value: float) -> float | None:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dicom_node.domain.pattern import pattern_of
+
 Scalar = str | int | float
 
 _LARGEST = 10**18
@@ -48,7 +50,8 @@ class Condition:
     one_of : tuple of str, int or float, optional
         At least one value of the attribute equals one of these.
     regex : str, optional
-        At least one value matches this regular expression somewhere (`re.search`).
+        At least one value matches this regular expression somewhere; see
+        `dicom_node.domain.pattern`.
     minimum, maximum : float, optional
         At least one value is a number within these inclusive limits.
     present : bool, optional
@@ -68,8 +71,8 @@ class Condition:
     def __post_init__(self) -> None:
         if self.regex is not None:
             try:
-                re.compile(self.regex)
-            except re.error as error:
+                pattern_of(self.regex)
+            except ValueError as error:
                 raise ValueError(
                     f"{self.keyword}: {self.regex!r} is not a regular expression: {error}"
                 ) from error
@@ -88,7 +91,7 @@ class Condition:
             return False
         if self.one_of is not None and not any(_same(t, w) for t in texts for w in self.one_of):
             return False
-        if self.regex is not None and not any(re.search(self.regex, text) for text in texts):
+        if self.regex is not None and not any(map(pattern_of(self.regex).found_in, texts)):
             return False
         if self.minimum is not None or self.maximum is not None:
             low = float("-inf") if self.minimum is None else self.minimum

@@ -15,9 +15,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node import reading
 from dicom_node.errors import FailItem, RetryLater, UnreadableObject
-from dicom_node.header import read_header
+from dicom_node.header import items_of, read_header
 from dicom_node.reading import read_object
-from tests.factories.dicom import ct_slice, non_image, to_bytes
+from tests.factories.dicom import ct_slice, enhanced_ct, non_image, to_bytes
 
 UID = "1.2.3"
 
@@ -151,3 +151,72 @@ def test_data_that_is_no_deflate_stream_is_named(tmp_path: Path) -> None:
     raw = zlib.decompress(whole[meta_end:], -zlib.MAX_WBITS)
     with pytest.raises(UnreadableObject):
         read_object(stored(tmp_path, whole[:meta_end] + raw))
+
+
+class TestBounds:
+    """Eight bytes of a file become a thousand in memory; a stranger may send many eights."""
+
+    def file(self, tmp_path: Path, odd: bytes) -> Path:
+        """An image with raw explicit elements before those of group 0010."""
+        whole = to_bytes(ct_slice(size=(8, 8)))
+        at = whole.index(b"\x10\x00\x10\x00PN")
+        return stored(tmp_path, whole[:at] + odd + whole[at:])
+
+    @pytest.mark.parametrize("header_only", [True, False])
+    @pytest.mark.parametrize(
+        "item",
+        [
+            b"\xfe\xff\x00\xe0\0\0\0\0",
+            b"\xfe\xff\x00\xe0\x08\0\0\0\x08\0\x60\0CS\0\0",
+            b"\0" * 8,
+        ],
+    )
+    def test_items_without_end_are_not_read_to_the_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, item: bytes, header_only: bool
+    ) -> None:
+        monkeypatch.setattr(reading, "MOST_READS", 5000)
+        head = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"
+        path = self.file(tmp_path, head + item * 40_000 + b"\xfe\xff\xdd\xe0\0\0\0\0")
+        with pytest.raises(UnreadableObject, match="larger than can be taken"):
+            read_object(path, header_only=header_only, name=UID)
+
+    def test_elements_without_end_are_not_read_to_the_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading, "MOST_READS", 5000)
+        odd = b"".join(
+            (0x0009).to_bytes(2, "little") + n.to_bytes(2, "little") + b"LO\0\0"
+            for n in range(0x1000, 0xF000)
+        )
+        with pytest.raises(UnreadableObject, match="larger than can be taken"):
+            read_header(self.file(tmp_path, odd), UID)
+
+    def test_a_header_without_end_is_not_read_to_the_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading, "MOST_HEADER", 2**20)
+        odd = b"".join(
+            b"\x09\0" + n.to_bytes(2, "little") + b"UT\0\0" + (2**16).to_bytes(4, "little")
+            + b"A" * 2**16 for n in range(0x1000, 0x1020)
+        )  # fmt: skip
+        with pytest.raises(UnreadableObject, match="larger than can be taken"):
+            read_header(self.file(tmp_path, odd), UID)
+
+    def test_sequences_within_sequences_without_end(self, tmp_path: Path) -> None:
+        one = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+        with pytest.raises(UnreadableObject):
+            read_header(self.file(tmp_path, one * 20_000), UID)
+
+    def test_what_a_scanner_sends_is_far_from_the_bounds(self, tmp_path: Path) -> None:
+        path = stored(tmp_path, to_bytes(enhanced_ct(300, size=(32, 32))))
+        assert path.stat().st_size > 500_000
+        header = read_header(path, UID)
+        assert len(items_of(header, "PerFrameFunctionalGroupsSequence")) == 300
+
+    def test_a_large_value_is_left_in_the_file_and_read_when_asked_for(
+        self, tmp_path: Path
+    ) -> None:
+        value = b"A" * (2**20 + 2)
+        odd = b"\x08\0\x15\x21UT\0\0" + len(value).to_bytes(4, "little") + value
+        path = self.file(tmp_path, odd)
+        assert read_header(path, UID)[0x00082115].value == value.decode()
