@@ -44,6 +44,7 @@ BENCHMARKS = (
     Benchmark("engines", ("--repeats", "3", "--sizes", "512x512", "1024x1024"), _tables.engines),
     Benchmark("broker", (), _tables.broker),
     Benchmark("backlog", (), _tables.backlog),
+    Benchmark("memory", (), _tables.memory),
 )
 
 

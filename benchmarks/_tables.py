@@ -141,3 +141,20 @@ def backlog(found: Found) -> str:
     headings = ["ledger, broker", "batches due", "batches/s", "new study taken, median ms",
                 "worst ms", "done, median ms", "worst ms", "messages at most"]  # fmt: skip
     return markdown(headings, rows)
+
+
+def memory(found: Found) -> str:
+    """One line for each kind of caller; megabytes."""
+    rounds = len(found["rows"][0]["open"])
+    headings = [f"{found['associations']} of them at once, {rounds} times", "before",
+                "open, first time", "open, last time", "closed, first time", "closed, last time",
+                "a minute later", "threads left"]  # fmt: skip
+    rows = [
+        [row["caller"],
+         *(f"{row[key][end]:.0f}" if end is not None else f"{row[key]:.0f}"
+           for key, end in (("before", None), ("open", 0), ("open", -1), ("closed", 0),
+                            ("closed", -1), ("later", None))),
+         str(row["threads"])]
+        for row in found["rows"]
+    ]  # fmt: skip
+    return markdown(headings, rows)

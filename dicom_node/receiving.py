@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from dicom_node import allocator
 from dicom_node.db.transactions import LOOK_AGAIN_SECONDS
 from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.intake import LedgerIntake
@@ -58,6 +59,7 @@ def receive(node: Node, stop: threading.Event) -> None:
         max_pdu=tree.intake.max_pdu,
         max_object_bytes=tree.intake.max_object_megabytes * 2**20,
         idle_timeout=tree.intake.idle_seconds,
+        after_burst=allocator.trim,
     )
     server.start()
     try:

@@ -54,9 +54,10 @@ def up(config: ConfigOption = None) -> None:
 @plain_errors
 def intake(config: ConfigOption = None) -> None:
     """Run only the intake: receives instances and records them."""
-    from dicom_node import startup, supervisor
+    from dicom_node import allocator, startup, supervisor
     from dicom_node.receiving import receive
 
+    allocator.bound()
     tree = settings(config)
     startup.require_bell(tree)
     stop = supervisor.stop_on_signals()

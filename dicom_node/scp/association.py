@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import uuid
+import weakref
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -38,7 +40,7 @@ from dicom_node.scp.ports import Caller, Intake
 from dicom_node.scp.receiver import StoreReceiver
 from dicom_node.scp.stock import GuardedDimse, serve_store
 from dicom_node.scp.transport import BufferedSocket
-from dicom_node.scp.upper_layer import Limits, NodeDul
+from dicom_node.scp.upper_layer import Limits, NodeDul, untie
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
 
 Reader = Literal["inline", "stock"]
 
+BURST: Final = 8
+"""Connections at a time, from which on it is worth while to tidy up after the last."""
+
 APPLICATION_CONTEXT_NAME: Final = "1.2.840.10008.3.1.1.1"
 _MAX_OTHER_MESSAGE: Final = 1024 * 1024
 
@@ -56,10 +61,22 @@ log = structlog.get_logger(__name__)
 
 
 class Registry:
-    """The associations of one server: how many, from whom, and whether new ones are wanted."""
+    """The associations of one server: how many, from whom, and whether new ones are wanted.
 
-    def __init__(self, admission: Admission) -> None:
+    Parameters
+    ----------
+    admission
+        Decides.
+    after_burst
+        Called when the last of several connections has ended.
+    """
+
+    def __init__(
+        self, admission: Admission, after_burst: Callable[[], None] = lambda: None
+    ) -> None:
         self._admission: Final = admission
+        self._after_burst: Final = after_burst
+        self._most = 0
         self._lock: Final = threading.Lock()
         self._connections: set[NodeAssociation] = set()
         self._admitted: dict[NodeAssociation, tuple[str, str]] = {}
@@ -81,6 +98,7 @@ class Registry:
         """Note a connection."""
         with self._lock:
             self._connections.add(association)
+            self._most = max(self._most, len(self._connections))
 
     def admit(
         self, association: NodeAssociation, calling: str, called: str, address: str
@@ -106,6 +124,11 @@ class Registry:
         with self._lock:
             self._connections.discard(association)
             self._admitted.pop(association, None)
+            over = not self._connections and self._most >= BURST
+            if over:
+                self._most = 0
+        if over:
+            self._after_burst()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +171,21 @@ class NodeAssociation(Association):
         super().__init__(ae, MODE_ACCEPTOR)
         limits = services.limits
         self._services: Final = services
-        self.acse = NodeAcse(self)
-        self.dul: NodeDul = NodeDul(self, limits)
+        untie(self.dul)  # pynetdicom's own, which nobody will start
+        # Its parts do not keep the association: when its thread has ended, all of it goes away at
+        # once, and does not wait for the garbage collector with whatever it holds.
+        own = cast("NodeAssociation", weakref.proxy(self))
+        self.requestor.assoc = self.acceptor.assoc = own
+        self.acse = NodeAcse(own)
+        self.dul: NodeDul = NodeDul(own, limits)
         stock_limit = limits.max_object_bytes and limits.max_object_bytes + 1
         self.dimse = GuardedDimse(
-            self, stock_limit if services.reader == "stock" else _MAX_OTHER_MESSAGE
+            own, stock_limit if services.reader == "stock" else _MAX_OTHER_MESSAGE
         )
         self.acse_timeout = limits.acse_timeout
         self.network_timeout = limits.idle_timeout
         self.dimse_timeout = limits.dimse_timeout
-        self.bind(evt.EVT_RELEASED, self._on_released)
+        self.bind(evt.EVT_RELEASED, _on_released)
         self._caller: Caller | None = None
         self._receiver: StoreReceiver | None = None
         self._serving = False
@@ -256,7 +284,7 @@ class NodeAssociation(Association):
             connection,
             MessageAssembler(
                 receiver=receiver,
-                transfer_syntaxes=_AcceptedSyntaxes(self),
+                transfer_syntaxes=_AcceptedSyntaxes(weakref.proxy(self)),
                 send=connection.send,
                 hand_over=self._hand_over,
                 peer_max_length=self.requestor.maximum_length or 0,
@@ -273,7 +301,7 @@ class NodeAssociation(Association):
         self.dimse.receive_primitive(primitive)
         return self.dimse.message is not None
 
-    def _on_released(self, _event: evt.Event) -> None:
+    def released(self) -> None:
         """Report at once: the last batch of a series waits for it."""
         if self._receiver is not None:
             self._receiver.discard()
@@ -292,6 +320,8 @@ class NodeAssociation(Association):
             connection.release()
         if self._receiver is not None:
             self._receiver.discard()
+        self.dul.let_go()
+        self.__dict__.pop("abort", None)  # pynetdicom puts its own bound method there
         self._services.registry.remove(self)
         if self.is_released:
             self._report("released")
@@ -314,6 +344,10 @@ class NodeAssociation(Association):
                 association=self._caller.association_id,
                 reason=str(error),
             )
+
+
+def _on_released(event: evt.Event) -> None:
+    cast("NodeAssociation", event.assoc).released()
 
 
 class _AcceptedSyntaxes(dict[int, str]):

@@ -248,6 +248,7 @@ class InlineReader:
         length = int.from_bytes(header[2:HEADER], "big")
         if length > self._max_pdu:
             raise IllegalPdu("a P-DATA-TF PDU over the maximum length")
+        self._socket.widen()
         pdu = self._socket.fill(HEADER + length, self._message_timeout)
         self._assembler.take(pdu[HEADER:])
         self._socket.consume(HEADER + length)

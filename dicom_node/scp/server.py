@@ -7,6 +7,8 @@ import socket
 import ssl
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -74,6 +76,8 @@ class Server:
         Seconds of silence inside a message after which the association is aborted.
     tls
         A server-side context; plain TCP if ``None``.
+    after_burst
+        Called when the last of several connections has ended; must not raise.
 
     Raises
     ------
@@ -97,6 +101,7 @@ class Server:
         acse_timeout: float = 30.0,
         dimse_timeout: float = 60.0,
         tls: ssl.SSLContext | None = None,
+        after_burst: Callable[[], None] = lambda: None,
     ) -> None:
         if not _PDU_RANGE[0] <= max_pdu <= _PDU_RANGE[1]:
             raise ConfigError(f"the maximum PDU length must be {_PDU_RANGE[0]} to {_PDU_RANGE[1]}")
@@ -105,7 +110,7 @@ class Server:
         limits = Limits(max_pdu, max_object_bytes, idle_timeout, acse_timeout, dimse_timeout)
         self._ae_title: Final = ae_title
         self._address: Final = (host, port)
-        self._registry: Final = Registry(admission)
+        self._registry: Final = Registry(admission, after_burst)
         self._services: Final = Services(self._registry, intake, spool, limits, reader)
         self._max_connections: Final = admission.max_associations + _SPARE_CONNECTIONS
         self._tls: Final = tls
@@ -236,7 +241,7 @@ class _Handler(RequestHandler):
         association.name = f"AcceptorThread@{id(association):x}"
         association.set_socket(
             BufferedSocket(
-                association,
+                weakref.proxy(association),
                 connection,
                 capacity=_PDUS_IN_BUFFER * (services.limits.max_pdu + 6),
                 patience=services.limits.dimse_timeout,

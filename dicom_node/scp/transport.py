@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SLICE_SECONDS: Final = 0.25
 """How long one read blocks before it looks whether the association is still wanted."""
 
+_NARROW: Final = 8192
+"""Bytes of the buffer before the first object: an association request is rarely longer."""
+
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -56,7 +59,9 @@ class BufferedSocket(AssociationSocket):
     connection
         Accepted, and tuned by `tune`.
     capacity
-        Bytes of the buffer: the longest stretch that `fill` can be asked for.
+        Bytes of the buffer once there are objects to read (`widen`): the longest stretch that
+        `fill` can be asked for. Until then it is small, since a caller that is not known yet, or
+        says nothing, must cost little.
     patience
         Seconds of silence inside a PDU.
     unwanted
@@ -73,7 +78,8 @@ class BufferedSocket(AssociationSocket):
         unwanted: Callable[[], bool],
     ) -> None:
         super().__init__(assoc, client_socket=connection)
-        self._buffer = bytearray(capacity)
+        self._capacity: Final = capacity
+        self._buffer = bytearray(min(capacity, _NARROW))
         self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
@@ -87,6 +93,11 @@ class BufferedSocket(AssociationSocket):
     def buffered(self) -> int:
         """Bytes read and not yet consumed."""
         return self._end - self._start
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory of the buffer."""
+        return len(self._buffer)
 
     @property
     def ready(self) -> bool:
@@ -106,6 +117,8 @@ class BufferedSocket(AssociationSocket):
             Fewer than `count` bytes come.
         """
         if self._start + count > len(self._buffer):
+            if count > len(self._buffer):
+                self.widen()
             kept = self.buffered
             self._view[:kept] = self._view[self._start : self._end]
             self._start, self._end = 0, kept
@@ -114,6 +127,16 @@ class BufferedSocket(AssociationSocket):
                 self._view[self._end :], self._patience if patience is None else patience
             )
         return self._view[self._start : self._start + count]
+
+    def widen(self) -> None:
+        """Make room for objects; what `fill` returned before is no longer valid."""
+        if len(self._buffer) >= self._capacity:
+            return
+        wide = bytearray(self._capacity)
+        kept = self.buffered
+        wide[:kept] = self._view[self._start : self._end]
+        self._buffer, self._view = wide, memoryview(wide)
+        self._start, self._end = 0, kept
 
     def consume(self, count: int) -> None:
         """Drop the next `count` bytes, which `fill` has returned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MAX_CONTROL_PDU: Final = 1024 * 1024
 """Longest PDU of another type than P-DATA-TF: 128 contexts with 60 transfer syntaxes fit."""
 
 _LINGER_SECONDS: Final = 0.5
+_REQUESTED: Final = "Evt6"
 _AWAITING_REQUEST: Final = "Sta2"
 _ESTABLISHED: Final = "Sta6"
 _CLOSING: Final = "Sta13"
@@ -53,16 +55,28 @@ class Limits:
     dimse_timeout: float
 
 
+def untie(unused: DULServiceProvider) -> None:
+    """Break the cycles of an upper layer that is never started."""
+    unused.state_machine.dul = weakref.proxy(unused)
+    cast(Any, unused)._target = None
+
+
 class NodeDul(DULServiceProvider):
     """pynetdicom's upper layer, with limits, and with the inline reader once it is attached."""
 
     def __init__(self, association: Association, limits: Limits) -> None:
         super().__init__(association)
+        self.state_machine.dul = weakref.proxy(self)
         self._limits: Final = limits
         self._closing_since: float | None = None
         self.reader: InlineReader | None = None
         self.timed_out = False
         """Whether the association ended because the peer was silent."""
+
+    def let_go(self) -> None:
+        """Drop the reader and the connection of an association that has ended; they refer back."""
+        self.reader = None
+        self.socket = None
 
     def unwanted(self) -> bool:
         """Whether this side is ending the association."""
@@ -136,9 +150,13 @@ class NodeDul(DULServiceProvider):
         limit = self._limits.max_pdu if header[0] == P_DATA_TF else MAX_CONTROL_PDU
         if int.from_bytes(header[2:HEADER], "big") > limit:
             log.warning("association aborted", reason="a PDU over the maximum length")
+            self._nobody_asks()
             self.report(INVALID_PDU)
             return
         super()._read_pdu_data()
+        reported = self.event_queue.queue
+        if reported and reported[-1] != _REQUESTED:
+            self._nobody_asks()
 
     @contextmanager
     def _association_parked(self) -> Iterator[None]:
