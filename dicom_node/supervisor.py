@@ -102,6 +102,7 @@ class Supervisor:
         self._pause: dict[str, float] = {}
         path = holders.file_of(ledger.engine)
         self._stuck = None if path is None else StuckWriter(path)
+        self._told: int | None = None
         self._log = structlog.get_logger("supervisor")
 
     def run(self, stop: threading.Event) -> None:
@@ -138,6 +139,7 @@ class Supervisor:
         """End a child that stopped in the middle of a write: nobody else can write until then."""
         holder = None if self._stuck is None else self._stuck.look()
         if holder is None:
+            self._told = None
             return
         for child in self._children.values():
             if child.process.pid == holder.pid and child.process.poll() is None:
@@ -147,6 +149,14 @@ class Supervisor:
                     next="what it had not committed is taken back, and it is started again",
                 )  # fmt: skip
                 child.process.kill()
+                return
+        if self._told != holder.pid:
+            self._told = holder.pid
+            self._log.error(
+                "ledger.held_up", pid=holder.pid, command=holder.command, stopped=holder.stopped,
+                remedy=f"nobody can write; 'kill -9 {holder.pid}' is safe: what it had not "
+                "committed is taken back",
+            )  # fmt: skip
 
     def _start(self, role: Role) -> None:
         process = subprocess.Popen(

@@ -1,7 +1,8 @@
-"""A ledger in SQLite that somebody else holds: scanners are answered, and the log says who it is."""
+"""A ledger in SQLite that somebody else holds: scanners are answered, the log says who it is."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.factories import ct_slice
@@ -28,6 +29,11 @@ def test_a_scanner_is_answered_while_the_ledger_is_locked(running_node: RunningN
         said = running_node.read_log()
         assert f"the ledger is locked: process {process.pid} (" in said
         assert f"kill -9 {process.pid}' is safe" in said
+        deadline = time.monotonic() + 60
+        while "ledger.held_up" not in running_node.read_log():  # which up finds by itself
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert process.poll() is None  # no child of its own: left to a person
     assert send_one(2) == SUCCESS
     running_node.wait(lambda states: states["passed"] == 2)
     assert running_node.stop() == 0
