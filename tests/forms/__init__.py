@@ -1,0 +1,1 @@
+"""Every documented form of the node, installed from nothing as documented, does one study."""
