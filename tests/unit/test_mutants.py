@@ -195,7 +195,7 @@ def test_what_tests_notice_is_killed_and_what_they_do_not_survives(toy: Path) ->
         named("endless", "pass"): "killed",  # never ends
     }
     area = Area("toy", ("toymodule",), (str(toy / "test_toy.py"),))
-    verdicts = run(area, list(wanted), 2, seconds=2)
+    verdicts = run(area, list(wanted), 2, seconds=15)
     assert {key: verdicts[key].startswith(wanted_) for key, wanted_ in
             ((each.key, verdict) for each, verdict in wanted.items())} == {
         each.key: True for each in wanted

@@ -8,6 +8,8 @@ import pytest
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
+from dicom_node.db.plans import plan_sha256
+from dicom_node.db.tables import BatchRow
 from dicom_node.domain.condition import Condition
 from dicom_node.places import place_of
 
@@ -23,9 +25,9 @@ def test_our_own_place_is_named_by_its_file_line_and_function() -> None:
 
 def test_a_foreign_place_is_named_with_ours_that_called_it() -> None:
     with pytest.raises(TypeError) as caught:
-        Condition("Modality", regex=5)  # type: ignore[arg-type]
+        plan_sha256(BatchRow(plan={"strength": object()}))
     place = place_of(caught.value)
-    assert re.search(r"TypeError at [^ ]+:\d+ in \w+, called from dicom_node/domain/con", place)
+    assert re.search(r"TypeError at [^ ]+:\d+ in \w+, called from dicom_node/db/plans", place)
 
 
 def test_the_text_of_an_exception_is_never_repeated() -> None:
