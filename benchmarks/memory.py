@@ -101,9 +101,10 @@ CALLERS: Mapping[str, Callable[[int, int, Callable[[], None]], None]] = {
 @contextmanager
 def _associated(port: int, count: int) -> Iterator[Sequence[RawPeer]]:
     with ExitStack() as stack:
-        peers = [stack.enter_context(RawPeer(port)) for _ in range(count)]
-        for number, peer in enumerate(peers):
-            peer.associate(calling=f"CT{number // PEERS_OF_ONE_TITLE}")
+        peers = []
+        for number in range(count):
+            peers.append(stack.enter_context(RawPeer(port)))
+            peers[-1].associate(calling=f"CT{number // PEERS_OF_ONE_TITLE}")
         yield peers
 
 

@@ -17,6 +17,7 @@ from tests.servers import Orthanc, Postgres, Redis, Server, StoreScp, find_progr
 _PROGRAMS = {
     "dcmtk": ("storescu", "echoscu", "storescp"),
     "dicom3tools": ("dciodvfy",),
+    "systemd": ("systemd-analyze",),
 }
 _SERVERS: dict[str, type[Server]] = {"orthanc": Orthanc, "redis": Redis, "postgresql": Postgres}
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)

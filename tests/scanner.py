@@ -14,10 +14,12 @@ from pynetdicom import AE
 from tests.factories.dicom import write
 
 
-def storescu(folder: Path, port: int, *options: str) -> subprocess.CompletedProcess[str]:
+def storescu(
+    folder: Path, port: int, *options: str, calling: str = "SCANNER"
+) -> subprocess.CompletedProcess[str]:
     """Send all files of a folder with DCMTK's storescu."""
     return subprocess.run(
-        ["storescu", *options, "-aec", "DENOISE", "-aet", "SCANNER", "+sd", "127.0.0.1",
+        ["storescu", *options, "-aec", "DENOISE", "-aet", calling, "+sd", "127.0.0.1",
          str(port), str(folder)],
         capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "TCP_NODELAY": "1"},

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import NO_PACKAGE
 from tests.forms.sandbox import Sandbox, missing
 
 
@@ -14,6 +15,6 @@ def sandbox() -> Iterator[Sandbox]:
     """A machine without anything of ours, for the tests of one form."""
     why = missing()
     if why is not None:
-        pytest.skip(why)  # no package could bring what is missing
+        pytest.skip(f"{NO_PACKAGE}: {why}")
     with Sandbox() as made:
         yield made

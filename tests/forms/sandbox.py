@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = "/src"
 _STOP_SECONDS = 60.0
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr")
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _PASSED_ON = ("PIP_", "SSL_", "REQUESTS_", "http_proxy", "https_proxy", "no_proxy")
 
 _BUILD = """
@@ -42,7 +43,7 @@ mkdir "$root/proc" "$root/dev" "$root/run" "$root{sources}"
 mkdir -m 1777 "$root/tmp"
 mount --rbind /proc "$root/proc"
 mount --rbind /dev "$root/dev"
-git -C "$repository" ls-files -z |
+git -c "safe.directory=*" -C "$repository" ls-files -z |
     tar -C "$repository" --null -T - --ignore-failed-read --no-same-owner -cf - |
     tar -C "$root{sources}" --no-same-owner -xf -
 for each in "$@"; do
@@ -57,10 +58,10 @@ _ENTER = """
 set -eu
 root=$1; shift
 while [ "$1" != -- ]; do
-    mkdir -p "$root$2"
+    [ -e "$root$2" ] || mkdir -p "$root$2"
     case $1 in
         tmpfs) mount -t tmpfs -o mode=1777 none "$root$2"; shift 2 ;;
-        bind) if [ -f "$3" ]; then rmdir "$root$2"; : >"$root$2"; fi
+        bind) if [ -f "$3" ] && [ -d "$root$2" ]; then rmdir "$root$2"; : >"$root$2"; fi
             mount --bind "$3" "$root$2"; shift 3 ;;
         read-only) mount -o remount,bind,ro "$root$2"; shift 2 ;;
     esac
@@ -151,8 +152,8 @@ class Sandbox:
     def __enter__(self) -> Self:
         build = _BUILD.format(system=" ".join(_SYSTEM), sources=SOURCES)
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", build, "sh",
-             str(self._root), str(ROOT), *_needed_by_python()],
+            [*_ENDS_WITH_US, "unshare", "--mount", "--propagation", "private",
+             "sh", "-c", build, "sh", str(self._root), str(ROOT), *_needed_by_python()],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None
@@ -198,7 +199,7 @@ class Sandbox:
         done = self.run(process)
         assert done.returncode == 0, f"{script}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
 
-    def run(self, process: Process, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
+    def run(self, process: Process, timeout: float = 800.0) -> subprocess.CompletedProcess[str]:
         """Run a process to its end."""
         return subprocess.run(
             self._arguments(process), capture_output=True, text=True, timeout=timeout, check=False
@@ -249,7 +250,7 @@ class Sandbox:
             "nsenter", "--target", str(self._holder.pid), "--mount", "--",
             "unshare", "--mount", "--propagation", "private", "--",
             "sh", "-c", _ENTER, "sh", str(self._root), *mounts, "--",
-            "setpriv", "--reuid", process.user, "--regid", process.group, "--clear-groups",
+            *_ENDS_WITH_US, "--reuid", process.user, "--regid", process.group, "--clear-groups",
             *([] if process.capabilities == "+all" else
               ["--no-new-privs", f"--bounding-set={process.capabilities}",
                "--inh-caps=-all"]),

@@ -28,7 +28,7 @@ pytestmark = [
 def shown(sandbox: Sandbox) -> Sandbox:
     """After the page's first step, on the phantom: downloads are no matter of an install."""
     first = documents.block(PAGE, "make demo\n").strip()
-    sandbox.install(f"{first} DEMO=--offline", XDG_CACHE_HOME="/tmp/no-images")
+    sandbox.install(f"{first} DEMO=--offline")
     return sandbox
 
 

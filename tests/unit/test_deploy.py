@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -66,6 +66,23 @@ def test_kubernetes_has_the_cluster_example_as_its_configuration() -> None:
     assert tomllib.loads(config["data"]["node.toml"]) == tomllib.loads(example)
 
 
+def test_compose_is_of_the_compose_specification() -> None:
+    pytest.importorskip("check_jsonschema")
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec",
+         str(DEPLOY / "compose.yaml")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=name)
+def test_manifests_are_of_the_newest_kubernetes_that_is_known(path: Path) -> None:
+    schemas = pytest.importorskip("kubernetes_validate")
+    for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        schemas.validate(document, schemas.latest_version(), strict=True)
+
+
 def test_compose_services_run_without_privileges(compose: dict[str, Any]) -> None:
     for service, what in compose["services"].items():
         assert what["read_only"] is True, service
@@ -117,7 +134,7 @@ def test_the_image_holds_neither_root_nor_pytorch() -> None:
     assert "train" not in text
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.systemd
 def test_systemd_takes_the_unit_as_it_is() -> None:
     result = subprocess.run(
         ["systemd-analyze", "verify", str(DEPLOY / "systemd" / "dicom-node.service")],
