@@ -39,6 +39,12 @@ test: $(VENV)/.installed-develop
 	@tests/system-packages.sh
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
+## forms: install every documented form into an empty environment and do a study in it; takes long
+.PHONY: forms
+forms: $(VENV)/.installed-develop
+	@tests/system-packages.sh
+	@FORMS=1 $(BIN)/python -m pytest -q tests/forms
+
 ## lint: style, formatting, and the direction of imports
 .PHONY: lint
 lint: $(VENV)/.installed-develop

@@ -19,6 +19,9 @@ _PROGRAMS = {
     "dicom3tools": ("dciodvfy",),
     "systemd": ("systemd-analyze",),
 }
+collect_ignore = [] if os.environ.get("FORMS") else ["forms"]
+"""What installs every documented form takes long and has a command of its own, ``make forms``."""
+
 _SERVERS: dict[str, type[Server]] = {"orthanc": Orthanc, "redis": Redis, "postgresql": Postgres}
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
