@@ -216,8 +216,6 @@ def _pydicom(plugin: str) -> _Decoder:
             "photometric_interpretation": "MONOCHROME2",
             "pixel_keyword": "PixelData",
         }
-        if transfer_syntax == RLELossless:
-            options["correct_unused_bits"] = False
         array, _ = decoder.as_array(fragment, raw=True, decoding_plugin=plugin, **options)
         return array
 

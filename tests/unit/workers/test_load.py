@@ -286,6 +286,7 @@ class TestBadInput:
             ({"RescaleSlope": "0"}, FailItem),
             ({"RescaleSlope": "nan"}, FailItem),
             ({"RescaleIntercept": "inf"}, FailItem),
+            ({"RescaleIntercept": "nan"}, FailItem),
             ({"RescaleSlope": "1e300"}, FailItem),
             ({"RescaleSlope": None}, PassThrough),
             ({"RescaleSlope": ""}, PassThrough),

@@ -139,15 +139,18 @@ def test_a_range_too_wide_for_the_finest_scale_fills_sixteen_bits(tmp_path: Path
     assert (found.slope, found.intercept) == (4.0, 0.0)
 
 
+@pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(
     ("photometric", "cells"),
     [("MONOCHROME2", [0, 1, 32768, 65535]), ("MONOCHROME1", [65535, 65534, 32767, 0])],
 )
 def test_more_than_sixteen_bits_are_scaled_down(
-    tmp_path: Path, photometric: str, cells: list[int]
+    tmp_path: Path, photometric: str, cells: list[int], signed: bool
 ) -> None:
-    stored = np.array([[0, 257, 2**23, 2**24 - 1]])
-    image = dx_image(stored, bits_allocated=32, bits_stored=24, photometric=photometric)
+    stored = np.array([[0, 257, 2**23, 2**24 - 1]]) - (2**23 if signed else 0)
+    image = dx_image(
+        stored, bits_allocated=32, bits_stored=24, photometric=photometric, signed=signed
+    )
     found = words(image, tmp_path)  # 16777215 / 65535 = 256.0039...
     assert found.cells.tolist() == [[cells]]
     assert (found.stored, found.slope, found.intercept) == (16, 1.0, 0.0)
