@@ -1,0 +1,131 @@
+"""One row harms only itself where files are forgotten, swept and proven."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from dicom_node import stored
+from dicom_node.db import keeping
+from dicom_node.db.proof import Scope
+from dicom_node.db.tables import InstanceRow
+from dicom_node.reconcile import reconcile
+from tests.ledgers import Life
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(tmp_path / "spool")
+    life.associate()
+    yield life
+    life.close()
+
+
+def finished(life: Life, count: int) -> list[int]:
+    """Instances all of whose work ended long ago; returns their ids."""
+    life.receive_series(count)
+    life.denoise_all()
+    while life.due_parcels():
+        life.deliver_all()
+    rows = life.rows(select(InstanceRow.id, InstanceRow.path))
+    for row in rows:
+        then = time.time() - 2 * DAY
+        os.utime(life.storage.root / row.path, (then, then))
+    life.clock.advance(73 * 3600)
+    return [row.id for row in rows]
+
+
+def kept(life: Life) -> set[int]:
+    return {
+        row.id for row in life.rows(select(InstanceRow.id).where(InstanceRow.path.is_not(None)))
+    }
+
+
+def test_a_row_that_cannot_be_forgotten_keeps_no_other(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = finished(life, 6)
+    forget = keeping.forget
+    tried: list[int] = []
+
+    def poisoned(unit: Any, instances: dict[int, str], times: Any) -> list[str]:
+        if ids[2] in instances:
+            tried.append(len(instances))
+            raise ZeroDivisionError("PHI MARKER")
+        return forget(unit, instances, times)
+
+    monkeypatch.setattr(keeping, "forget", poisoned)
+    with capture_logs() as lines:
+        for _ in range(6):
+            life.upkeep.retention.forget()
+    assert kept(life) == {ids[2]}
+    assert tried.count(1) == 3, "and then it is left alone"
+    said = [line for line in lines if line["event"] == "instance.not_forgotten"]
+    assert [(line["instance"], line["tries"]) for line in said] == [(ids[2], n) for n in (1, 2, 3)]
+
+
+def test_a_sweep_that_fails_does_not_stop_forgetting(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(life, 3)
+
+    def poisoned(shard: int) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(life.upkeep.retention, "sweep_orphans", poisoned)
+    life.upkeep.retention.forget()
+    assert kept(life) == set()
+
+
+def test_an_orphan_that_cannot_be_judged_stays_and_the_others_go(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.receive_series(2)
+    shards = set()
+    for uid in ("1.2.4.1", "1.2.4.2"):
+        path = life.storage.instance_path(uid)
+        life.storage.write_atomic(path, b"a copy that no row names")
+        then = time.time() - 2 * DAY
+        os.utime(path, (then, then))
+        shards.add(int(path.parent.name, 16))
+    judged: list[str] = []
+
+    def judge(name: str) -> Any:
+        judged.append(name)
+        if len(judged) == 1:
+            raise ZeroDivisionError("PHI MARKER")
+
+    monkeypatch.setattr(life.upkeep.retention, "_copy_of", judge)
+    for shard in shards:
+        life.upkeep.retention.sweep_orphans(shard)
+    assert len(judged) == 2
+
+
+def test_a_file_that_cannot_be_proven_is_one_fault_of_the_proof(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.receive_series(4)
+
+    opened = stored.opened
+
+    def poisoned(storage: Any, one: Any) -> Any:
+        if one.sop_instance_uid == "1.2.4.2":
+            raise ZeroDivisionError("PHI MARKER")
+        return opened(storage, one)
+
+    monkeypatch.setattr(stored, "opened", poisoned)
+    report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
+    assert report.spool is not None
+    assert report.spool.checked == 4
+    faults = {each["sop_instance_uid"]: each["fault"] for each in report.spool.faults}
+    assert "ZeroDivisionError at " in faults["1.2.4.2"]
+    assert "MARKER" not in str(faults)
