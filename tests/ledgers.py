@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,13 @@ TWO_ROUTES: dict[str, Any] = {
     "routing": {"matches": "all"},
     "batching": {"instances": 3},
 }  # fmt: skip
+
+
+def age(*paths: Path, seconds: float = 48 * 3600.0) -> None:
+    """Have files look as old as a test wants them, two days by itself."""
+    then = time.time() - seconds
+    for path in paths:
+        os.utime(path, (then, then))
 
 
 class Clock:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.storage import SHARDS, SpoolFile
 from tests.factories.dicom import ct_slice, to_bytes
 from tests.factories.received import received
-from tests.ledgers import Life, ct_header
+from tests.ledgers import Life, age, ct_header
 
 HOUR = 3600.0
 TWO_DAYS = 48 * HOUR
@@ -33,12 +31,6 @@ def life(tmp_path: Path) -> Iterator[Life]:
     life.associate()
     yield life
     life.close()
-
-
-def age(*paths: Path, seconds: float = TWO_DAYS) -> None:
-    then = time.time() - seconds
-    for path in paths:
-        os.utime(path, (then, then))
 
 
 def file_of(life: Life, table: Any = InstanceRow) -> Path:

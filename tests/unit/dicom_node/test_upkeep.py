@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +13,7 @@ from sqlalchemy import select
 from dicom_node import retention, upkeep
 from dicom_node.db.tables import InstanceRow
 from dicom_node.outbox import Queue
-from tests.ledgers import Life
-
-TWO_DAYS = 48 * 3600.0
+from tests.ledgers import Life, age
 
 
 @pytest.fixture
@@ -25,12 +22,6 @@ def life(tmp_path: Path) -> Iterator[Life]:
     life.associate()
     yield life
     life.close()
-
-
-def age(*paths: Path, seconds: float = TWO_DAYS) -> None:
-    then = time.time() - seconds
-    for path in paths:
-        os.utime(path, (then, then))
 
 
 def test_a_day_of_many_studies_is_forgotten_as_fast_as_it_came(
