@@ -106,6 +106,17 @@ class Server:
         """End the program at once, as a crash would."""
         self._end(signal.SIGKILL)
 
+    def hang(self) -> None:
+        """Stop the program where it stands, as a suspended machine would; `go_on` ends that."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        """End what `hang` began."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def log(self) -> str:
         """Return what the program has written to its output."""
         log = self.folder / "server.log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def holding(
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
+        if stopped:  # it stops a moment after it has said so
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         yield process
     finally:
         process.send_signal(signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -248,13 +247,12 @@ def test_a_worker_goes_on_while_redis_hangs_is_emptied_or_full(tmp_path: Path) -
         sender.start()
         sender.make(1)
         sender.wait_delivered(1)
-        assert server.process is not None
-        server.process.send_signal(signal.SIGSTOP)
+        server.hang()
         try:
             sender.make(1)
             sender.wait_delivered(2)
         finally:
-            server.process.send_signal(signal.SIGCONT)
+            server.go_on()
         with redis.Redis.from_url(server.url) as client:
             client.flushall()
             sender.make(1)

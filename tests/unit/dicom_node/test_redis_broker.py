@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -66,11 +65,10 @@ def test_a_connection_from_before_a_restart_is_not_worth_a_word() -> None:
 def test_a_server_that_hangs_or_refuses_is_away() -> None:
     with Redis() as server:
         broker = RedisRings(server.url)
-        assert server.process is not None
-        server.process.send_signal(signal.SIGSTOP)
+        server.hang()
         with pytest.raises(BrokerAway, match="Timeout"):
             broker.waiting("infer")
-        server.process.send_signal(signal.SIGCONT)
+        server.go_on()
         with redis.Redis.from_url(server.url) as client:
             client.replicaof("127.0.0.1", "1")
             with pytest.raises(BrokerAway):
