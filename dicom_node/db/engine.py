@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from dicom_node.db import document
 from dicom_node.db.bounds import COMMAND, Bounds
 from dicom_node.errors import ConfigError
 
@@ -125,6 +126,7 @@ def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
+        connection.text_factory = document.text_of
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA journal_size_limit = {_MOST_LOG_BYTES}")

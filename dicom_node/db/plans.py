@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Final
 
+from dicom_node.db.document import is_whole
 from dicom_node.db.tables import BatchRow
 
 CHANGED: Final = (
@@ -24,4 +25,6 @@ def plan_sha256(row: BatchRow) -> str:
 
 def is_as_planned(row: BatchRow) -> bool:
     """Whether a row says what was planned; rows of earlier releases have no hash to tell."""
+    if not is_whole(row.plan):
+        return False
     return row.plan_sha256 is None or row.plan_sha256 == plan_sha256(row)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     DateTime,
@@ -23,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from dicom_node.db.document import Document
 
 UID = String(64)
 Key = BigInteger().with_variant(Integer, "sqlite")
@@ -156,7 +157,7 @@ class BatchRow(Base):
     model_name: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(String(64))
     model_sha256: Mapped[str] = mapped_column(String(64))
-    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    plan: Mapped[dict[str, Any]] = mapped_column(Document)
     plan_sha256: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     count: Mapped[int] = mapped_column(Integer, default=0)
@@ -208,8 +209,8 @@ class ResultRow(Base):
     model_name: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(String(64))
     model_sha256: Mapped[str] = mapped_column(String(64))
-    engine: Mapped[dict[str, Any]] = mapped_column(JSON)
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    engine: Mapped[dict[str, Any]] = mapped_column(Document)
+    settings: Mapped[dict[str, Any]] = mapped_column(Document)
     seconds: Mapped[float] = mapped_column(Float)
     made_at: Mapped[datetime] = mapped_column(AwareDateTime)
 
@@ -282,7 +283,7 @@ class AuditRow(Base):
     work_item_id: Mapped[int | None] = mapped_column(BigInteger)
     delivery_id: Mapped[int | None] = mapped_column(BigInteger)
     batch_id: Mapped[int | None] = mapped_column(BigInteger)
-    detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    detail: Mapped[dict[str, Any] | None] = mapped_column(Document)
 
 
 class ModelVersionRow(Base):
@@ -323,7 +324,7 @@ class AliasMoveRow(Base):
     who: Mapped[str] = mapped_column(String(128))
     why: Mapped[str] = mapped_column(Text)
     forced: Mapped[bool] = mapped_column(Boolean)
-    gates: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    gates: Mapped[list[dict[str, Any]]] = mapped_column(Document)
     share: Mapped[float | None] = mapped_column(Float)
 
 
@@ -341,7 +342,7 @@ class CertificateRow(Base):
     engine: Mapped[str] = mapped_column(String(32))
     precision: Mapped[str] = mapped_column(String(16))
     device: Mapped[str] = mapped_column(String(128))
-    library: Mapped[dict[str, str]] = mapped_column(JSON)
+    library: Mapped[dict[str, str]] = mapped_column(Document)
     images: Mapped[int] = mapped_column(Integer)
     largest: Mapped[float] = mapped_column(Float)
     mean: Mapped[float] = mapped_column(Float)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from dicom_node.db import recall
 from dicom_node.db.plans import plan_sha256
@@ -185,6 +185,31 @@ def test_a_plan_that_was_changed_is_not_worked(way: Way, key: str) -> None:
         row.plan = dict(row.plan) | {key: ["elsewhere"] if key == "destinations" else 0.25}
     way.work()
     assert way.item().state == "failed"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["replace(plan, '{', 'z')", "CAST(x'7bff22' AS TEXT)", "''", "'[]'", "'null'", "'\"x\"'", "7"],
+)
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_plan_that_is_not_even_one_fails_its_own_batch(
+    way: Way, pacs: FakePacs, damage: str, hashed: bool
+) -> None:
+    """Of a batch of an earlier release there is no hash to tell."""
+    way.receive()
+    way.plan()
+    with way.life.ledger.write() as unit:
+        unit.session.execute(text(f"UPDATE batch SET plan = {damage}"))
+        if not hashed:
+            unit.session.execute(update(BatchRow).values(plan_sha256=None))
+    way.work()
+    assert way.item().state == "failed"
+    assert "not what was planned" in way.item().reason
+    way.retry()
+    way.plan()
+    way.work()
+    way.deliver()
+    assert len(pacs.received) == 1
 
 
 def test_a_batch_of_an_earlier_release_is_worked(way: Way, pacs: FakePacs) -> None:
