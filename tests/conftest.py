@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from tests import NO_PACKAGE
 from tests.node import RunningNode
@@ -21,6 +22,9 @@ _PROGRAMS = {
 }
 collect_ignore = [] if os.environ.get("FORMS") else ["forms"]
 """What installs every documented form takes long and has a command of its own, ``make forms``."""
+
+settings.register_profile("node", deadline=None)  # a slow machine is no falsifying example
+settings.load_profile("node")
 
 _SERVERS: dict[str, type[Server]] = {"orthanc": Orthanc, "redis": Redis, "postgresql": Postgres}
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)

@@ -354,23 +354,21 @@ class Redis(Server):
 class Postgres(Server):
     """A PostgreSQL cluster of its own, trusting loopback; user and database are ``node``.
 
-    When the tests run as root the server runs as the user ``postgres``, since it refuses root.
+    A commit that was answered outlives the server, not the machine. When the tests run as root the
+    server runs as the user ``postgres``, since it refuses root.
 
     Parameters
     ----------
     port : int, optional
         A free one by default.
-    durable : bool
-        Keep every commit that was answered if the server is killed (not if the machine is).
     """
 
     programs: ClassVar[tuple[str, ...]] = ("initdb", "postgres", "pg_isready", "psql", "createdb")
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # "fast": do not wait for clients
 
-    def __init__(self, port: int | None = None, *, durable: bool = False) -> None:
+    def __init__(self, port: int | None = None) -> None:
         super().__init__()
         self.port = port or free_port()
-        self._durable = durable
         self._user = "postgres" if os.geteuid() == 0 else None
 
     @classmethod
@@ -409,7 +407,6 @@ class Postgres(Server):
                 "--locale", "C", "--no-sync",
             )  # fmt: skip
         settings = ["fsync=off", "full_page_writes=off"]
-        settings += [] if self._durable else ["synchronous_commit=off"]
         self._run(
             [
                 "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port),

@@ -29,11 +29,18 @@ _KEEP_ALIVE: Final = {
 """A server whose machine is gone is found out within a minute, also while nothing is asked."""
 
 
+_ON_DISK: Final = (
+    "replace(current_setting('synchronous_commit'), 'off', 'on')"  # the server's own, if stricter
+)
+"""What a commit waits for: an image is answered when its row is on disk, and not before."""
+
+
 def make_engine(url: str, bounds: Bounds = COMMAND) -> Engine:
     """Make the engine for `url`; nothing is connected yet.
 
-    SQLite runs in WAL mode with ``synchronous=FULL`` (a commit is on disk when it returns) and
-    every transaction takes the write lock at its start, so that two processes wait for each other
+    A commit is on disk when it returns, on PostgreSQL also where the server's
+    ``synchronous_commit`` is off. SQLite runs in WAL mode with ``synchronous=FULL``, and every
+    transaction takes the write lock at its start, so that two processes wait for each other
     instead of failing half-way.
 
     Parameters
@@ -88,6 +95,7 @@ def _postgresql(url: URL, bounds: Bounds) -> Engine:
         f"set_config('{name}', '{0 if seconds is None else round(1000 * seconds)}', false)"
         for name, seconds in settings.items()
     )
+    words += f", set_config('synchronous_commit', {_ON_DISK}, false)"
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

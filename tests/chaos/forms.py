@@ -249,7 +249,7 @@ class Cluster(Form):
     counts: ClassVar[Mapping[str, int]] = {"intake": 2, "upkeep": 2, "infer": 3, "deliver": 2}
 
     def __init__(self, folder: Path, archive: Archive, disk_megabytes: int | None) -> None:
-        self.postgres = Postgres(durable=True).__enter__()
+        self.postgres = Postgres().__enter__()
         self.redis = Redis().__enter__()
         self._ports = tuple(free_port() for _ in range(self.counts["intake"]))
         self._parts: list[_Part] = []

@@ -70,3 +70,18 @@ def test_a_server_that_goes_away_and_comes_back_is_used_again(
         life.receive("1.2.4.1")
         assert life.planner.plan() == 1
         life.close()
+
+
+@pytest.mark.parametrize(("asked", "runs"), [("off", "on"), ("on", "on"), ("remote_write",) * 2])
+def test_a_commit_is_on_disk_when_it_returns_whatever_the_server_was_told(
+    postgres_server: Postgres, asked: str, runs: str
+) -> None:
+    url = postgres_server.create_database(f"commits_{asked}")
+    with open_ledger(url).engine.begin() as connection:
+        connection.execute(
+            text(f"ALTER DATABASE commits_{asked} SET synchronous_commit = '{asked}'")
+        )
+    ledger = open_ledger(url)
+    with ledger.write() as unit:
+        assert unit.connection.execute(text("SHOW synchronous_commit")).scalar_one() == runs
+    ledger.engine.dispose()

@@ -41,13 +41,13 @@ from tests.unit.dicom_node.scp.fakes import (
     data_set_of,
     echo_request,
     element,
-    eventually,
     left_over,
     message,
     p_data,
     pdv,
     store_request,
 )
+from tests.waiting import eventually
 
 MPEG4 = "1.2.840.10008.1.2.4.102"
 HTJ2K = "1.2.840.10008.1.2.4.201"

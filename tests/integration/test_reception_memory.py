@@ -31,10 +31,10 @@ from tests.unit.dicom_node.scp.fakes import (
     RawPeer,
     RecordingIntake,
     echo_request,
-    eventually,
     message,
     store_request,
 )
+from tests.waiting import eventually
 
 OF_ONE_ASSOCIATION = (
     Association, DULServiceProvider, DIMSEServiceProvider, ACSE, StateMachine, DIMSEMessage,

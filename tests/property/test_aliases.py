@@ -47,7 +47,7 @@ def move(alias: ModelName, target: ModelName | None, seen: ModelName | None, act
         )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
 def test_the_history_replays_to_what_the_aliases_stand_for(
     steps: list[tuple[str, ModelName | str | None, ModelName | bool | None]],

@@ -212,7 +212,7 @@ def stages(path: Path, decider: Decider) -> Iterator[str]:
 FOLDER = temporary_folder()
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
 @given(odd_files())
 def test_an_odd_value_ends_in_a_decision_or_an_error_of_ours(decider: Decider, data: bytes) -> None:
     path = FOLDER / "odd.dcm"

@@ -109,7 +109,6 @@ def with_pixels_of(data: bytes) -> tuple[Dataset, NDArray[np.int64]]:
     return dataset, stored_in(dataset, cells)
 
 
-@settings(deadline=None)
 @given(images())
 def test_values_are_those_that_were_stored(drawn: Drawn) -> None:
     source = through_a_file(drawn.image)
@@ -124,7 +123,6 @@ def test_values_are_those_that_were_stored(drawn: Drawn) -> None:
         assert bool(valid) is not drawn.is_padding(int(stored))
 
 
-@settings(deadline=None)
 @given(images())
 def test_what_did_not_change_comes_back_bit_for_bit(drawn: Drawn) -> None:
     source = through_a_file(drawn.image)
@@ -132,7 +130,6 @@ def test_what_did_not_change_comes_back_bit_for_bit(drawn: Drawn) -> None:
     np.testing.assert_array_equal(stored_in(drawn.image, back), drawn.stored)
 
 
-@settings(deadline=None)
 @given(images(), st.floats(-30, 30, width=32), st.floats(0.5, 1.5, width=32))
 def test_what_changed_is_at_most_half_a_level_away(
     drawn: Drawn, offset: float, factor: float
@@ -159,7 +156,7 @@ def test_what_changed_is_at_most_half_a_level_away(
             assert abs(int(got) - inside) <= half
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(images(), st.sampled_from(["secondary-capture", "derived"]))
 def test_a_result_reads_back_as_what_was_denoised(drawn: Drawn, form: str) -> None:
     source = through_a_file(drawn.image)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -112,7 +112,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Model
     }
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_tiled_equals_whole(toy: dict[tuple[int, int], ModelVersion], data: st.DataObject) -> None:
     radius, stride = data.draw(st.sampled_from(sorted(toy)))

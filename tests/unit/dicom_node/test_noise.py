@@ -65,7 +65,7 @@ def test_nothing_to_measure_is_said() -> None:
         assert math.isnan(found.before)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.05, 1.0))
 def test_scaling_the_noise_scales_the_measure(factor: float) -> None:
     before = image(12)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from dicom_node.outbox import BrokerBell, Queue, Ring, SilentBell
 from dicom_node.settings import Settings
 from tests.ledgers import fresh_url, open_ledger
 from tests.servers import Redis, free_port
+from tests.waiting import eventually
 
 SECONDS = 30.0
 
@@ -26,13 +25,6 @@ def bell_of(folder: Path, url: str | None = None) -> BrokerBell:
     broker = {} if url is None else {"broker": {"url": url}}
     tree = Settings(storage={"path": folder}, **broker)  # type: ignore[arg-type]
     return BrokerBell(rings_of(tree))
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{port}/0", "redis://no-such-host.invalid/0"])
@@ -118,7 +110,7 @@ def test_a_broker_that_comes_back_is_rung_again(tmp_path: Path) -> None:
             assert bell.wait(SECONDS)
             return server_messages(server) > 0
 
-        until(rung)
+        eventually(rung)
         bell.ring(Ring(Queue.DELIVER, 4))
         assert bell.wait(SECONDS)
         assert server_messages(server) == 1

@@ -66,7 +66,7 @@ def test_what_is_right_is_read_whole(
 
 @MAKE
 @pytest.mark.parametrize("most", [module.MOST_IN_MEMORY, 0], ids=["in memory", "large"])
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_no_bit_of_an_object_can_change_unnoticed(
     storage: Storage, make: Make, most: int, at: int, bit: int

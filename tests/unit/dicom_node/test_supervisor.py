@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dicom_node.db.tables import BatchRow
 from dicom_node.settings import Settings
 from dicom_node.supervisor import Role, Supervisor, roles
 from tests.ledgers import Life
+from tests.waiting import eventually
 from tests.writers import HOLD
 
 SLEEPS = ("-c", "import time; time.sleep(600)")
@@ -55,13 +56,6 @@ def life(tmp_path: Path) -> Iterator[Life]:
     life.close()
 
 
-def until(holds: Callable[[], object], timeout: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def runs(pid: int | None) -> bool:
     if pid is None:
         return False
@@ -81,11 +75,11 @@ def test_what_dies_is_started_again_though_another_crashes_all_the_time(
     monkeypatch.setattr(supervisor, "_LONGEST_PAUSE", 300.0)
     watched.start()
     try:
-        until(lambda: starts.exists() and len(starts.read_text()) >= 5)
+        eventually(lambda: starts.exists() and len(starts.read_text()) >= 5)
         first = watched.pid("good")
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        until(lambda: watched.pid("good") != first and runs(watched.pid("good")))
+        eventually(lambda: watched.pid("good") != first and runs(watched.pid("good")))
     finally:
         watched.end()
     assert not runs(watched.pid("good"))
@@ -100,7 +94,7 @@ def test_what_crashes_after_a_long_life_is_not_started_without_pause(
     watched = Watched(life, (Role("bad", ("-c", crash), 5),), monkeypatch)
     watched.start()
     try:
-        until(lambda: starts.exists() and len(starts.read_text()) >= 2)
+        eventually(lambda: starts.exists() and len(starts.read_text()) >= 2)
         monkeypatch.setattr(supervisor, "_SETTLED_SECONDS", 1000.0)
         seen = len(starts.read_text())
         time.sleep(4)
@@ -118,13 +112,15 @@ def test_a_dead_workers_batch_is_due_again_at_once(
     watched = Watched(life, (Role("infer", SLEEPS, 5),), monkeypatch)
     watched.start()
     try:
-        until(lambda: watched.pid("infer"))
+        eventually(lambda: watched.pid("infer"))
         pid = watched.pid("infer")
         assert pid is not None
         batch = life.claim(life.due_batches()[0], f"{socket.gethostname()}:{pid}")
         assert batch is not None
         os.kill(pid, signal.SIGKILL)
-        until(lambda: life.rows(select(BatchRow.state).where(BatchRow.state == "running")) == [])
+        eventually(
+            lambda: life.rows(select(BatchRow.state).where(BatchRow.state == "running")) == []
+        )
     finally:
         watched.end()
 
@@ -139,7 +135,7 @@ def test_a_process_that_does_not_stop_is_killed(
     )
     watched = Watched(life, (Role("deaf", ("-c", deaf), 0.5),), monkeypatch)
     watched.start()
-    until(ready.exists)
+    eventually(ready.exists)
     pid = watched.pid("deaf")
     assert runs(pid)
     watched.end()
@@ -167,9 +163,9 @@ def test_a_child_that_stopped_within_a_write_is_ended_and_started_again(
     watched = Watched(life, (Role("infer", ("-c", stops), 5),), monkeypatch)
     watched.start()
     try:
-        until(lambda: watched.pid("infer") is not None)
+        eventually(lambda: watched.pid("infer") is not None)
         first = watched.pid("infer")
-        until(lambda: watched.pid("infer") != first)
+        eventually(lambda: watched.pid("infer") != first)
         with life.ledger.write() as unit:
             unit.connection.exec_driver_sql("UPDATE batch SET count = count")
     finally:

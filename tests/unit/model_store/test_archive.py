@@ -63,7 +63,7 @@ def test_an_archive_has_the_same_bytes_wherever_it_is_made(
     assert zipfile.ZipFile(first).namelist() == ["manifest.json", "model.onnx"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     network=st.binary(max_size=300),
     text=st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=40),
@@ -268,9 +268,7 @@ def test_a_full_disk_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "source"}
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_spoiled_archive_is_refused_or_the_same(
     version: ModelVersion, tmp_path: Path, data: st.DataObject

@@ -166,7 +166,7 @@ def test_a_second_graph_beside_the_first_is_refused() -> None:
         check_graph(data + data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_damage_ends_in_our_error_or_in_none(choice: st.DataObject) -> None:
     data = bytearray(small_unet().SerializeToString())

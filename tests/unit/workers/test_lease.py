@@ -14,7 +14,7 @@ from dicom_node.db.batches import ClaimedBatch
 from dicom_node.db.tables import BatchRow
 from dicom_node.errors import LedgerError
 from tests.ledgers import LEASE, Life
-from tests.unit.dicom_node.scp.fakes import eventually
+from tests.waiting import eventually
 from workers import lease
 from workers.lease import Lease
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -77,14 +76,6 @@ class RecordingIntake:
 def left_over(storage: Storage) -> list[Path]:
     """What lies in the incoming folder."""
     return list((storage.root / "incoming").iterdir())
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for a condition that another thread brings about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def data_set_of(file: bytes) -> bytes:

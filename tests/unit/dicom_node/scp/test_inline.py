@@ -27,7 +27,7 @@ from tests.unit.dicom_node.scp.fakes import (
     store_request,
 )
 
-RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 CALLER = Caller("a" * 32, "CT1", "DENOISE", "10.1.2.3")
 
 

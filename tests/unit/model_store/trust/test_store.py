@@ -146,9 +146,7 @@ def test_a_version_whose_files_differ_is_not_signed(signed: Signed) -> None:
         sign(signed.version, signed.key)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
 def test_any_changed_byte_of_any_file_is_found(signed: Signed, choice: st.DataObject) -> None:
     path = choice.draw(st.sampled_from(sorted(signed.version.folder.iterdir())))
