@@ -48,7 +48,6 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-settings.load_profile("mutants")
 
 
 @dataclass
@@ -60,6 +59,11 @@ class Seen:
     runs: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     """Path and outermost function to the tests that execute it."""
     failed: list[str] = field(default_factory=list)
+
+
+def pytest_sessionstart() -> None:
+    """After the tests' own profile, and before any test is imported."""
+    settings.load_profile("mutants")
 
 
 @pytest.hookimpl(tryfirst=True)

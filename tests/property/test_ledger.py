@@ -364,6 +364,5 @@ TestLedgerLife = LedgerLife.TestCase
 TestLedgerLife.settings = settings(
     max_examples=30,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
