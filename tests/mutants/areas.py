@@ -48,10 +48,12 @@ AREAS: Final = (
             f"{NODE}/test_durability.py",
             f"{NODE}/test_storage.py",
             f"{NODE}/test_intake.py",
+            f"{NODE}/test_intake_group.py",
             f"{NODE}/test_spool.py",
             f"{NODE}/test_outbox.py",
             f"{NODE}/db/test_engine.py",
             f"{NODE}/db/test_batches.py",
+            f"{NODE}/db/test_instances.py",
         ),
     ),
     Area(
@@ -65,10 +67,13 @@ AREAS: Final = (
         ),
         (
             f"{NODE}/test_retention.py",
+            f"{NODE}/test_retention_faults.py",
             f"{NODE}/test_stored.py",
             f"{NODE}/test_upkeep.py",
+            f"{NODE}/test_spool.py",
             f"{NODE}/test_reconcile.py",
             f"{NODE}/db/test_conflicts.py",
+            f"{NODE}/db/test_proof.py",
         ),
     ),
     Area(

@@ -61,6 +61,7 @@ class Case:
 KEPT, GONE = True, False
 CASES = [
     Case("delivered for longer than bytes are kept", GONE, (("delivered", 72.1),)),
+    Case("delivered for just as long", GONE, (("delivered", 72.0),), received=72.0),
     Case("delivered for less", KEPT, (("delivered", 71.9),)),
     Case("passed for longer", GONE, (("passed", 72.1),)),
     Case("passed for less", KEPT, (("passed", 71.9),)),
@@ -78,6 +79,8 @@ CASES = [
     Case("to be planned again by a person", KEPT, (("delivered", 1900),), state="received"),
     Case("planned, and no item accounts for it", KEPT),
     Case("a conflict, for less than conflicts are kept", KEPT, (("failed", 700),), received=719.9,
+         state="conflict"),
+    Case("a conflict, for just as long", GONE, (("failed", 720),), received=720.0,
          state="conflict"),
     Case("a conflict, for longer", GONE, (("failed", 720),), received=720.1, state="conflict"),
     Case("received again just now", KEPT, (("delivered", 1900),), file=0.9),
