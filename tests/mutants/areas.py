@@ -139,6 +139,8 @@ AREAS: Final = (
             f"{NODE}/db/test_batches.py",
             f"{NODE}/db/test_parcels.py",
             f"{NODE}/db/test_turns.py",
+            f"{NODE}/db/test_recall.py",
+            f"{NODE}/db/test_work_items.py",
             f"{NODE}/test_upkeep.py",
             f"{NODE}/test_retention.py",
             f"{NODE}/cli/test_ledger_commands.py",
