@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +153,14 @@ def test_a_spool_is_durable_before_it_is_used(
     }  # fmt: skip
     assert any(what == "sync fsync" and place.startswith("spool.marker")
                for what, place in disk.order)  # fmt: skip
+
+
+def test_what_is_missing_in_a_spool_is_durable_once_it_was_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "spool"
+    Storage(root)
+    shutil.rmtree(root / "results")
+    disk = Recorder(monkeypatch, root)
+    Storage(root)
+    assert disk.order[-2:] == [("sync folder", "results"), ("sync folder", ".")]
