@@ -297,6 +297,29 @@ def test_an_image_that_we_contributed_to_is_our_own() -> None:
         check(image)
 
 
+def equipment_of_ours(*purposes: str) -> Dataset:
+    equipment = Dataset()
+    equipment.ManufacturerModelName = "dicom-node"
+    equipment.PurposeOfReferenceCodeSequence = [Dataset() for _ in purposes]
+    for item, code in zip(equipment.PurposeOfReferenceCodeSequence, purposes, strict=True):
+        item.CodeValue = code
+    return equipment
+
+
+@pytest.mark.parametrize(
+    ("purposes", "own"),
+    [(["109103"], True), (["109101", "109103"], True), (["109103", "109101"], True),
+     (["109101"], False), ([], False)],
+)  # fmt: skip
+def test_one_of_several_purposes_is_enough_and_one_there_must_be(
+    purposes: list[str], own: bool
+) -> None:
+    """A node that only passed an image on, say, has not denoised it."""
+    image = ct_slice()
+    image.ContributingEquipmentSequence = [equipment_of_ours(*purposes)]
+    assert is_own_result(image) is own
+
+
 def test_an_image_that_others_denoised_is_not_our_own() -> None:
     image = ct_slice()
     purpose = Dataset()
