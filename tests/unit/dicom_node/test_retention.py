@@ -276,6 +276,17 @@ def test_what_may_be_the_only_copy_stays_and_is_said_once(life: Life) -> None:
     )
 
 
+def test_what_the_ledger_does_not_have_stays_whatever_else_it_has(life: Life) -> None:
+    life.receive("1.2.4.1", data=b"the object")
+    left = [
+        orphan(life, "1.2.4.1", b"other bytes"),
+        orphan(life, "1.2.4.2", b"the object"),
+        result_orphan(life, "1.2.9.1", "1.2.4.2"),
+    ]
+    assert sweep_all(life) == 0
+    assert all(path.exists() for path in left)
+
+
 def test_the_only_copy_goes_once_the_object_was_received_again(life: Life) -> None:
     path = orphan(life, "1.2.4.1", b"the object")
     assert sweep_all(life) == 0
