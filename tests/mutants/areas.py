@@ -95,6 +95,8 @@ AREAS: Final = (
             f"{UNIT}/workers/test_padding.py",
             f"{UNIT}/workers/test_values.py",
             f"{UNIT}/workers/test_infer.py",
+            f"{UNIT}/workers/test_tiling.py",
+            f"{UNIT}/workers/test_codestream.py",
             f"{UNIT}/workers/encode/test_pixels.py",
             f"{UNIT}/workers/encode/test_encode.py",
         ),
