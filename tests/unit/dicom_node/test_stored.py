@@ -64,6 +64,18 @@ def test_what_is_right_is_read_whole(
     assert fault_of(storage, stored) == ""
 
 
+@pytest.mark.parametrize(("most", "once"), [(0, True), (1, True), (-1, False)])
+def test_a_file_that_memory_is_meant_for_is_read_once(
+    storage: Storage, most: int, once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of it on the disk once it was compared."""
+    stored = a_result(storage)
+    monkeypatch.setattr(module, "MOST_IN_MEMORY", len(WHOLE) + most)
+    with opened(storage, stored) as file:
+        path_of(storage, stored).write_bytes(b"x" * len(WHOLE))
+        assert (file.read() == WHOLE) is once
+
+
 @MAKE
 @pytest.mark.parametrize("most", [module.MOST_IN_MEMORY, 0], ids=["in memory", "large"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
