@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from sqlalchemy import select
+from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from dicom_node.db import recall
@@ -146,6 +146,14 @@ def test_a_missing_file_fails_at_once(life: Life) -> None:
     next((life.folder / "instances").glob("*/1.2.4.1-*")).unlink()
     assert life.planner.plan() == 1
     assert items(life)[0][1] == "failed"
+
+
+def test_what_is_no_longer_kept_fails_at_once(life: Life) -> None:
+    life.receive("1.2.4.1")
+    with life.ledger.write() as unit:
+        unit.session.execute(update(InstanceRow).values(path=None))
+    assert life.planner.plan() == 1
+    assert items(life) == [("-", "failed", "its bytes are no longer kept")]
 
 
 def test_files_that_cannot_be_read_now_do_not_hold_up_the_others(
