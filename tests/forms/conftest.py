@@ -14,6 +14,6 @@ def sandbox() -> Iterator[Sandbox]:
     """A machine without anything of ours, for the tests of one form."""
     why = missing()
     if why is not None:
-        pytest.skip(why)
+        pytest.skip(f"{why}; this form was not installed")
     with Sandbox() as made:
         yield made

@@ -180,10 +180,7 @@ class Sandbox:
         if self._holder.stdout.readline().strip() != "ready":
             raise RuntimeError("the sandbox could not be made")
         self._make_shims()
-        for name in _sources():
-            copy = self.path(f"{SOURCES}/{name}")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy, follow_symlinks=False)
+        self._copy_sources()
         return self
 
     def __exit__(
@@ -192,10 +189,7 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in self._started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        self._end_processes()
         if self._holder is not None:
             self._holder.kill()
             self._holder.wait()
@@ -249,6 +243,10 @@ class Sandbox:
         assert self._holder is not None
         return Path(f"/proc/{self._holder.pid}/root{self._root}{inside}")
 
+    def called(self, inside: str) -> str:
+        """What a process there calls that path."""
+        return inside
+
     def read(self, inside: str) -> str:
         """Text of a file in the sandbox."""
         return self.path(inside).read_text(encoding="utf-8")
@@ -283,6 +281,18 @@ class Sandbox:
             "--", "env", "-i", *words, "sh", "-c", inner, "sh", *process.command,
         ]  # fmt: skip
 
+    def _end_processes(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _copy_sources(self) -> None:
+        for name in _sources():
+            copy = self.path(f"{SOURCES}/{name}")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy, follow_symlinks=False)
+
     def _make_shims(self) -> None:
         shims = self.path("/shims")
         for name, text in (("sudo", SUDO), ("systemctl", SYSTEMCTL)):
@@ -290,6 +300,47 @@ class Sandbox:
             (shims / name).chmod(0o755)
         if not (Path(sys.base_prefix) / "bin" / "python").exists():
             (shims / "python").symlink_to(getattr(sys, "_base_executable", sys.executable))
+
+
+class Folder(Sandbox):
+    """Where nothing can be mounted: the sources in a folder, for a form that stays inside it.
+
+    Commands see the whole machine, whoever runs the tests is their user, and no process can be had
+    that declares more than an environment and a working folder.
+    """
+
+    def __enter__(self) -> Self:
+        self.path("/shims").mkdir()
+        self._make_shims()
+        self._copy_sources()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_processes()
+        shutil.rmtree(self._root)
+
+    @property
+    def search_path(self) -> str:
+        return self.called(super().search_path)
+
+    def path(self, inside: str) -> Path:
+        return Path(self.called(inside))
+
+    def called(self, inside: str) -> str:
+        return f"{self._root}{inside}"
+
+    def _arguments(self, process: Process) -> list[str]:
+        if process.read_only or process.binds or process.temporary:
+            raise ValueError("a process of a folder declares no mounts")
+        inner = f'cd {shlex.quote(self.called(process.folder))}; exec "$@"'
+        words = [f"{key}={value}" for key, value in process.environment.items()]
+        return [*_ENDS_WITH_US, "--", "env", "-i", *words, "sh", "-c", inner, "sh",
+                *process.command]  # fmt: skip
 
 
 def _sources() -> list[str]:
