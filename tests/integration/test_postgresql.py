@@ -17,12 +17,16 @@ from tests.servers import Postgres
 from tests.unit.dicom_node.db.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.db.test_concurrency import *  # noqa: F403
 from tests.unit.dicom_node.db.test_conflicts import *  # noqa: F403
+from tests.unit.dicom_node.db.test_given_up import *  # noqa: F403
 from tests.unit.dicom_node.db.test_instances import *  # noqa: F403
 from tests.unit.dicom_node.db.test_migrations import *  # noqa: F403
 from tests.unit.dicom_node.db.test_models import *  # noqa: F403
 from tests.unit.dicom_node.db.test_parcels import *  # noqa: F403
+from tests.unit.dicom_node.db.test_proof import *  # noqa: F403
+from tests.unit.dicom_node.db.test_recall import *  # noqa: F403
 from tests.unit.dicom_node.db.test_shadow import *  # noqa: F403
 from tests.unit.dicom_node.db.test_turns import *  # noqa: F403
+from tests.unit.dicom_node.db.test_work_items import *  # noqa: F403
 from tests.unit.dicom_node.test_timekeeping import *  # noqa: F403
 
 pytestmark = pytest.mark.postgresql

@@ -53,6 +53,7 @@ AREAS: Final = (
             f"{NODE}/test_outbox.py",
             f"{NODE}/db/test_engine.py",
             f"{NODE}/db/test_batches.py",
+            f"{NODE}/db/test_given_up.py",
             f"{NODE}/db/test_instances.py",
         ),
     ),
@@ -139,6 +140,7 @@ AREAS: Final = (
         ),
         (
             f"{NODE}/db/test_batches.py",
+            f"{NODE}/db/test_given_up.py",
             f"{NODE}/db/test_parcels.py",
             f"{NODE}/db/test_turns.py",
             f"{NODE}/db/test_recall.py",
