@@ -16,13 +16,13 @@ from typing import Final
 
 import structlog
 
-from dicom_node.db import models as registry
-from dicom_node.db import revision
-from dicom_node.db.engine import make_engine
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.bell.outbox import SilentBell
 from dicom_node.domain.registry import Indexed, Move
 from dicom_node.errors import ConfigError, NodeError, VersionTaken
-from dicom_node.outbox import SilentBell
+from dicom_node.ledger import models as registry
+from dicom_node.ledger import revision
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
 from model_store.content import ContentStore
 from model_store.errors import (

@@ -16,15 +16,15 @@ from typing import Any
 from pydicom.uid import UID, UID_dictionary
 from typer.main import get_command
 
-from dicom_node import eligibility
 from dicom_node.cli import app
-from dicom_node.domain import work
-from dicom_node.scp import contexts
+from dicom_node.ledger import states as work
+from dicom_node.network.accept import contexts
+from dicom_node.network.request import negotiation, statuses
+from dicom_node.routing import eligibility
 from dicom_node.settings import Settings
 from model_store.cli import app as store
 from model_store.ref import ModelName
 from model_store.registry import ModelStore, ModelVersion
-from workers.send import negotiation, statuses
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Made by docs/generate.py; `make docs-generate` writes it again. -->"

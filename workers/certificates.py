@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from dicom_node.db import models as registry
-from dicom_node.db.unit_of_work import Ledger
 from dicom_node.domain.registry import Certificate
+from dicom_node.ledger import models as registry
+from dicom_node.ledger.unit_of_work import Ledger
 from model_store.engines.base import Engine
 from model_store.engines.equivalence import certify
 from model_store.errors import EngineError

@@ -11,20 +11,20 @@ from typing import Final
 import structlog
 from sqlalchemy import select
 
-from dicom_node.db import parcels, turns
-from dicom_node.db.faults import is_refusal
-from dicom_node.db.parcels import ClaimedDelivery, ClaimedParcel
-from dicom_node.db.tables import ParcelRow
-from dicom_node.db.turns import Turn
+from dicom_node.bell.outbox import Queue, Ring
 from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError
+from dicom_node.ledger import parcels, turns
+from dicom_node.ledger.faults import is_refusal
+from dicom_node.ledger.parcels import ClaimedDelivery, ClaimedParcel
+from dicom_node.ledger.tables import ParcelRow
+from dicom_node.ledger.turns import Turn
+from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
 from dicom_node.node import Node
-from dicom_node.outbox import Queue, Ring
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings
 from workers.lease import renewed
-from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
 
 _UNLIMITED: Final = 1_000_000
 _MOST_REASONS: Final = 3

@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from dicom_node.db import models as registry
 from dicom_node.domain.registry import Indexed, Move
+from dicom_node.ledger import models as registry
 from dicom_node.node import Node
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
@@ -35,7 +35,7 @@ def move_alias(
     gates: Iterable[Mapping[str, Any]] = (),
     share: float | None = None,
 ) -> Move:
-    """Let an alias stand for another version; see `dicom_node.db.models.move`.
+    """Let an alias stand for another version; see `dicom_node.ledger.models.move`.
 
     The target is registered, if it was not, in the same transaction.
 

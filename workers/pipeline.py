@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_partial
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, work_items
-from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
-from dicom_node.db.faults import is_refusal
 from dicom_node.domain.backoff import delay
-from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
+from dicom_node.ledger import batches, work_items
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem, NewResult
+from dicom_node.ledger.faults import is_refusal
+from dicom_node.ledger.states import WorkEvent
 from dicom_node.node import Node
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
-from dicom_node.retention import remove_unnamed
-from dicom_node.stored import opened
+from dicom_node.spool.stored import opened
+from dicom_node.upkeep.retention import remove_unnamed
 from model_store.engines.base import DeviceLostError
 from workers.encode import encode
 from workers.engines import Denoisers

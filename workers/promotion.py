@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from dicom_node.settings.promotion import MetricRule

@@ -13,15 +13,15 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from dicom_node.db import shadow
-from dicom_node.db.batches import ClaimedBatch, ClaimedItem
-from dicom_node.db.shadow import Measure
 from dicom_node.domain.registry import SHADOW
-from dicom_node.eligibility import Units
 from dicom_node.errors import FailItem, NodeError
+from dicom_node.ledger import shadow
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
+from dicom_node.ledger.shadow import Measure
 from dicom_node.node import Node
 from dicom_node.noise import SOFT_TISSUE, exposed, levels
 from dicom_node.places import place_of
+from dicom_node.routing.eligibility import Units
 from model_store.engines.base import DeviceLostError
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName

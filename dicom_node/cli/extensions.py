@@ -3,8 +3,8 @@
 A package names them as entry points of the group ``dicom_node.commands``::
 
     [project.entry-points."dicom_node.commands"]
-    model = "workers.cli.model:app"                 # a typer.Typer: the group "dicom-node model"
-    "study.replay" = "workers.cli.replay:replay"    # a function: "dicom-node study replay"
+    model = "dicom_node.cli.model.app:app"                 # a typer.Typer: the group "dicom-node model"
+    "study.replay" = "dicom_node.cli.model.replay:replay"    # a function: "dicom-node study replay"
 
 So the node can offer what is made of parts that it does not know itself.
 """

@@ -23,12 +23,13 @@ from pynetdicom import AE, Association, build_role
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from dicom_node.errors import ConfigError, LedgerError
-from dicom_node.scp.admission import Admission, Peer
-from dicom_node.scp.association import Reader
-from dicom_node.scp.server import Server
-from dicom_node.storage import Storage
-from tests.factories.dicom import ct_slice, write
-from tests.unit.dicom_node.scp.fakes import (
+from dicom_node.network.accept.admission import Admission, Peer
+from dicom_node.network.accept.association import Reader
+from dicom_node.network.accept.server import Server
+from dicom_node.spool.storage import Storage
+from tests.support.factories.dicom import ct_slice, write
+from tests.support.waiting import eventually
+from tests.support.wire import (
     ABORT,
     CT,
     ECHO,
@@ -47,7 +48,6 @@ from tests.unit.dicom_node.scp.fakes import (
     pdv,
     store_request,
 )
-from tests.waiting import eventually
 
 MPEG4 = "1.2.840.10008.1.2.4.102"
 HTJ2K = "1.2.840.10008.1.2.4.201"

@@ -29,20 +29,13 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts
 
-from tests.factories import dicom as make
-from tests.pacs import Breach, BrokenPacs, FakePacs
-from tests.servers import Orthanc, StoreScp, free_port
-from tests.waiting import eventually
-from workers.send import (
-    Address,
-    Answer,
-    Outgoing,
-    Timeouts,
-    Verdict,
-    send,
-)
-from workers.send.dataset import StoredDataSet
-from workers.send.transcode import transcode
+from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
+from dicom_node.network.request.dataset import StoredDataSet
+from dicom_node.network.request.transcode import transcode
+from tests.support.factories import dicom as make
+from tests.support.pacs import Breach, BrokenPacs, FakePacs
+from tests.support.servers import Orthanc, StoreScp, free_port
+from tests.support.waiting import eventually
 
 SHORT = Timeouts.all(1.0)
 """Enough on loopback, and soon over when the peer hangs."""

@@ -36,13 +36,13 @@ AREAS: Final = (
     Area(
         "durability",
         (
-            "dicom_node.storage",
-            "dicom_node.disk",
-            "dicom_node.intake",
-            "dicom_node.spool",
-            "dicom_node.db.instances",
-            "dicom_node.db.engine:make_engine,_sqlite",
-            "dicom_node.db.unit_of_work",
+            "dicom_node.spool.storage",
+            "dicom_node.spool.disk",
+            "dicom_node.intake.intake",
+            "dicom_node.intake.marker",
+            "dicom_node.ledger.instances",
+            "dicom_node.ledger.engine:make_engine,_sqlite",
+            "dicom_node.ledger.unit_of_work",
         ),
         (
             f"{NODE}/test_durability.py",
@@ -57,11 +57,11 @@ AREAS: Final = (
     Area(
         "retention",
         (
-            "dicom_node.retention",
-            "dicom_node.stored",
-            "dicom_node.db.keeping",
-            "dicom_node.db.conflicts",
-            "dicom_node.db.proof:unnamed,still_names,instance_files,result_files,_parts",
+            "dicom_node.upkeep.retention",
+            "dicom_node.spool.stored",
+            "dicom_node.ledger.keeping",
+            "dicom_node.ledger.conflicts",
+            "dicom_node.ledger.proof:unnamed,still_names,instance_files,result_files,_parts",
         ),
         (
             f"{NODE}/test_retention.py",
@@ -74,13 +74,13 @@ AREAS: Final = (
     Area(
         "pixels",
         (
-            "workers.decode",
-            "workers.layout",
+            "dicom_node.dicom.decode",
+            "dicom_node.dicom.layout",
             "workers.load",
             "workers.frame",
             "workers.infer",
             "workers.tiling",
-            "workers.codestream",
+            "dicom_node.dicom.codestream",
             "workers.encode.pixels",
         ),
         (
@@ -97,10 +97,10 @@ AREAS: Final = (
     Area(
         "identity",
         (
-            "dicom_node.domain.uids",
+            "dicom_node.dicom.uids",
             "dicom_node.domain.route:Route,_strength_text",
-            "dicom_node.eligibility:is_own_result,_is_ours,_equipment",
-            "dicom_node.planning:plan_of",
+            "dicom_node.routing.eligibility:is_own_result,_is_ours,_equipment",
+            "dicom_node.routing.planning:plan_of",
             "workers.results",
             "workers.encode.provenance:set_identity,set_provenance,_equipment,_reference,"
             "instance_reference,code_item",
@@ -124,11 +124,11 @@ AREAS: Final = (
     Area(
         "states",
         (
-            "dicom_node.domain.work",
-            "dicom_node.db.work_items",
-            "dicom_node.db.batches",
-            "dicom_node.db.parcels",
-            "dicom_node.db.recall",
+            "dicom_node.ledger.states",
+            "dicom_node.ledger.work_items",
+            "dicom_node.ledger.batches",
+            "dicom_node.ledger.parcels",
+            "dicom_node.ledger.recall",
         ),
         (
             f"{NODE}/db/test_batches.py",
@@ -143,12 +143,12 @@ AREAS: Final = (
     Area(
         "planning",
         (
-            "dicom_node.planning",
-            "dicom_node.deciding",
-            "dicom_node.eligibility",
+            "dicom_node.routing.planning",
+            "dicom_node.routing.deciding",
+            "dicom_node.routing.eligibility",
             "dicom_node.domain.condition",
             "dicom_node.domain.route",
-            "dicom_node.db.unplanned",
+            "dicom_node.ledger.unplanned",
         ),
         (
             f"{NODE}/test_planning.py",

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, conflicts, recall, work_items
-from dicom_node.db.batches import ClaimedBatch
-from dicom_node.db.parcels import ClaimedParcel
-from dicom_node.db.tables import (
+from dicom_node.errors import LedgerError
+from dicom_node.ledger import batches, conflicts, recall, work_items
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.batches import ClaimedBatch
+from dicom_node.ledger.parcels import ClaimedParcel
+from dicom_node.ledger.states import BatchState, InstanceState, ParcelState, WorkEvent, WorkState
+from dicom_node.ledger.tables import (
     AuditRow,
     BatchRow,
     DeliveryRow,
@@ -25,10 +27,8 @@ from dicom_node.db.tables import (
     ResultRow,
     WorkItemRow,
 )
-from dicom_node.domain.work import BatchState, InstanceState, ParcelState, WorkEvent, WorkState
-from dicom_node.errors import LedgerError
-from dicom_node.storage import Storage
-from tests.ledgers import LEASE, Life, new_result, temporary_folder
+from dicom_node.spool.storage import Storage
+from tests.support.ledgers import LEASE, Life, new_result, temporary_folder
 
 STATE_AFTER = {
     AuditEvent.WORK_PLANNED: WorkState.PLANNED,

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.factories import ct_slice, dx_image, write
-from tests.factories.results import result_spec
+from tests.support.factories import ct_slice, dx_image, write
+from tests.support.factories.results import result_spec
 from workers.encode import encode
 from workers.load import Source, load
 

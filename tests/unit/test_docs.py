@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_command
 
 from dicom_node.cli import app
-from dicom_node.domain.work import WorkEvent
+from dicom_node.ledger.states import WorkEvent
 from dicom_node.settings import RouteSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]

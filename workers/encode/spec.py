@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.domain.uids import is_valid_uid
+from dicom_node.dicom.uids import is_valid_uid
 from model_store.ref import ModelRef
 
 Form = Literal["secondary-capture", "secondary-capture-multiframe", "derived"]
@@ -35,7 +35,7 @@ class ResultSpec:
     route : str
         Name of the route.
     sop_instance_uid, series_instance_uid : str
-        Derived by `dicom_node.domain.uids`.
+        Derived by `dicom_node.dicom.uids`.
     series_number : int
         Series Number (0020,0011).
     series_description : str

@@ -12,11 +12,11 @@ from typing import Final
 import psutil
 from sqlalchemy import Connection, Engine, text
 
-from dicom_node.db.engine import make_engine
+from dicom_node.ledger.engine import make_engine
 from tests.chaos.fault import CLUSTER, ONE_MACHINE, Fault, FaultFailed, Scene
 from tests.chaos.forms import Cluster, OneMachine
 from tests.chaos.system import send_signal, sqlite_writer
-from tests.servers import ServerDidNotStart
+from tests.support.servers import ServerDidNotStart
 
 _CAUGHT_SECONDS: Final = 30.0
 _NEWER: Final = "9999_of_a_later_release"

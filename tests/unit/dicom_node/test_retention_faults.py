@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node import stored
-from dicom_node.db import keeping
-from dicom_node.db.proof import Scope
-from dicom_node.db.tables import InstanceRow
-from dicom_node.reconcile import reconcile
-from tests.ledgers import Life
+from dicom_node.audit.reconcile import reconcile
+from dicom_node.ledger import keeping
+from dicom_node.ledger.proof import Scope
+from dicom_node.ledger.tables import InstanceRow
+from dicom_node.spool import stored
+from tests.support.ledgers import Life
 
 DAY = 24 * 3600.0
 

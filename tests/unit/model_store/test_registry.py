@@ -9,7 +9,7 @@ import pytest
 from model_store.errors import ManifestError, ModelIntegrityError, UnknownModelError
 from model_store.ref import ModelName
 from model_store.registry import ModelStore, ModelVersion
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.models import convolutions, model_version
 
 
 def _aliases(root: Path, **lines: str) -> None:

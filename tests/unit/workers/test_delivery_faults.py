@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node.db import parcels, recall
-from dicom_node.db.tables import ResultRow, WorkItemRow
 from dicom_node.errors import IllegalTransition
-from tests.servers import free_port
+from dicom_node.ledger import parcels, recall
+from dicom_node.ledger.tables import ResultRow, WorkItemRow
+from dicom_node.network.request import sender, wire
+from dicom_node.network.request.transcode import transcode
+from tests.support.servers import free_port
 from tests.unit.workers.test_deliver import Post, pacs_for
 from workers import deliver
-from workers.send import sender, wire
-from workers.send.transcode import transcode
 
 
 @pytest.fixture

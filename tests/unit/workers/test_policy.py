@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dicom_node.settings.promotion import MetricRule, PromotionSettings
 from model_store.manifest import Manifest, TilingSpec, TrainedNoise, Validity
 from model_store.registry import ModelStore
-from tests.factories.models import HU
+from tests.support.factories.models import HU
 from workers.policy import applies, held_against
 
 HEADLINE = {

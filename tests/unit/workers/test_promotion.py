@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dicom_node.db import models as registry
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.ledger import models as registry
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from model_store.errors import ManifestError, QuarantinedError, UnknownModelError
@@ -17,9 +17,9 @@ from model_store.manifest import TilingSpec
 from model_store.ref import ModelName
 from model_store.registry import ModelVersion
 from model_store.trust.signature import sign
-from tests.factories.models import STORED, convolutions, model_version
-from tests.factories.released import key_pair, released
-from tests.ledgers import fresh_url, open_ledger
+from tests.support.factories.models import STORED, convolutions, model_version
+from tests.support.factories.released import key_pair, released
+from tests.support.ledgers import fresh_url, open_ledger
 from workers import promotion
 from workers.promotion import Candidate, Verdict
 

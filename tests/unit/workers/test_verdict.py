@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dicom_node.db.shadow import Measure
+from dicom_node.ledger.shadow import Measure
 from workers.verdict import FEWEST_SERIES, compare, interval
 
 PRODUCTION, SHADOW = "toy-ct@1.0.0", "toy-ct@1.1.0"

@@ -12,7 +12,7 @@ from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
 from model_store.manifest import TilingSpec
 from model_store.registry import ModelVersion
-from tests.factories.models import convolutions, model_version, small_unet
+from tests.support.factories.models import convolutions, model_version, small_unet
 
 
 @pytest.fixture(params=["convolutions", "small_unet"])

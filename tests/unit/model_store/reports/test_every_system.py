@@ -19,7 +19,7 @@ from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.release import release, write_metrics
-from tests.factories import dicom
+from tests.support.factories import dicom
 
 _RECIPES = Path(model_store.training.__file__).parent / "recipes"
 _WIDTHS: dict[str, dict[str, Any]] = {"n2n-unet": {}, "sharpxr": {"widths": [4, 5, 6, 7]}}

@@ -18,7 +18,7 @@ from model_store.training.recipe_file import dump_toml
 from model_store.training.release import add_golden, write_physics
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import sign
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.models import convolutions, model_version
 from tests.unit.model_store.evaluation.recipes import CT, recipe
 
 

@@ -14,7 +14,7 @@ from model_store.errors import EngineError
 from model_store.manifest import TilingSpec
 from model_store.ref import ModelRef
 from model_store.registry import ModelStore
-from tests.factories.models import convolutions, model_version, small_unet
+from tests.support.factories.models import convolutions, model_version, small_unet
 
 RECIPES: tuple[Recipe, ...] = ("f32", "f16")  # int8 and fp8 are in test_quantise
 REF = ModelRef("toy-ct", "1.0.0", "0" * 64)

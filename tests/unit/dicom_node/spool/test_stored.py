@@ -1,0 +1,150 @@
+"""A changed bit goes nowhere: nothing is made of a file that is not what its row says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+
+from dicom_node.dicom.header import read_header
+from dicom_node.errors import FailItem, StorageError
+from dicom_node.spool import stored as module
+from dicom_node.spool.storage import Storage
+from dicom_node.spool.stored import Kind, Stored, WrongBytes, fault_of, file_meta, opened
+from tests.support.factories.dicom import ct_slice, to_bytes
+from tests.support.factories.received import CT, EXPLICIT, data_set_of, received
+
+UID = "1.2.4.1"
+WHOLE = to_bytes(ct_slice(size=(4, 4), SOPInstanceUID=UID, PatientID="PHANTOM"))
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    return Storage(tmp_path_factory.mktemp("spool"))
+
+
+def an_instance(storage: Storage) -> Stored:
+    one = received(storage, UID, data_set_of(WHOLE))
+    path = storage.instance_path(UID)
+    storage.commit(one.path, path)
+    return Stored(Kind.INSTANCE, CT, UID, EXPLICIT, one.sha256, storage.name(path))
+
+
+def a_result(storage: Storage) -> Stored:
+    path = storage.result_path(UID)
+    storage.write_atomic(path, WHOLE)
+    sha256 = hashlib.sha256(WHOLE).hexdigest()
+    return Stored(Kind.RESULT, CT, UID, EXPLICIT, sha256, storage.name(path))
+
+
+MAKE = pytest.mark.parametrize("make", [an_instance, a_result])
+Make = Callable[[Storage], Stored]
+
+
+def path_of(storage: Storage, stored: Stored) -> Path:
+    return storage.path(stored.path or "")
+
+
+@MAKE
+@pytest.mark.parametrize("most", [module.MOST_IN_MEMORY, 0], ids=["in memory", "large"])
+def test_what_is_right_is_read_whole(
+    storage: Storage, make: Make, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_IN_MEMORY", most)
+    stored = make(storage)
+    with opened(storage, stored) as file:
+        assert file.tell() == 0
+        assert file.read() == path_of(storage, stored).read_bytes()
+    assert fault_of(storage, stored) == ""
+
+
+@MAKE
+@pytest.mark.parametrize("most", [module.MOST_IN_MEMORY, 0], ids=["in memory", "large"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 10**9), bit=st.integers(0, 7))
+def test_no_bit_of_an_object_can_change_unnoticed(
+    storage: Storage, make: Make, most: int, at: int, bit: int
+) -> None:
+    """The preamble and who wrote the file are no part of an instance: they change nothing of it."""
+    stored = make(storage)
+    path = path_of(storage, stored)
+    whole = path.read_bytes()
+    at %= len(whole)
+    changed = whole[:at] + bytes([whole[at] ^ (1 << bit)]) + whole[at + 1 :]
+    path.write_bytes(changed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MOST_IN_MEMORY", most)
+        fault = fault_of(storage, stored)
+        if not fault:
+            with opened(storage, stored) as file:
+                assert read_header(file, UID) == read_header(_at_first(WHOLE, path), UID)
+    path.unlink()
+    meta_end = file_meta(whole)[1]
+    assert fault or (stored.kind is Kind.INSTANCE and at < meta_end)
+    assert "PHANTOM" not in fault
+
+
+def _at_first(whole: bytes, path: Path) -> Path:
+    path.write_bytes(whole)
+    return path
+
+
+@MAKE
+@pytest.mark.parametrize("cut", [0, 100, 131, 140, 300, -1])
+def test_a_file_that_is_cut_is_wrong(storage: Storage, make: Make, cut: int) -> None:
+    stored = make(storage)
+    path_of(storage, stored).write_bytes(path_of(storage, stored).read_bytes()[:cut])
+    with pytest.raises(WrongBytes, match=r"^1\.2\.4\.1: .*kept for a person.*study retry"):
+        opened(storage, stored).__enter__()
+    assert path_of(storage, stored).exists()
+
+
+@MAKE
+@pytest.mark.parametrize(
+    "other",
+    [{"sop_instance_uid": "1.2.4.2"}, {"sop_class_uid": "1.2"}, {"sha256": "0" * 64},
+     {"transfer_syntax_uid": "1.2.840.10008.1.2"}],
+)  # fmt: skip
+def test_a_row_that_says_something_else_is_not_served(
+    storage: Storage, make: Make, other: dict[str, str]
+) -> None:
+    stored = replace(make(storage), **other)  # type: ignore[arg-type]
+    assert "not those that were" in fault_of(storage, stored)
+
+
+@MAKE
+def test_what_is_gone_is_not_wrong(storage: Storage, make: Make) -> None:
+    stored = make(storage)
+    path_of(storage, stored).unlink()
+    assert "no longer in the spool" in fault_of(storage, stored)
+    with pytest.raises(FailItem, match="no longer kept"):
+        opened(storage, replace(stored, path=None)).__enter__()
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_object(storage: Storage) -> None:
+    stored = an_instance(storage)
+    path_of(storage, stored).unlink()
+    path_of(storage, stored).mkdir()
+    with pytest.raises(StorageError):
+        opened(storage, stored).__enter__()
+
+
+def test_a_row_cannot_name_a_file_elsewhere(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "x.dcm").write_bytes(WHOLE)
+    stored = replace(a_result(storage), path=str(tmp_path / "x.dcm"))
+    assert "names no file of the spool" in fault_of(storage, stored)
+
+
+def test_file_meta_information_as_pydicom_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(WHOLE)
+    meta = dcmread(tmp_path / "a.dcm").file_meta
+    found, end = file_meta(WHOLE)
+    assert found[0x0003] == meta.MediaStorageSOPInstanceUID
+    assert found[0x0010] == meta.TransferSyntaxUID
+    assert end == 144 + meta.FileMetaInformationGroupLength
