@@ -1,1 +1,1 @@
-"""Commands that the workers add to ``dicom-node``; see `dicom_node.cli.extensions`."""
+"""``dicom-node model``: the life of a model version on a node."""

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.cli.model.replay import replay
+from dicom_node.cli.replay import replay
 from dicom_node.errors import FailItem
 from dicom_node.ledger import past
 from dicom_node.ledger.audit_events import AuditEvent
