@@ -55,9 +55,9 @@ def open_rings(url: SecretStr | None, folder: str) -> Rings:
 def broker_configuration(settings: Settings) -> dict[str, Any]:
     """What Celery is told in a worker.
 
-    It listens through `dicom_node.bell.ring_transport`, whatever the broker. A message is acknowledged
-    when its task has ended, so that a worker holds no more of them than it has threads; nothing is
-    given back to the broker.
+    It listens through `dicom_node.bell.ring_transport`, whatever the broker. A message is
+    acknowledged when its task has ended, so that a worker holds no more of them than it has
+    threads; nothing is given back to the broker.
 
     Raises
     ------

@@ -135,7 +135,7 @@ class Channel(virtual.Channel):
 
 
 class Transport(virtual.Transport):
-    """Celery's way to the broker that ``transport_options`` names (see `dicom_node.bell.broker`)."""
+    """Celery's way to the broker that ``transport_options`` names; see `dicom_node.bell.broker`."""
 
     Channel = Channel
     can_parse_url = True

@@ -19,10 +19,10 @@ from sqlalchemy import Connection, Engine, event
 _REFUSED = ("open", "os.", "shutil.", "socket.", "subprocess.", "tempfile.", "glob.")
 _ALLOWED = ("socket.gethostname", "os.kill")  # neither waits for anything
 _CODE = (".py", ".pyc", ".so")
-_ROOT = Path(__file__).resolve().parents[1]
-_DB = _ROOT / "dicom_node" / "db"
+_ROOT = Path(__file__).resolve().parents[2]
+_DB = _ROOT / "dicom_node" / "ledger"
 _WAY = (str(_DB / "transactions.py"), str(_DB / "unit_of_work.py"))
-_GUARDED = (str(_ROOT / "tests" / "ledgers.py"),)
+_GUARDED = (str(_ROOT / "tests" / "support" / "ledgers.py"),)
 _FREE = (str(_ROOT / "tests"), str(_DB / "migrat"))
 
 

@@ -144,7 +144,8 @@ class Finder:
         """Send one C-FIND-RQ; yield the status and SOP Instance UID of each response.
 
         The responses are read here, not by `Association.send_c_find`, whose reactor may take one
-        away (see `dicom_node.network.request.scu.associated`). Ends early if none comes in time, or an invalid one.
+        away (see `dicom_node.network.request.scu.associated`). Ends early if none comes in time,
+        or an invalid one.
         """
         from pynetdicom.dimse_primitives import C_FIND  # noqa: PLC0415 -- keeps start-up light
         from pynetdicom.dsutils import encode  # noqa: PLC0415 -- keeps start-up light

@@ -51,9 +51,9 @@ def send(
 
     Notes
     -----
-    Statuses follow PS3.4 Table B.2-1 and PS3.7 Annex C, see `dicom_node.network.request.statuses`. Nothing is
-    raised for what the destination does or fails to do; every wait ends within
-    ``address.timeouts``.
+    Statuses follow PS3.4 Table B.2-1 and PS3.7 Annex C, see
+    `dicom_node.network.request.statuses`. Nothing is raised for what the destination does or fails
+    to do; every wait ends within ``address.timeouts``.
     """
     for proposal in propose(batch):
         rest = proposal
