@@ -70,7 +70,8 @@ def deaths(node: RunningNode) -> list[str]:
     "case",
     [
         ("dicom_node upkeep", "dicom_node.dicom.header",
-         "raise ZeroDivisionError('PHI MARKER')", [], "given up after 3 tries: ZeroDivisionError at "),
+         "raise ZeroDivisionError('PHI MARKER')", [],
+         "given up after 3 tries: ZeroDivisionError at "),
         ("dicom_node upkeep", "dicom_node.dicom.header", "import os; os._exit(9)", ["upkeep"] * 3,
          "ended 3 times"),
         ("-Q infer", "workers.load", "raise MemoryError('PHI MARKER')", [],
