@@ -8,52 +8,22 @@ JPEG goes to GDCM, JPEG-LS to CharLS, JPEG 2000 to OpenJPEG, RLE to pydicom.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import gdcm
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import UID
 
-from dicom_node.dicom.codestream import Kind, read_codestream
+from dicom_node.dicom.codestream import read_codestream
 from dicom_node.dicom.layout import Layout
 from dicom_node.dicom.reading import VALUE_ERRORS
+from dicom_node.dicom.syntaxes import DECODED, EXPLICIT_BIG_ENDIAN, Coding, Syntax
 from dicom_node.dicom.uids import is_valid_uid
 from dicom_node.errors import PixelDataError
-
-UNCOMPRESSED = frozenset(
-    {
-        ImplicitVRLittleEndian,
-        ExplicitVRLittleEndian,
-        DeflatedExplicitVRLittleEndian,
-        ExplicitVRBigEndian,
-    }
-)
-_JPEG = frozenset(
-    f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55, 57, 70)
-)  # baseline, extended, spectral selection, full progression, lossless, lossless first-order
-_JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
-_HTJ2K = UID("1.2.840.10008.1.2.4.203")
-_JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, _HTJ2K})
-
-COMPRESSED = frozenset({*_JPEG, *_JPEG_LS, *_JPEG_2000, RLELossless})
-"""Compressed transfer syntaxes that can be decoded."""
 
 _Decoder = Callable[[bytes, Layout, str, int], NDArray[Any]]
 """Takes a frame, its layout, the transfer syntax, and how many bits its values have."""
@@ -97,12 +67,12 @@ def decode(
     if not data:
         raise PixelDataError(f"{uid}: pixel data is empty")
     shape = (layout.frames, layout.rows, layout.columns)
-    if transfer_syntax in UNCOMPRESSED:
-        return _view(data, layout, transfer_syntax == ExplicitVRBigEndian, uid, words).reshape(
-            shape
-        )
-    if transfer_syntax not in COMPRESSED:
+    syntax = DECODED.get(transfer_syntax)
+    if syntax is None:
         raise PixelDataError(f"{uid}: transfer syntax {_name(transfer_syntax)} has no decoder")
+    if not syntax.encapsulated:
+        big = transfer_syntax == EXPLICIT_BIG_ENDIAN
+        return _view(data, layout, big, uid, words).reshape(shape)
     if not data.startswith(_ITEM):
         raise PixelDataError(
             f"{uid}: transfer syntax says {_name(transfer_syntax)}, "
@@ -112,7 +82,11 @@ def decode(
     cells = np.empty(shape, dtype=layout.word)
     for index in range(layout.frames):  # every frame is written, or there is an error
         name = f"{uid} frame {index + 1}"
-        cells[index] = _decode_frame(frames[index], layout, transfer_syntax, name)
+        if syntax.coding is Coding.CELLS:
+            view = _view(frames[index], layout.of_one_frame, False, name, words)
+            cells[index] = view.reshape(shape[1:])
+        else:
+            cells[index] = _decode_frame(frames[index], layout, syntax, name)
     return cells
 
 
@@ -141,32 +115,22 @@ def _frames(data: bytes, layout: Layout, uid: str) -> list[bytes]:
 
 
 def _decode_frame(
-    frame: bytes, layout: Layout, transfer_syntax: str, name: str
+    frame: bytes, layout: Layout, syntax: Syntax, name: str
 ) -> NDArray[np.unsignedinteger[Any]]:
-    decoders: list[_Decoder]
     precision = layout.allocated  # of RLE, which keeps the bytes of whole cells
-    if transfer_syntax in _JPEG:
-        precision = _precision(frame, layout, transfer_syntax, "jpeg", name)
-        decoders = [_gdcm]
-    elif transfer_syntax in _JPEG_LS:
-        precision = _precision(frame, layout, transfer_syntax, "jpeg-ls", name)
-        decoders = [_pydicom("pyjpegls"), _pydicom("gdcm")]  # GDCM accepts more, and is slower
-    elif transfer_syntax in _JPEG_2000:
-        precision = _precision(frame, layout, transfer_syntax, "jpeg-2000", name)
-        decoders = [_pydicom("pylibjpeg")]
-    else:
-        decoders = [_pydicom("pydicom")]
+    if syntax.coding is not Coding.RLE:
+        precision = _precision(frame, layout, syntax, name)
     # GDCM ends the process where 8 bits are allocated and fewer are said to be stored.
     bits = _BYTE if layout.allocated == _BYTE else max(precision, layout.stored)
     failure: Exception | None = None
-    for decoder in decoders:
+    for decoder in _DECODERS[syntax.coding]:
         try:
-            pixels = decoder(frame, layout, transfer_syntax, bits)
+            pixels = decoder(frame, layout, syntax.uid, bits)
             break
         except _DECODE_ERRORS as error:
             failure = error
     else:
-        message = f"{name}: {_name(transfer_syntax)} cannot be decoded"
+        message = f"{name}: {_name(syntax.uid)} cannot be decoded"
         raise PixelDataError(message) from failure
     # A codestream of fewer bits decodes to narrower integers; keep the two's complement value.
     wide: NDArray[np.unsignedinteger[Any]] = pixels.astype(layout.word)
@@ -177,13 +141,13 @@ def _decode_frame(
     return wide
 
 
-def _precision(frame: bytes, layout: Layout, transfer_syntax: str, kind: Kind, name: str) -> int:
+def _precision(frame: bytes, layout: Layout, syntax: Syntax, name: str) -> int:
     """Bits of a value of the codestream, once it was held against the header."""
     stream = read_codestream(frame)
-    claim = f"{name}: transfer syntax says {_name(transfer_syntax)}, but the frame"
+    claim = f"{name}: transfer syntax says {_name(syntax.uid)}, but the frame"
     if stream is None:
         raise PixelDataError(f"{claim} has no readable codestream header")
-    if stream.kind != kind:
+    if stream.kind != syntax.coding.value:
         raise PixelDataError(f"{claim} is {stream.kind}")
     if (stream.rows, stream.columns) != (layout.rows, layout.columns):
         raise PixelDataError(
@@ -196,7 +160,7 @@ def _precision(frame: bytes, layout: Layout, transfer_syntax: str, kind: Kind, n
         raise PixelDataError(
             f"{name}: {stream.precision} bits in the codestream, {layout.allocated} allocated"
         )
-    if not stream.complete and kind != "jpeg-2000":
+    if not stream.complete and syntax.coding is not Coding.JPEG_2000:
         raise PixelDataError(f"{name}: the codestream ends before its end marker")
     return stream.precision
 
@@ -251,3 +215,12 @@ def _gdcm(frame: bytes, layout: Layout, transfer_syntax: str, bits: int) -> NDAr
 
 def _name(transfer_syntax: str) -> str:
     return UID(transfer_syntax).name if is_valid_uid(transfer_syntax) else "an invalid UID"
+
+
+_DECODERS: Final[Mapping[Coding, Sequence[_Decoder]]] = {
+    Coding.JPEG: (_gdcm,),
+    Coding.JPEG_LS: (_pydicom("pyjpegls"), _pydicom("gdcm")),  # GDCM accepts more, and is slower
+    Coding.JPEG_2000: (_pydicom("pylibjpeg"),),
+    Coding.RLE: (_pydicom("pydicom"),),
+}
+"""By what they read; the first that can decides."""

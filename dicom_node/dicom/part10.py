@@ -11,15 +11,14 @@ import struct
 from collections.abc import Iterable
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.dicom.file_meta import file_header
+from dicom_node.dicom.syntaxes import EXPLICIT_LITTLE_ENDIAN
+from dicom_node.dicom.values import LONG_VRS
 
-_LONG_VR = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _LONGEST_SHORT = 0xFFFE
 _INTEGERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i"}
 _LONGEST_DS = 16
-_PREAMBLE = bytes(128) + b"DICM"
 
 
 class DataSet:
@@ -35,10 +34,10 @@ class DataSet:
         """Set an element from its encoded value; odd lengths are padded (PS3.5 6.2)."""
         if len(value) % 2:
             value += b"\0" if vr in ("UI", "OB", "UN") else b" "
-        if vr not in _LONG_VR and len(value) > _LONGEST_SHORT:
+        if vr not in LONG_VRS and len(value) > _LONGEST_SHORT:
             vr = "UN"  # PS3.5 6.2.2
         head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")
-        length = struct.pack("<HI" if vr in _LONG_VR else "<H", *_lengths(vr, len(value)))
+        length = struct.pack("<HI" if vr in LONG_VRS else "<H", *_lengths(vr, len(value)))
         self._elements[tag] = head + length + value
 
     def set_text(self, keyword: str, *values: str, limit: int | None = None) -> None:
@@ -90,17 +89,12 @@ class DataSet:
 
 def part10_file(dataset: DataSet, sop_class_uid: str, sop_instance_uid: str) -> bytes:
     """Wrap a data set into a Part 10 file."""
-    meta = DataSet()
-    meta.set_bytes(0x00020001, "OB", b"\x00\x01")
-    meta.set_text("MediaStorageSOPClassUID", sop_class_uid)
-    meta.set_text("MediaStorageSOPInstanceUID", sop_instance_uid)
-    meta.set_text("TransferSyntaxUID", ExplicitVRLittleEndian)
-    meta.set_text("ImplementationClassUID", IMPLEMENTATION_CLASS_UID)
-    meta.set_text("ImplementationVersionName", IMPLEMENTATION_VERSION_NAME, limit=16)
-    body = meta.encode()
-    length = DataSet()
-    length.set_integers("FileMetaInformationGroupLength", len(body))
-    return b"".join((_PREAMBLE, length.encode(), body, dataset.encode()))
+    header = file_header(
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax_uid=EXPLICIT_LITTLE_ENDIAN,
+    )
+    return header + dataset.encode()
 
 
 def tag_of(keyword: str) -> int:
@@ -123,7 +117,7 @@ def decimal_string(value: float) -> str:
 
 
 def _lengths(vr: str, length: int) -> tuple[int, ...]:
-    return (0, length) if vr in _LONG_VR else (length,)
+    return (0, length) if vr in LONG_VRS else (length,)
 
 
 def _printable(text: str, single: bool) -> str:

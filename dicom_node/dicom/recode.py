@@ -14,6 +14,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
+from dicom_node.dicom.values import LONG_VRS
 from dicom_node.errors import UnreadableObject
 
 PIXEL_DATA: Final = 0x7FE00010
@@ -23,11 +24,6 @@ _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _PIXEL_REPRESENTATION: Final = 0x00280103
-_LONG: Final = frozenset(
-    ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
-)
-"""VRs with a 32-bit length (PS3.5 Table 7.1-1)."""
-
 _LONGEST_SHORT: Final = 0xFFFE
 _DEEPEST: Final = 32
 _FIRST_CREATOR: Final = 0x10
@@ -149,7 +145,7 @@ class _Recoder:
         vr = bytes(self._data[at + 4 : at + 6]).decode("latin-1")
         if not (vr.isascii() and vr.isalpha() and vr.isupper()):
             raise _broken(f"element {_named(tag)} has no value representation")
-        if vr in _LONG:
+        if vr in LONG_VRS:
             (length,) = struct.unpack_from("<I", self._data, at + 8)
             return tag, vr, length, at + 12
         (length,) = struct.unpack_from("<H", self._data, at + 6)
@@ -250,10 +246,10 @@ class _Recoder:
         if self._to_implicit:
             self.out.append(_header(tag, length))
             return
-        if vr not in _LONG and length > _LONGEST_SHORT:
+        if vr not in LONG_VRS and length > _LONGEST_SHORT:
             vr = "UN"  # PS3.5 6.2.2
         words = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
-        form = "<2xI" if vr in _LONG else "<H"
+        form = "<2xI" if vr in LONG_VRS else "<H"
         self.out.append(words + struct.pack(form, length))
 
 

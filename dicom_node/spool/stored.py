@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Final, Protocol, Self
 
+from dicom_node.dicom.file_meta import LONGEST_META, FileMeta, FileMetaError
 from dicom_node.errors import FailItem, NodeError, SpoolAway, StorageError, UnreadableObject
 from dicom_node.places import place_of
 from dicom_node.spool.storage import Storage
@@ -23,18 +23,7 @@ from dicom_node.spool.storage import Storage
 MOST_IN_MEMORY: Final = 64 * 2**20
 """A larger file is read twice, to be compared and to be used; a smaller one once, into memory."""
 
-_PREAMBLE: Final = 128
-_PREFIX: Final = b"DICM"
-_GROUP: Final = 0x0002
-_VRS: Final = {
-    0x0000: b"UL", 0x0001: b"OB", 0x0002: b"UI", 0x0003: b"UI", 0x0010: b"UI", 0x0012: b"UI",
-    0x0013: b"SH", 0x0016: b"AE",
-}  # fmt: skip
-"""What the node writes of group 0002, in this order."""
-
-LONGEST_META: Final = 1 << 16
 _BLOCK: Final = 1 << 20
-_CLASS, _INSTANCE, _SYNTAX = 0x0002, 0x0003, 0x0010
 
 
 class WrongBytes(UnreadableObject):
@@ -155,14 +144,13 @@ def _difference(file: BinaryIO, stored: Stored) -> str:
     made = "received" if stored.kind is Kind.INSTANCE else "made"
     wrong = f"the bytes in the spool are not those that were {made}"
     try:
-        meta, _ = file_meta(file.read(LONGEST_META))
-        file.seek(0)
+        meta = _meta(file)
         if sha256_of(file, stored.kind) != stored.sha256:
             return wrong
     except WrongBytes as error:
         return f"{wrong}: {error}"
     said = (stored.sop_class_uid, stored.sop_instance_uid, stored.transfer_syntax_uid)
-    if tuple(meta.get(element, "") for element in (_CLASS, _INSTANCE, _SYNTAX)) != said:
+    if (meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid) != said:
         return f"{wrong}: its File Meta Information is another object's"
     return ""
 
@@ -197,8 +185,9 @@ def sha256_of(file: BinaryIO, kind: Kind) -> str:
     digest = hashlib.sha256()
     offset = 0
     if kind is Kind.INSTANCE:
-        meta, offset = file_meta(file.read(LONGEST_META))
-        digest.update(meta.get(_SYNTAX, "").encode("ascii", "replace") + b"\0")
+        meta = _meta(file)
+        offset = meta.end
+        digest.update(meta.transfer_syntax_uid.encode("ascii", "replace") + b"\0")
     if isinstance(file, io.BytesIO):
         with file.getbuffer() as whole:
             digest.update(whole[offset:])
@@ -218,44 +207,14 @@ def identity_of(file: BinaryIO) -> str:
     WrongBytes
         It is no DICOM file.
     """
-    meta, _ = file_meta(file.read(LONGEST_META))
-    file.seek(0)
-    return meta.get(_INSTANCE, "")
+    return _meta(file).sop_instance_uid
 
 
-def file_meta(head: bytes) -> tuple[dict[int, str], int]:
-    """Return the text values of group 0002 by element, and where the data set begins.
-
-    File Meta Information is Explicit VR Little Endian, and its first element says how long the
-    others are (PS3.10 7.1). No element but those that the node writes is expected.
-
-    Raises
-    ------
-    WrongBytes
-        It is no DICOM file, or not one that the node wrote.
-    """
-    at = _PREAMBLE + len(_PREFIX)
-    if head[_PREAMBLE:at] != _PREFIX:
-        raise WrongBytes("the file is not a DICOM file")
-    elements: dict[int, str] = {}
-    end, last = len(head), -1
+def _meta(file: BinaryIO) -> FileMeta:
+    """Read it at the file's first byte, and return there."""
     try:
-        while at + 2 <= end and int.from_bytes(head[at : at + 2], "little") == _GROUP:
-            _, element, vr, length = struct.unpack_from("<HH2sH", head, at)
-            at += 8
-            if element <= last or _VRS.get(element) != vr:
-                break
-            last = element
-            if vr == b"OB":
-                (length,) = struct.unpack_from("<I", head, at)
-                at += 4
-            value = head[at : at + length]
-            at += length
-            if element == 0:
-                end = at + int.from_bytes(value, "little")
-            elements[element] = value.decode("ascii", "replace").strip("\0 ")
-    except struct.error as error:
-        raise WrongBytes("the file ends in its File Meta Information") from error
-    if at != end or at >= len(head):
-        raise WrongBytes("its File Meta Information is damaged, or nothing follows it")
-    return elements, at
+        return FileMeta.read(file.read(LONGEST_META))
+    except FileMetaError as error:
+        raise WrongBytes(str(error)) from error
+    finally:
+        file.seek(0)

@@ -21,6 +21,8 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import build_context
 
 from dicom_node.dicom.command_set import clean_uid
+from dicom_node.dicom.sop_classes import VERIFICATION, is_storage
+from dicom_node.dicom.syntaxes import best_of
 from dicom_node.errors import NodeError
 from dicom_node.network.accept.admission import (
     APPLICATION_CONTEXT,
@@ -31,7 +33,6 @@ from dicom_node.network.accept.admission import (
     Admitted,
     Rejected,
 )
-from dicom_node.network.accept.contexts import VERIFICATION, choose_transfer_syntax, is_storage
 from dicom_node.network.accept.inline import InlineReader, MessageAssembler
 from dicom_node.network.accept.ports import Caller, Intake
 from dicom_node.network.accept.receiver import StoreReceiver
@@ -377,7 +378,7 @@ def _supported(proposed: list[PresentationContext], *, store: bool) -> list[Pres
         offered = [one for one in map(str, context.transfer_syntax) if clean_uid(one)]
         if not offered:
             continue  # text that is no UID is neither stored nor repeated
-        syntax = choose_transfer_syntax(offered)
+        syntax = best_of(offered)
         context.transfer_syntax = [UID(syntax)]
         syntaxes = chosen.setdefault(uid, [])
         if syntax not in syntaxes:

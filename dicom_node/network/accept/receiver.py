@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dicom_node.dicom.file_meta import file_header
+from dicom_node.dicom.sop_classes import is_storage
 from dicom_node.errors import NodeError, RetryLater, StorageError
-from dicom_node.network.accept.contexts import is_storage
 from dicom_node.network.accept.ports import Caller, Intake, Received
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from dicom_node.dicom.sop_classes import VERIFICATION
 from dicom_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import ConfigError
 from dicom_node.network.accept.admission import Admission
 from dicom_node.network.accept.association import NodeAssociation, Reader, Registry, Services
-from dicom_node.network.accept.contexts import VERIFICATION
 from dicom_node.network.accept.ports import Intake
 from dicom_node.network.accept.transport import BufferedSocket, tune
 from dicom_node.network.accept.upper_layer import MAX_CONTROL_PDU, Limits
@@ -42,8 +42,7 @@ log = structlog.get_logger(__name__)
 class Server:
     """Listens for associations and receives what they store.
 
-    Verification, and every storage SOP class in every transfer syntax (`contexts`); no other
-    service. Everything happens in threads of its own: `start` and `stop` return.
+    Verification, and every storage SOP class in every transfer syntax; no other service. Everything happens in threads of its own: `start` and `stop` return.
 
     Parameters
     ----------

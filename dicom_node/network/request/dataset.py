@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
+from dicom_node.dicom.file_meta import LONGEST_META, FileMeta, FileMetaError
 from dicom_node.errors import StorageError, UnreadableObject
-from dicom_node.spool.stored import LONGEST_META, Stored, compared, file_meta
+from dicom_node.spool.stored import Stored, WrongBytes, compared
 
 
 class DataSet(Protocol):
@@ -95,16 +96,19 @@ class StoredDataSet:
             else:
                 head = file.read(LONGEST_META)
             size = os.fstat(file.fileno()).st_size
-        elements, offset = file_meta(head)
-        if (size - offset) % 2:
+        try:
+            meta = FileMeta.read(head)
+        except FileMetaError as error:
+            raise WrongBytes(str(error)) from error
+        if (size - meta.end) % 2:
             raise UnreadableObject("the data set of the stored file has an odd length")
         return cls(
             path=path,
-            offset=offset,
-            length=size - offset,
-            sop_class_uid=elements.get(0x0002, ""),
-            sop_instance_uid=elements.get(0x0003, ""),
-            transfer_syntax_uid=elements.get(0x0010, ""),
+            offset=meta.end,
+            length=size - meta.end,
+            sop_class_uid=meta.sop_class_uid,
+            sop_instance_uid=meta.sop_instance_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
             content=content,
         )
 

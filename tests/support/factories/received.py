@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from dicom_node.dicom.file_meta import file_header
+from dicom_node.dicom.file_meta import FileMeta, file_header
 from dicom_node.network.accept.ports import Caller, Received
 from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import file_meta
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -18,7 +17,7 @@ def data_set_of(whole: bytes) -> bytes:
     """The data set of a DICOM file; what is none is taken for a data set."""
     if whole[128:132] != b"DICM":
         return whole
-    return whole[file_meta(whole)[1] :]
+    return whole[FileMeta.read(whole).end :]
 
 
 def sha256_of(data_set: bytes, transfer_syntax_uid: str = EXPLICIT) -> str:

@@ -13,11 +13,13 @@ from pydicom.pixels.encoders.base import JPEG2000LosslessEncoder, RLELosslessEnc
 
 from dicom_node.dicom.decode import decode
 from dicom_node.dicom.layout import Layout
+from dicom_node.dicom.syntaxes import DECODED
 from dicom_node.errors import PixelDataError
+from tests.support.factories import codestreams
 from tests.support.factories.jpeg import lossless_jpeg
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
-BIG = "1.2.840.10008.1.2.2"
+BIG, ENCAPSULATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.98"
 JPEG, JPEG_LS = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80"
 JPEG_2000, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"
 COMPRESSED = (JPEG, JPEG_LS, JPEG_2000, RLE)
@@ -187,3 +189,50 @@ class TestCodestreams:
         data = encapsulate([whole, whole[:10]])
         with pytest.raises(PixelDataError, match=r"1\.2\.3 frame 2: RLE Lossless cannot be"):
             decode(data, layout(frames=2), RLE, uid="1.2.3")
+
+
+FOREIGN = {
+    "1.2.840.10008.1.2.4.53": (codestreams.PROGRESSIVE, codestreams.SLOPE),
+    "1.2.840.10008.1.2.4.55": (codestreams.PROGRESSIVE, codestreams.SLOPE),
+    "1.2.840.10008.1.2.4.201": (codestreams.HTJ2K_REVERSIBLE, codestreams.STEPS),
+    "1.2.840.10008.1.2.4.202": (codestreams.HTJ2K_REVERSIBLE, codestreams.STEPS),
+    "1.2.840.10008.1.2.4.203": (codestreams.HTJ2K_IRREVERSIBLE, codestreams.STEPS),
+}
+
+
+@pytest.mark.parametrize("syntax", FOREIGN)
+def test_what_other_encoders_wrote(syntax: str) -> None:
+    frame, expected = FOREIGN[syntax]
+    eight = layout(allocated=8, stored=8, high_bit=7)
+    (got,) = decode(encapsulate([frame]), eight, syntax, uid="1.2.3")
+    assert np.abs(got.astype(int) - expected).max() <= (0 if DECODED[syntax].lossless else 3)
+
+
+@pytest.mark.parametrize("fragments", [1, 2])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_cells_in_fragments_are_cells(fragments: int, frames: int) -> None:
+    """Of an odd number of bytes, so that each frame is padded on its own (PS3.5 A.4.11)."""
+    image = layout(rows=3, columns=5, frames=frames, allocated=8, stored=8, high_bit=7)
+    cells = np.arange(15 * frames, dtype=np.uint8).reshape(frames, 3, 5)
+    data = encapsulate([frame.tobytes() for frame in cells], fragments_per_frame=fragments)
+    got = decode(data, image, ENCAPSULATED, uid="1.2.3")
+    np.testing.assert_array_equal(got, cells)
+
+
+def test_cells_in_fragments_may_be_words_and_may_be_too_few() -> None:
+    image = layout(rows=2, columns=2)
+    data = encapsulate([b"\x01\x00\xff\x0f\x00\x80\x02\x01"])
+    assert decode(data, image, ENCAPSULATED, uid="1.2.3").tolist() == [[[1, 4095], [32768, 258]]]
+    with pytest.raises(PixelDataError, match="6 bytes instead of 8"):
+        decode(encapsulate([bytes(6)]), image, ENCAPSULATED, uid="1.2.3")
+    with pytest.raises(PixelDataError, match="not encapsulated"):
+        decode(bytes(8), image, ENCAPSULATED, uid="1.2.3")
+
+
+def test_every_syntax_that_is_called_decodable_is_decoded_here_or_with_real_images() -> None:
+    here = {IMPLICIT, EXPLICIT, BIG, ENCAPSULATED, *COMPRESSED, *FOREIGN}
+    real = {
+        "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51",
+        "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91",
+    }  # fmt: skip
+    assert here | real == set(DECODED)

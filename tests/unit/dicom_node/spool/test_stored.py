@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom import dcmread
 
+from dicom_node.dicom.file_meta import FileMeta
 from dicom_node.dicom.header import read_header
 from dicom_node.errors import FailItem, StorageError
 from dicom_node.spool import stored as module
 from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored, WrongBytes, fault_of, file_meta, opened
+from dicom_node.spool.stored import Kind, Stored, WrongBytes, fault_of, opened
 from tests.support.factories.dicom import ct_slice, to_bytes
 from tests.support.factories.received import CT, EXPLICIT, data_set_of, received
 
@@ -85,7 +85,7 @@ def test_no_bit_of_an_object_can_change_unnoticed(
             with opened(storage, stored) as file:
                 assert read_header(file, UID) == read_header(_at_first(WHOLE, path), UID)
     path.unlink()
-    meta_end = file_meta(whole)[1]
+    meta_end = FileMeta.read(whole).end
     assert fault or (stored.kind is Kind.INSTANCE and at < meta_end)
     assert "PHANTOM" not in fault
 
@@ -139,12 +139,3 @@ def test_a_row_cannot_name_a_file_elsewhere(storage: Storage, tmp_path: Path) ->
     (tmp_path / "x.dcm").write_bytes(WHOLE)
     stored = replace(a_result(storage), path=str(tmp_path / "x.dcm"))
     assert "names no file of the spool" in fault_of(storage, stored)
-
-
-def test_file_meta_information_as_pydicom_reads_it(tmp_path: Path) -> None:
-    (tmp_path / "a.dcm").write_bytes(WHOLE)
-    meta = dcmread(tmp_path / "a.dcm").file_meta
-    found, end = file_meta(WHOLE)
-    assert found[0x0003] == meta.MediaStorageSOPInstanceUID
-    assert found[0x0010] == meta.TransferSyntaxUID
-    assert end == 144 + meta.FileMetaInformationGroupLength
