@@ -79,7 +79,8 @@ class FileMeta:
             raise FileMetaError("the file ends in its File Meta Information") from error
         if at != end or at >= len(head):
             raise FileMetaError("its File Meta Information is damaged, or nothing follows it")
-        return cls(*(elements.get(element, "") for element in (0x0002, 0x0003, 0x0010)), end=at)
+        sop_class, sop_instance, syntax = (elements.get(e, "") for e in (0x0002, 0x0003, 0x0010))
+        return cls(sop_class, sop_instance, syntax, end=at)
 
 
 def file_header(

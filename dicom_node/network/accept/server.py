@@ -42,7 +42,8 @@ log = structlog.get_logger(__name__)
 class Server:
     """Listens for associations and receives what they store.
 
-    Verification, and every storage SOP class in every transfer syntax; no other service. Everything happens in threads of its own: `start` and `stop` return.
+    Verification, and every storage SOP class in every transfer syntax; no other service.
+    Everything happens in threads of its own: `start` and `stop` return.
 
     Parameters
     ----------
