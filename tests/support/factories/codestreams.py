@@ -1,9 +1,9 @@
 """Codestreams of other people's encoders, for syntaxes that nothing among the tests can write.
 
 32 x 32 pixels of 8 bits. HTJ2K was written by OpenJPH with imagecodecs 2026.3.6,
-``htj2k_encode(STEPS, reversible=True)`` and ``(STEPS, reversible=False, level=0.002)``; the progressive
-JPEG by libjpeg-turbo with Pillow, ``Image.fromarray(SLOPE).save(file, "JPEG", quality=95,
-progressive=True)``.
+``htj2k_encode(STEPS, reversible=True)`` and ``(STEPS, reversible=False, level=0.002)``; the
+progressive JPEG by libjpeg-turbo with Pillow, ``Image.fromarray(SLOPE).save(file, "JPEG",
+quality=95, progressive=True)``.
 """
 
 from __future__ import annotations
