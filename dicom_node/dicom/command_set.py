@@ -1,11 +1,10 @@
-"""Command sets (PS3.7 Section 6.3.1 and Annex E) and P-DATA-TF PDUs (PS3.8 Section 9.3.5)."""
+"""Command sets, which are always Implicit VR Little Endian (PS3.7 Section 6.3.1 and Annex E)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from struct import Struct, pack
+from struct import Struct, iter_unpack, pack
 from typing import Final
 
 C_STORE_RQ: Final = 0x0001
@@ -21,12 +20,15 @@ KNOWN_COMMANDS: Final = frozenset(
 MAX_COMMAND_LENGTH: Final = 64 * 1024
 """Bytes; a real command set has a few hundred."""
 
-_NO_DATA_SET: Final = 0x0101
+NO_DATA_SET: Final = 0x0101
+"""Command Data Set Type (0000,0800) where none follows."""
+
+_A_DATA_SET: Final = 0x0001
+_MEDIUM: Final = 0x0000
 _C_STORE_RSP: Final = 0x8001
 _ELEMENT: Final = Struct("<HHI")
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _COMMENT_LENGTH: Final = 64
-_MIN_FRAGMENT: Final = 64
 
 
 class MalformedCommand(ValueError):
@@ -57,25 +59,43 @@ class Command:
     sop_instance_uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A C-STORE or C-ECHO response (PS3.7 9.3.1.2, 9.3.5.2).
+
+    Attributes
+    ----------
+    command
+        (0000,0100) Command Field.
+    message_id
+        (0000,0120) Message ID Being Responded To, or None.
+    status
+        (0000,0900) Status.
+    sop_instance_uid
+        (0000,1000) Affected SOP Instance UID, "" when absent.
+    offending
+        (0000,0901) Offending Element, tags.
+    has_data_set
+        Whether a data set follows.
+    """
+
+    command: int
+    message_id: int | None
+    status: int
+    sop_instance_uid: str
+    offending: tuple[int, ...]
+    has_data_set: bool
+
+
 def parse_command(encoded: bytes | bytearray) -> Command:
-    """Read a command set, which is always Implicit VR Little Endian.
+    """Read the command set of a request.
 
     Raises
     ------
     MalformedCommand
         Truncated, elements of other groups, or no valid Command Field or Data Set Type.
     """
-    elements: dict[int, bytes] = {}
-    position = 0
-    while position < len(encoded):
-        if position + 8 > len(encoded):
-            raise MalformedCommand("a command set ends inside an element")
-        group, element, length = _ELEMENT.unpack_from(encoded, position)
-        position += 8
-        if group != 0 or length > len(encoded) - position:
-            raise MalformedCommand("a command set has an element of another group or length")
-        elements[element] = bytes(encoded[position : position + length])
-        position += length
+    elements = _elements(encoded)
     field = _unsigned(elements.get(0x0100))
     data_set_type = _unsigned(elements.get(0x0800))
     if field is None or data_set_type is None:
@@ -83,9 +103,46 @@ def parse_command(encoded: bytes | bytearray) -> Command:
     return Command(
         field=field,
         message_id=_unsigned(elements.get(0x0110)),
-        has_data_set=data_set_type != _NO_DATA_SET,
+        has_data_set=data_set_type != NO_DATA_SET,
         sop_class_uid=_uid(elements.get(0x0002)),
         sop_instance_uid=_uid(elements.get(0x1000)),
+    )
+
+
+def parse_response(encoded: bytes) -> Response:
+    """Read the command set of a response.
+
+    Raises
+    ------
+    MalformedCommand
+        Truncated, elements of other groups, or no valid Command Field or Status.
+    """
+    elements = _elements(encoded)
+    field = _unsigned(elements.get(0x0100))
+    status = _unsigned(elements.get(0x0900))
+    if field is None or status is None:
+        raise MalformedCommand("a command set without Command Field or Status")
+    tags = elements.get(0x0901, b"")
+    pairs = iter_unpack("<HH", tags[: len(tags) // 4 * 4])
+    return Response(
+        command=field,
+        message_id=_unsigned(elements.get(0x0120)),
+        status=status,
+        sop_instance_uid=elements.get(0x1000, b"").decode("ascii", "replace").strip("\0 "),
+        offending=tuple(group << 16 | element for group, element in pairs),
+        has_data_set=_unsigned(elements.get(0x0800)) not in {None, NO_DATA_SET},
+    )
+
+
+def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """Return the command set of a C-STORE-RQ that a data set follows (PS3.7 9.3.1.1)."""
+    return _command_set(
+        _text(0x0002, sop_class_uid, b"\0"),
+        _number(0x0100, C_STORE_RQ),
+        _number(0x0110, message_id),
+        _number(0x0700, _MEDIUM),
+        _number(0x0800, _A_DATA_SET),
+        _text(0x1000, sop_instance_uid, b"\0"),
     )
 
 
@@ -101,48 +158,37 @@ def store_response(command: Command, status: int, comment: str = "") -> bytes:
     comment
         (0000,0902), cut to 64 characters; none if empty.
     """
-    parts = []
-    if command.sop_class_uid:
-        parts.append(_text(0x0002, command.sop_class_uid, b"\0"))
-    parts.append(pack("<HHIH", 0, 0x0100, 2, _C_STORE_RSP))
-    parts.append(pack("<HHIH", 0, 0x0120, 2, command.message_id or 0))
-    parts.append(pack("<HHIH", 0, 0x0800, 2, _NO_DATA_SET))
-    parts.append(pack("<HHIH", 0, 0x0900, 2, status))
-    if comment:
-        parts.append(_text(0x0902, comment[:_COMMENT_LENGTH], b" "))
-    if command.sop_instance_uid:
-        parts.append(_text(0x1000, command.sop_instance_uid, b"\0"))
-    body = b"".join(parts)
+    sop_class, instance = command.sop_class_uid, command.sop_instance_uid
+    return _command_set(
+        _text(0x0002, sop_class, b"\0") if sop_class else b"",
+        _number(0x0100, _C_STORE_RSP),
+        _number(0x0120, command.message_id or 0),
+        _number(0x0800, NO_DATA_SET),
+        _number(0x0900, status),
+        _text(0x0902, comment[:_COMMENT_LENGTH], b" ") if comment else b"",
+        _text(0x1000, instance, b"\0") if instance else b"",
+    )
+
+
+def _elements(encoded: bytes | bytearray) -> dict[int, bytes]:
+    """Values of group 0000 by element."""
+    elements: dict[int, bytes] = {}
+    position = 0
+    while position < len(encoded):
+        if position + 8 > len(encoded):
+            raise MalformedCommand("a command set ends inside an element")
+        group, element, length = _ELEMENT.unpack_from(encoded, position)
+        position += 8
+        if group != 0 or length > len(encoded) - position:
+            raise MalformedCommand("a command set has an element of another group or length")
+        elements[element] = bytes(encoded[position : position + length])
+        position += length
+    return elements
+
+
+def _command_set(*elements: bytes) -> bytes:
+    body = b"".join(elements)
     return pack("<HHII", 0, 0x0000, 4, len(body)) + body
-
-
-def command_pdus(context_id: int, command: bytes, max_length: int) -> Iterator[bytes]:
-    """Cut an encoded command set into P-DATA-TF PDUs that the peer takes.
-
-    Parameters
-    ----------
-    context_id
-        Presentation context ID.
-    command
-        An encoded command set.
-    max_length
-        The peer's Maximum Length (PS3.8 Annex D.1); 0 is unlimited. A value too small for any
-        message is read as 70.
-    """
-    room = len(command) if max_length == 0 else max(max_length - 6, _MIN_FRAGMENT)
-    for start in range(0, len(command), room):
-        fragment = command[start : start + room]
-        last = start + room >= len(command)
-        header = pack(
-            ">BBIIBB",
-            0x04,
-            0,
-            len(fragment) + 6,
-            len(fragment) + 2,
-            context_id,
-            0x03 if last else 0x01,
-        )
-        yield header + fragment
 
 
 def _unsigned(value: bytes | None) -> int | None:
@@ -163,3 +209,7 @@ def _text(element: int, text: str, pad: bytes) -> bytes:
     value = text.encode("ascii", "replace")
     value += pad * (len(value) % 2)
     return _ELEMENT.pack(0, element, len(value)) + value
+
+
+def _number(element: int, value: int) -> bytes:
+    return pack("<HHIH", 0, element, 2, value)

@@ -1,4 +1,4 @@
-"""The few upper layer PDUs and the command sets that a storage SCU needs (PS3.8 9.3, PS3.7 9.3).
+"""The upper layer PDUs that the node writes and reads itself (PS3.8 9.3).
 
 Pure functions between bytes and values; nothing here waits or keeps state.
 """
@@ -16,13 +16,11 @@ HEADER_LENGTH: Final = 6
 PDV_HEADER_LENGTH: Final = 6
 LAST_FRAGMENT: Final = 0x02
 COMMAND_FRAGMENT: Final = 0x01
-NO_DATA_SET: Final = 0x0101
 
 _ASSOCIATE_FIXED: Final = 68
 _ITEM_HEADER: Final = 4
 _CONTROL_LENGTH: Final = 2
-_STORE_REQUEST: Final = 0x0001
-_MEDIUM_PRIORITY: Final = 0x0000
+_LEAST_FRAGMENT: Final = 64
 
 
 class MalformedPdu(ValueError):
@@ -69,34 +67,6 @@ class Accepted:
 
     results: Mapping[int, tuple[int, str]]
     max_pdu: int
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A C-STORE or C-ECHO response (PS3.7 9.3.1.2, 9.3.5.2).
-
-    Attributes
-    ----------
-    command
-        (0000,0100) Command Field.
-    message_id
-        (0000,0120) Message ID Being Responded To, or None.
-    status
-        (0000,0900) Status.
-    sop_instance_uid
-        (0000,1000) Affected SOP Instance UID, "" when absent.
-    offending
-        (0000,0901) Offending Element, tags.
-    has_data_set
-        Whether a data set follows.
-    """
-
-    command: int
-    message_id: int | None
-    status: int
-    sop_instance_uid: str
-    offending: tuple[int, ...]
-    has_data_set: bool
 
 
 def associate_request(
@@ -187,11 +157,26 @@ def write_pdv_header(into: memoryview, context_id: int, control: int, length: in
     )  # fmt: skip
 
 
-def command_pdu(context_id: int, command: bytes) -> bytes:
-    """Return a P-DATA-TF PDU that carries a whole command set."""
-    head = bytearray(HEADER_LENGTH + PDV_HEADER_LENGTH)
-    write_pdv_header(memoryview(head), context_id, COMMAND_FRAGMENT | LAST_FRAGMENT, len(command))
-    return bytes(head) + command
+def command_pdus(context_id: int, command: bytes, max_length: int) -> Iterator[bytes]:
+    """Cut an encoded command set into P-DATA-TF PDUs that the peer takes.
+
+    Parameters
+    ----------
+    context_id
+        Presentation context ID.
+    command
+        An encoded command set.
+    max_length
+        The peer's Maximum Length (PS3.8 Annex D.1); 0 is unlimited. A value too small for any
+        message is read as 70.
+    """
+    room = max(max_length - PDV_HEADER_LENGTH, _LEAST_FRAGMENT) if max_length else len(command)
+    for start in range(0, len(command), room):
+        fragment = command[start : start + room]
+        head = bytearray(HEADER_LENGTH + PDV_HEADER_LENGTH)
+        last = LAST_FRAGMENT if start + room >= len(command) else 0
+        write_pdv_header(memoryview(head), context_id, COMMAND_FRAGMENT | last, len(fragment))
+        yield bytes(head) + fragment
 
 
 def fragments(body: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -214,53 +199,6 @@ def fragments(body: bytes) -> Iterator[tuple[int, int, bytes]]:
         at = end
 
 
-def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """Return the command set of a C-STORE-RQ (PS3.7 9.3.1.1)."""
-    return _command(
-        (0x0002, _padded(sop_class_uid)),
-        (0x0100, struct.pack("<H", _STORE_REQUEST)),
-        (0x0110, struct.pack("<H", message_id)),
-        (0x0700, struct.pack("<H", _MEDIUM_PRIORITY)),
-        (0x0800, struct.pack("<H", 0x0001)),
-        (0x1000, _padded(sop_instance_uid)),
-    )
-
-
-def parse_response(command: bytes) -> Response:
-    """Read a command set, which is always Implicit VR Little Endian (PS3.7 6.3.1).
-
-    Raises
-    ------
-    MalformedPdu
-        If an element reaches beyond the set, or Command Field or Status is missing.
-    """
-    elements: dict[int, bytes] = {}
-    at = 0
-    while at < len(command):
-        if at + 8 > len(command):
-            raise MalformedPdu("command element header reaches beyond the command set")
-        group, element, length = struct.unpack_from("<HHI", command, at)
-        at += 8
-        if group != 0 or at + length > len(command):
-            raise MalformedPdu("command element reaches beyond the command set")
-        elements[element] = command[at : at + length]
-        at += length
-    kind = _number(elements.get(0x0100))
-    status = _number(elements.get(0x0900))
-    if kind is None or status is None:
-        raise MalformedPdu("command set without Command Field or Status")
-    tags = elements.get(0x0901, b"")
-    pairs = struct.iter_unpack("<HH", tags[: len(tags) // 4 * 4])
-    return Response(
-        command=kind,
-        message_id=_number(elements.get(0x0120)),
-        status=status,
-        sop_instance_uid=_uid(elements.get(0x1000, b"")),
-        offending=tuple(group << 16 | element for group, element in pairs),
-        has_data_set=_number(elements.get(0x0800)) not in {None, NO_DATA_SET},
-    )
-
-
 def _item(kind: Item, value: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(value)) + value
 
@@ -279,19 +217,5 @@ def _items(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def _command(*elements: tuple[int, bytes]) -> bytes:
-    body = b"".join(struct.pack("<HHI", 0, tag, len(value)) + value for tag, value in elements)
-    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
-
-
-def _padded(uid: str) -> bytes:
-    value = uid.encode("ascii")
-    return value + b"\0" * (len(value) % 2)
-
-
 def _uid(value: bytes) -> str:
     return value.decode("ascii", "replace").strip("\0 ")
-
-
-def _number(value: bytes | None) -> int | None:
-    return None if value is None or len(value) != 2 else int.from_bytes(value, "little")  # noqa: PLR2004

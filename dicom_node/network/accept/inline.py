@@ -20,10 +20,10 @@ from dicom_node.dicom.command_set import (
     MAX_COMMAND_LENGTH,
     Command,
     MalformedCommand,
-    command_pdus,
     parse_command,
     store_response,
 )
+from dicom_node.dicom.pdus import command_pdus
 from dicom_node.network.accept.receiver import COMMENTS, StoreReceiver
 from dicom_node.network.accept.transport import BufferedSocket, PeerGone, Stalled
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from dicom_node.dicom.pdus import Response
+from dicom_node.dicom.command_set import Response
 from dicom_node.errors import DeliveryRetry
 from dicom_node.network.request.dataset import DataSet
 from dicom_node.network.request.scu import rejection_words

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from dicom_node.dicom.pdus import Response
+from dicom_node.dicom.command_set import Response
 from dicom_node.errors import EncodeError, NodeError, StorageError
-from dicom_node.network.request import stock, wire
+from dicom_node.network.request import wire
 from dicom_node.network.request.address import Address
 from dicom_node.network.request.answers import Answer, Outgoing
-from dicom_node.network.request.association import Context, Link, LinkFailed
+from dicom_node.network.request.association import Link, LinkFailed
 from dicom_node.network.request.dataset import DataSet, StoredDataSet
 from dicom_node.network.request.negotiation import Choice, NotAccepted, Proposal, choose, propose
 from dicom_node.network.request.statuses import Verdict, meaning
@@ -25,7 +25,6 @@ def send(
     *,
     on_answer: Callable[[Answer], None],
     on_open: Callable[[], None] = lambda: None,
-    fast: bool = True,
 ) -> None:
     """C-STORE a batch over one association and report each instance as soon as it is known.
 
@@ -45,9 +44,6 @@ def send(
         association and comes out of `send`.
     on_open : callable
         Called when an association stands, before anything is sent over it; likewise.
-    fast : bool
-        Write PDUs to the socket (`dicom_node.network.request.wire`), or leave it to pynetdicom
-        (`dicom_node.network.request.stock`).
 
     Notes
     -----
@@ -58,7 +54,7 @@ def send(
     for proposal in propose(batch):
         rest = proposal
         while rest.batch:
-            left = _send_one_association(address, rest, on_open, on_answer, fast=fast)
+            left = _send_one_association(address, rest, on_open, on_answer)
             rest = replace(rest, batch=left)
 
 
@@ -69,22 +65,15 @@ class _Ended:
     message: str = ""
 
 
-def _open(address: Address, contexts: Sequence[Context], *, fast: bool) -> Link:
-    carrier = wire.open_link if fast else stock.open_link
-    return carrier(address, contexts)
-
-
 def _send_one_association(
     address: Address,
     proposal: Proposal,
     on_open: Callable[[], None],
     on_answer: Callable[[Answer], None],
-    *,
-    fast: bool,
 ) -> tuple[Outgoing, ...]:
     """Send what one association takes; what is left for another one."""
     try:
-        link = _open(address, proposal.contexts, fast=fast)
+        link = wire.open_link(address, proposal.contexts)
     except LinkFailed as failure:
         _put_off(proposal.batch, str(failure), on_answer)
         return ()

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Final
 
 from dicom_node.dicom import pdus
-from dicom_node.dicom.pdus import PduType, Response
+from dicom_node.dicom.command_set import MalformedCommand, Response, parse_response, store_request
+from dicom_node.dicom.pdus import PduType
 from dicom_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import StorageError
 from dicom_node.network.request.address import Address
@@ -174,7 +175,7 @@ class _WireLink:
         self, context_id: int, sop_class_uid: str, sop_instance_uid: str, data: DataSet
     ) -> Response:
         message_id = self._next_message_id()
-        command = pdus.store_request(message_id, sop_class_uid, sop_instance_uid)
+        command = store_request(message_id, sop_class_uid, sop_instance_uid)
         with data.open() as stream:
             self._filled = 0
             self._put_command(context_id, command)
@@ -243,10 +244,10 @@ class _WireLink:
     def _response(self, context_id: int, kind: int, message_id: int) -> Response:
         deadline = time.monotonic() + self._timeouts.dimse
         try:
-            response = pdus.parse_response(self._message(context_id, deadline, command=True))
+            response = parse_response(self._message(context_id, deadline, command=True))
             if response.has_data_set:
                 self._message(context_id, deadline, command=False)
-        except pdus.MalformedPdu as error:
+        except (pdus.MalformedPdu, MalformedCommand) as error:
             raise self._connection.breach(str(error)) from error
         if response.command != kind:
             raise self._connection.breach(f"command 0x{response.command:04X} in place of an answer")

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from io import BytesIO
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import decode
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ, P_DATA_TF
 
 from dicom_node.dicom import pdus
 
@@ -69,7 +65,6 @@ def test_no_bytes_break_the_readers(body: bytes) -> None:
     for reader in (
         pdus.parse_accept,
         lambda one: pdus.parse_accept(bytes(68) + one),
-        pdus.parse_response,
         lambda one: list(pdus.fragments(one)),
     ):
         with contextlib.suppress(pdus.MalformedPdu):
@@ -83,37 +78,24 @@ def test_a_cut_accept_is_malformed_or_shorter(cut: int) -> None:
         pdus.parse_accept(whole[: min(cut, len(whole))])
 
 
-def test_pynetdicom_reads_the_store_command() -> None:
-    command = pdus.store_request(7, CTImageStorage, "1.2.3.4.5")
-    read = decode(BytesIO(command), True, True)
-    assert read.CommandGroupLength == len(command) - 12
-    assert read.CommandField == 0x0001
-    assert read.MessageID == 7
-    assert read.AffectedSOPClassUID == CTImageStorage
-    assert read.AffectedSOPInstanceUID == "1.2.3.4.5"
-    assert read.CommandDataSetType != 0x0101
-    assert C_STORE().msg_type == "C-STORE"
-
-
-def test_offending_elements_and_a_data_set_are_seen() -> None:
-    def element(tag: int, value: bytes) -> bytes:
-        return struct.pack("<HHI", 0, tag, len(value)) + value
-
-    read = pdus.parse_response(
-        element(0x0100, b"\x01\x80")
-        + element(0x0120, b"\x05\x00")
-        + element(0x0800, b"\x01\x00")
-        + element(0x0900, b"\x00\xa9")
-        + element(0x0901, b"\x08\x00\x16\x00\x10\x00\x20\x00")
-        + element(0x1000, b"1.2.3\0")
-    )
-    assert read == pdus.Response(0x8001, 5, 0xA900, "1.2.3", (0x00080016, 0x00100020), True)
-
-
-@pytest.mark.parametrize("missing", [0x0100, 0x0900])
-def test_a_response_needs_its_command_and_status(missing: int) -> None:
-    elements = {0x0100: b"\x01\x80", 0x0900: b"\x00\x00"}
-    del elements[missing]
-    data = b"".join(struct.pack("<HHI", 0, t, len(v)) + v for t, v in elements.items())
-    with pytest.raises(pdus.MalformedPdu):
-        pdus.parse_response(data)
+@given(length=st.integers(1, 400), limit=st.sampled_from([0, 1, 70, 71, 128, 4096]))
+def test_a_message_is_cut_to_what_the_peer_takes(length: int, limit: int) -> None:
+    command = bytes(range(256)) * 2
+    command = command[:length]
+    together, last = b"", False
+    for encoded in pdus.command_pdus(5, command, limit):
+        assert not last
+        pdu = P_DATA_TF()
+        pdu.decode(encoded)
+        assert limit == 0 or len(encoded) - 6 <= max(limit, 70)
+        for value in pdu.presentation_data_value_items:
+            assert value.presentation_context_id == 5
+            control, fragment = (
+                value.presentation_data_value[0],
+                value.presentation_data_value[1:],
+            )
+            assert control & 1
+            last = bool(control & 2)
+            together += fragment
+    assert last
+    assert together == command
