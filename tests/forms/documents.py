@@ -23,9 +23,10 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def block(text: str, containing: str) -> str:
-    """The one block of shell commands that has these words."""
-    found = [each for each in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if containing in each]
+def block(text: str, containing: str, language: str = "sh") -> str:
+    """The one block, of shell commands unless said otherwise, that has these words."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    found = [each for each in blocks if containing in each]
     assert len(found) == 1, f"{len(found)} blocks with {containing!r}"
     return found[0]
 
@@ -38,7 +39,8 @@ def toml_block(text: str, containing: str) -> str:
 
 def roles(text: str) -> dict[str, list[str]]:
     """Role to command, from the table of processes."""
-    rows = re.findall(r"^\| (\w+) \| `([^`]+)` \|", text, re.MULTILINE)
+    table = text[text.index("| role | command |") :].split("\n\n", 1)[0]
+    rows = re.findall(r"^\| (\w+) \| `([^`]+)` \|", table, re.MULTILINE)
     return {role: shlex.split(command) for role, command in rows}
 
 
@@ -103,14 +105,11 @@ def image() -> Image:
 
 
 def unit() -> dict[str, list[str]]:
-    """The ``[Service]`` section of the systemd unit: key to its values."""
+    """The systemd unit: key to its values."""
     found: dict[str, list[str]] = defaultdict(list)
-    section = ""
     text = (DEPLOY / "systemd" / "dicom-node.service").read_text(encoding="utf-8")
     for line in text.splitlines():
-        if line.startswith("["):
-            section = line
-        elif section == "[Service]" and "=" in line and not line.startswith("#"):
+        if "=" in line and not line.startswith("#"):
             key, _, value = line.partition("=")
             found[key].append(value)
     return found

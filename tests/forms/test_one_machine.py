@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.servers import free_port
 
 PAGE = documents.page("how-to/run-on-one-machine.md")
 CONFIG = "/etc/dicom-node/node.toml"
+PATHS = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
 
 pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(900)]
 
@@ -31,7 +33,7 @@ def of_unit() -> Process:
     return Process(
         shlex.split(unit["ExecStart"][0]),
         {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+            **PATHS,
             "CACHE_DIRECTORY": folders[1],
             "STATE_DIRECTORY": folders[0],
             **dict(line.split("=", 1) for line in unit["Environment"]),
@@ -51,11 +53,38 @@ def make_folders_of_unit(sandbox: Sandbox) -> None:
         sandbox.install(f"install -d -m {mode} {owner} {parent}/{name}")
 
 
-def test_installed_as_the_page_says_it_does_a_study(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def installed(sandbox: Sandbox) -> Sandbox:
+    """After the page's commands, and with the folders that systemd makes for the unit."""
     sandbox.install(documents.block(PAGE, "useradd"))
     assert "enable --now dicom-node" in sandbox.read("/run/systemctl")
-    port = free_port()
     make_folders_of_unit(sandbox)
+    return sandbox
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_systemd_takes_the_unit_where_the_page_puts_it(installed: Sandbox, elsewhere: bool) -> None:
+    unit = "/etc/systemd/system/dicom-node.service"
+    if elsewhere:  # spool and ledger in other folders
+        installed.install(f"mkdir -p {unit}.d")
+        installed.write(f"{unit}.d/override.conf", documents.block(PAGE, "[Unit]", "ini"))
+    process = Process(
+        ["systemd-analyze", "verify", unit], PATHS, "0", "0", temporary=["/tmp", "/run"]
+    )
+    done = installed.run(process)
+    complaints = [line for line in done.stderr.splitlines() if "dicom-node" in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+def test_spool_and_ledger_are_mounted_before_the_node_starts(installed: Sandbox) -> None:
+    configured = tomllib.loads(installed.read(CONFIG))
+    assert "database" not in configured, "the ledger lies beside the spool"
+    assert documents.unit()["RequiresMountsFor"] == [configured["storage"]["path"]]
+
+
+def test_installed_as_the_page_says_it_does_a_study(installed: Sandbox, tmp_path: Path) -> None:
+    sandbox, port = installed, free_port()
     process, log = of_unit(), tmp_path / "node.log"
     (looked,) = re.findall(r"^sudo -u dicom-node (.*check.*)$", PAGE, re.MULTILINE)
 

@@ -131,8 +131,10 @@ def test_examples(parts: dict[str, Any], value: object, holds: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [{"regex": "["}, {"minimum": 2.0, "maximum": 1.0}, {"one_of": (10**400,)}]
-)
+    "parts",
+    [{"regex": "["}, {"minimum": 2.0, "maximum": 1.0}, {"one_of": (10**400,)},
+     {"one_of": ("CT", -(10**400))}],
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused_and_names_the_keyword(parts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Modality"):
         condition(**parts)

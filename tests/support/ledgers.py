@@ -163,6 +163,15 @@ def _fast(engine: Engine) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
 
+def reversed_where_unordered(engine: Engine) -> None:
+    """Have SQLite turn round what it is asked for without an order, as another database may."""
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "begin")
+        def _turn(connection: Any) -> None:
+            connection.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
+
+
 def temporary_folder() -> Path:
     """A folder that goes away with the process."""
     folder = Path(mkdtemp(prefix="dnt-"))

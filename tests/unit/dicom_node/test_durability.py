@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +129,19 @@ def test_a_commit_of_the_real_engine_is_on_the_disk_when_it_returns(ledger: Ledg
             assert ask(text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
+def test_a_commit_is_on_the_disk_also_where_sqlite_was_built_to_be_faster(tmp_path: Path) -> None:
+    """Some builds sync less by themselves; what the node asks for counts."""
+    engine = make_engine(fresh_url(tmp_path / "ledger"))
+
+    @event.listens_for(engine, "connect", insert=True)
+    def _built(connection: sqlite3.Connection, _entry: object) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2
+    engine.dispose()
+
+
 def test_a_spool_is_durable_before_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,3 +153,14 @@ def test_a_spool_is_durable_before_it_is_used(
     }  # fmt: skip
     assert any(what == "sync fsync" and place.startswith("spool.marker")
                for what, place in disk.order)  # fmt: skip
+
+
+def test_what_is_missing_in_a_spool_is_durable_once_it_was_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "spool"
+    Storage(root)
+    shutil.rmtree(root / "results")
+    disk = Recorder(monkeypatch, root)
+    Storage(root)
+    assert disk.order[-2:] == [("sync folder", "results"), ("sync folder", ".")]

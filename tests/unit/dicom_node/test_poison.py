@@ -91,6 +91,19 @@ def test_the_others_are_planned_at_once_and_the_one_fails_at_its_third_try(
     assert ["ZeroDivisionError" in row.detail["reason"] for row in events] == [True]
 
 
+def test_it_is_looked_at_again_after_a_pause_that_grows(life: Life, poisoned: None) -> None:
+    """Five seconds for each try behind it, so that it takes no turn from others."""
+    life.receive_series(5)
+    life.planner.plan()
+    for tried, seconds in ((1, 5.0), (2, 10.0)):
+        life.clock.advance(seconds - 0.1)
+        life.planner.plan()
+        assert tries(life)[POISON] == tried
+        life.clock.advance(0.1)
+        life.planner.plan()
+        assert tries(life)[POISON] == (tried + 1) % MOST_TRIES
+
+
 def test_each_fault_is_logged_by_ledger_id_and_with_its_place(life: Life, poisoned: None) -> None:
     life.receive_series(9)
     with capture_logs() as lines:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DataError
 from structlog.testing import capture_logs
 
 from dicom_node.audit.reconcile import reconcile
-from dicom_node.ledger import keeping
+from dicom_node.errors import LedgerError
+from dicom_node.ledger import keeping, recall
 from dicom_node.ledger.proof import Scope
-from dicom_node.ledger.tables import InstanceRow
+from dicom_node.ledger.tables import InstanceRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.spool import stored
+from dicom_node.upkeep import retention
 from tests.support.ledgers import Life
 
 DAY = 24 * 3600.0
@@ -71,6 +76,97 @@ def test_a_row_that_cannot_be_forgotten_keeps_no_other(
     assert tried.count(1) == 3, "and then it is left alone"
     said = [line for line in lines if line["event"] == "instance.not_forgotten"]
     assert [(line["instance"], line["tries"]) for line in said] == [(ids[2], n) for n in (1, 2, 3)]
+
+
+def test_what_is_recalled_between_the_look_and_the_ledger_keeps_its_bytes(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention has seen that the work ended; before it writes so, a person wants it again."""
+    finished(life, 2)
+    life.write_results()
+    write = life.ledger.write
+    items = [row.id for row in life.rows(select(WorkItemRow.id))]
+
+    @contextmanager
+    def after_a_recall() -> Iterator[UnitOfWork]:
+        monkeypatch.setattr(life.ledger, "write", write)
+        with write() as unit:
+            assert recall.retry(unit, items).redelivered == len(items)
+        with write() as unit:
+            yield unit
+
+    monkeypatch.setattr(life.ledger, "write", after_a_recall)
+    assert life.retention.forget() == 0
+    assert len(kept(life)) == 2
+
+
+def test_those_that_are_kept_hold_up_no_other(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of them there are, and though they came first."""
+    ids = finished(life, 5)
+    with life.ledger.write() as unit:
+        unit.session.execute(text("UPDATE work_item SET state = 'failed' WHERE instance_id < 5"))
+    monkeypatch.setattr(retention, "MOST_TO_FORGET", 2)
+    assert life.retention.forget() == 1
+    assert kept(life) == set(ids[:4])
+
+
+def test_a_ledger_that_is_away_is_no_fault_of_a_row(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(life, 2)
+    write = life.ledger.write
+
+    def away() -> Any:
+        raise LedgerError("the ledger's database answered: no answer")
+
+    monkeypatch.setattr(life.ledger, "write", away)
+    with capture_logs() as lines:
+        for _ in range(4):
+            with pytest.raises(LedgerError):
+                life.retention.forget()
+    assert lines == []
+    monkeypatch.setattr(life.ledger, "write", write)
+    assert life.retention.forget() == 2
+
+
+def test_a_row_that_the_ledger_refuses_keeps_no_other(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = finished(life, 3)
+    forget = keeping.forget
+
+    def refused(unit: Any, instances: dict[int, str], times: Any) -> list[str]:
+        if ids[0] in instances:
+            raise LedgerError("it was refused") from DataError("", {}, Exception("too long"))
+        return forget(unit, instances, times)
+
+    monkeypatch.setattr(keeping, "forget", refused)
+    assert life.retention.forget() == 2
+    assert kept(life) == {ids[0]}
+
+
+def test_only_files_that_no_row_names_are_taken_away_again(life: Life) -> None:
+    """By a worker whose results were not recorded."""
+    life.receive("1.2.4.1")
+    ((named,),) = life.rows(select(InstanceRow.path))
+    left = life.storage.result_path("1.2.9.1")
+    life.storage.write_atomic(left, b"x")
+    names = [named, life.storage.name(left)]
+    retention.remove_unnamed(life.ledger, life.storage, names)
+    assert not left.exists()
+    assert life.storage.path(named).exists()
+
+
+def test_while_the_ledger_is_away_files_stay(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = life.storage.result_path("1.2.9.1")
+    life.storage.write_atomic(left, b"x")
+
+    def away() -> Any:
+        raise LedgerError("the ledger's database answered: no answer")
+
+    monkeypatch.setattr(life.ledger, "read", away)
+    retention.remove_unnamed(life.ledger, life.storage, [life.storage.name(left)])
+    assert left.exists()
 
 
 def test_a_sweep_that_fails_does_not_stop_forgetting(

@@ -39,7 +39,16 @@ def test_an_organisation_may_use_its_own_root() -> None:
     assert is_valid_uid(uid)
 
 
-@pytest.mark.parametrize("root", ["", "1.02.3", "a.b", "1.", "1." + "2" * 40])
+@pytest.mark.parametrize("length", [3, 24, 38, 39])
+def test_a_root_leaves_room_for_a_uid_of_64_characters(length: int) -> None:
+    root = "1." + "2" * (length - 2)
+    uids = [result_series_uid(f"1.2.{n}", "ct", SHA, {}, root=root) for n in range(50)]
+    assert all(is_valid_uid(uid) and uid.startswith(root + ".") for uid in uids)
+    assert max(map(len, uids)) == min(64, length + 1 + 39)
+    assert len(set(uids)) == 50
+
+
+@pytest.mark.parametrize("root", ["1." + "2" * 38, "", "1.02.3", "a.b", "1.", "1." + "2" * 40])
 def test_a_root_that_is_no_uid_or_too_long_is_refused(root: str) -> None:
     with pytest.raises(ValueError, match="root"):
         result_sop_instance_uid("1.2.3", "ct", SHA, {}, root=root)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import CommitInDoubt, LedgerError, OutOfSpace, StorageError
@@ -125,7 +126,12 @@ def test_a_resend_changes_nothing_and_is_success(node: Node) -> None:
 
 
 def test_other_bytes_under_a_known_uid_are_kept_aside(node: Node) -> None:
-    assert node.store("1.2.3", b"one") == node.store("1.2.3", b"two") == SUCCESS
+    assert node.store("1.2.3", b"one") == SUCCESS
+    with capture_logs() as lines:
+        assert node.store("1.2.3", b"two") == SUCCESS
+    assert [(line["event"], line["answer"]) for line in lines] == [
+        ("instance.conflict", "quarantined")
+    ]
     assert [row.state for row in node.instances()] == ["received", "conflict"]
     assert node.data() == [b"one", b"two"]
     assert node.events()[-1] == AuditEvent.INSTANCE_CONFLICT
@@ -134,8 +140,8 @@ def test_other_bytes_under_a_known_uid_are_kept_aside(node: Node) -> None:
 def test_or_refused_where_that_is_configured(tmp_path: Path) -> None:
     node = Node(tmp_path, refuse_conflicts=True)
     node.intake.opened(CALLER)
-    assert node.store("1.2.3", b"one") == SUCCESS
-    assert node.store("1.2.3", b"two") == DUPLICATE
+    assert node.store("1.2.3", b"one") == SUCCESS == 0x0000
+    assert node.store("1.2.3", b"two") == DUPLICATE == 0x0111
     assert node.store("1.2.3", b"one") == SUCCESS
     assert node.data() == [b"one"]
     assert AuditEvent.INSTANCE_CONFLICT in node.events()
@@ -409,7 +415,11 @@ def test_a_killed_intake_leaves_no_association_open(node: Node) -> None:
     node.restart()
     (row,) = node.rows(select(AssociationRow.outcome, AssociationRow.closed_at))
     assert row.outcome == "killed"
-    assert node.events()[-1] == AuditEvent.ASSOCIATION_CLOSED
+    event, detail, association = node.rows(
+        select(AuditRow.event, AuditRow.detail, AuditRow.association_id).order_by(AuditRow.id)
+    )[-1]
+    assert event == AuditEvent.ASSOCIATION_CLOSED
+    assert (detail, association) == ({"outcome": "killed"}, CALLER.association_id)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from dicom_node.errors import SpoolAway, StorageError
 from dicom_node.intake.intake import SUCCESS, LedgerIntake
 from dicom_node.intake.marker import open_spool
+from dicom_node.ledger import spools
 from dicom_node.ledger.tables import InstanceRow, SpoolRow, WorkItemRow
 from dicom_node.node import Node
 from dicom_node.settings import Settings
@@ -192,9 +193,11 @@ def marker_of(life: Life) -> str:
 def test_a_new_ledger_and_a_new_spool_belong_together(tmp_path: Path) -> None:
     ledger = open_ledger(fresh_url(tmp_path / "ledger"))
     root = tmp_path / "a" / "spool"
-    marker = open_spool(root, ledger).marker
-    assert (root / MARKER).read_text().strip() == marker
-    assert open_spool(root, ledger).marker == marker
+    with capture_logs() as lines:
+        marker = open_spool(root, ledger).marker
+        assert (root / MARKER).read_text().strip() == marker
+        assert open_spool(root, ledger).marker == marker
+    assert [line["event"] for line in lines] == ["spool.marked"]
     assert (root / "instances" / "00").is_dir()
 
 
@@ -279,6 +282,25 @@ def test_of_two_spools_for_one_new_ledger_the_first_counts(life: Life, tmp_path:
         unit.session.execute(update(SpoolRow).values(marker=first.marker))
     with pytest.raises(SpoolAway):
         opened(life, tmp_path / "second")
+
+
+def test_of_two_that_bring_a_spool_each_to_a_new_ledger_at_once_the_first_counts(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has looked, and makes its own; meanwhile the ledger is given the first's."""
+    first = Storage(tmp_path / "first")
+
+    def made(root: Path, **how: object) -> Storage:
+        if "marker" not in how:
+            with life.ledger.write() as unit:
+                spools.remember(unit, first.marker)
+            life.clock.advance(1)
+        return Storage(root, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dicom_node.intake.marker.Storage", made)
+    with pytest.raises(SpoolAway, match="another ledger's"):
+        opened(life, tmp_path / "second")
+    assert opened(life, first.root).marker == first.marker
 
 
 def test_a_marker_that_is_damaged_is_none(life: Life) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -13,8 +14,10 @@ from dicom_node.bell.outbox import Queue
 from dicom_node.errors import LedgerError
 from dicom_node.ledger import batches, recall
 from dicom_node.ledger.batches import ClaimedBatch
-from dicom_node.ledger.tables import BatchRow, DeliveryRow, ResultRow, WorkItemRow
-from tests.support.ledgers import LEASE, Life
+from dicom_node.ledger.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
+from dicom_node.settings import Settings
+from model_store.ref import ModelRef
+from tests.support.ledgers import LEASE, TWO_ROUTES, Life
 
 
 def claim(life: Life, batch_id: int, worker: str = "w:1") -> ClaimedBatch:
@@ -188,6 +191,18 @@ def test_a_worker_that_lost_its_batch_does_not_hold_its_own_next_claim(life: Lif
         assert batches.renew(unit, again, LEASE)
 
 
+def test_a_worker_has_its_batch_until_its_lease_has_run_out(life: Life) -> None:
+    life.associate()
+    life.receive_series(3)
+    life.planner.plan()
+    batch = claim(life, life.due_batches()[0])
+    life.clock.advance(LEASE.total_seconds() - 1)
+    life.upkeep.reconcile()
+    life.record(batch)
+    life.finish(batch)
+    assert item_states(life) == {"denoised": 3, "planned": 3}
+
+
 def test_only_the_item_that_kills_workers_fails(life: Life) -> None:
     life.associate()
     uids = life.receive_series(3)
@@ -226,7 +241,53 @@ def test_an_orderly_stop_is_no_try(life: Life) -> None:
         batch = claim(life, first)
         with life.ledger.write() as unit:
             batches.give_back(unit, batch, after=None, why="stopped")
-    assert claim(life, first).attempts == 1
+    again = claim(life, first)
+    assert again.attempts == 1
+    assert [item.tries for item in again.items] == [1, 1, 1]
+
+
+def test_what_is_given_up_says_what_its_last_worker_said(life: Life) -> None:
+    life.associate()
+    life.receive_series(1)
+    life.planner.plan()
+    life.clock.advance(10)
+    life.planner.close_batches()
+    first = life.due_batches()[0]
+    for number in range(1, 4):
+        batch = claim(life, first)
+        assert [item.tries for item in batch.items] == [number]
+        with life.ledger.write() as unit:
+            batches.give_back(unit, batch, after=timedelta(seconds=5), why="the disk is full")
+        life.clock.advance(6)
+    assert life.claim(first) is None
+    (failed,) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "failed"))
+    assert failed.reason.startswith("given up after 3 tries; last: the disk is full; see")
+    audit = life.rows(
+        select(AuditRow.event, AuditRow.detail, AuditRow.batch_id)
+        .where(AuditRow.event.in_(["work:worker:release", "work:worker:fail"]))
+        .order_by(AuditRow.id)
+    )
+    assert [(event, detail["reason"], batch) for event, detail, batch in audit] == [
+        *[("work:worker:release", "the disk is full", first)] * 3,
+        ("work:worker:fail", failed.reason, first),
+    ]
+
+
+def test_where_one_try_is_all_there_is_it_is_said_so(tmp_path: Path) -> None:
+    life = Life(tmp_path / "node", tree=TWO_ROUTES | {"workers": {"attempts": 1}})
+    life.associate()
+    life.receive_series(1)
+    life.planner.plan()
+    life.clock.advance(10)
+    life.planner.close_batches()
+    first = life.due_batches()[0]
+    claim(life, first)
+    life.clock.advance(LEASE.total_seconds() + 1)
+    life.upkeep.reconcile()
+    assert life.claim(first) is None
+    (failed,) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "failed"))
+    assert failed.reason.startswith("given up after 1 try; ")
+    life.close()
 
 
 def test_a_batch_given_back_for_later_waits(life: Life) -> None:
@@ -252,6 +313,10 @@ def test_a_batch_whose_items_all_ended_ends(life: Life) -> None:
         batches.fail_running(unit, batch, "so")
         batches.finish(unit, batch)
     assert item_states(life) == {"failed": 3, "planned": 3}
+    audit = life.rows(
+        select(AuditRow.detail, AuditRow.batch_id).where(AuditRow.event == "work:worker:fail")
+    )
+    assert [tuple(row) for row in audit] == [({"reason": "so"}, first)] * 3
 
 
 def test_a_persons_retry_takes_the_model_and_route_of_now(life: Life) -> None:
@@ -291,3 +356,30 @@ def test_a_batch_is_full_by_size_too(life: Life) -> None:
     life.receive("1.2.4.3")
     life.planner.plan()
     assert batch_sizes(life) == [("due", 3)]
+
+
+@pytest.mark.parametrize(("size", "state"), [(9, "open"), (10, "due"), (11, "due")])
+def test_a_batch_that_just_reaches_its_size_is_full(life: Life, size: int, state: str) -> None:
+    life.associate()
+    with life.ledger.write() as unit:
+        for each in (10, size):
+            batches.join(
+                unit, series_uid="1.2.4", route="ct", model=ModelRef("toy", "1.0.0", "1" * 64),
+                plan={}, association_id="a", size=each, most_instances=9, most_bytes=20,
+            )  # fmt: skip
+    assert batch_sizes(life) == [(state, 2)]
+
+
+def test_what_is_planned_otherwise_since_goes_into_a_batch_of_its_own(life: Life) -> None:
+    """A person has changed the strength of a route while a study arrives."""
+    life.associate()
+    life.receive("1.2.4.1")
+    life.planner.plan()
+    routes = [TWO_ROUTES["routes"][0], TWO_ROUTES["routes"][1] | {"strength": 0.75}]
+    life.settings = Settings(storage={"path": life.folder}, **(TWO_ROUTES | {"routes": routes}))
+    life.receive("1.2.4.2")
+    life.another_planner().plan()
+    assert batch_sizes(life, "ct") == [("open", 2)]
+    assert batch_sizes(life, "soft") == [("open", 1)] * 2
+    plans = life.rows(select(BatchRow.plan).where(BatchRow.route == "soft").order_by(BatchRow.id))
+    assert [plan["strength"] for (plan,) in plans] == [0.5, 0.75]

@@ -81,3 +81,13 @@ def test_answers_and_audit_are_in_the_order_of_reception(life: Life) -> None:
     assert paths(admit(life, *group)) == ["p3", "p1", "p2"]
     stored = life.rows(select(AuditRow.detail).where(AuditRow.event.like("%stored")))
     assert [detail["sop_instance_uid"] for (detail,) in stored] == ["1.2.4.3", "1.2.4.1", "1.2.4.2"]
+
+
+def test_only_its_own_row_names_a_file(life: Life) -> None:
+    """Not another UID's that has the same bytes."""
+    life.associate()
+    admit(life, NEW, replace(NEW, sop_instance_uid="1.2.4.2", path="other"))
+    with life.ledger.read() as session:
+        assert instances.names(session, NEW)
+        for wrong in ({"path": "other"}, {"sop_instance_uid": "1.2.4.3"}, {"sha256": "b" * 64}):
+            assert not instances.names(session, replace(NEW, **wrong))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.ledger import parcels, recall
 from dicom_node.ledger.parcels import ClaimedParcel
 from dicom_node.ledger.tables import AuditRow, DeliveryRow, ParcelRow, WorkItemRow
-from tests.support.ledgers import LEASE, Life
+from tests.support.ledgers import LEASE, Life, reversed_where_unordered
 
 
 @pytest.fixture
@@ -83,6 +83,7 @@ def test_a_refusal_waits_for_a_person_who_sends_only_what_was_refused(denoised: 
 def test_a_destination_gets_no_more_parcels_at_a_time_than_its_limit(denoised: Life) -> None:
     first, second, *_ = denoised.due_parcels("pacs")
     parcel = take(denoised, first, limit=1)
+    assert parcel.attempts == 1
     assert denoised.take(second, "d:2", limit=1) is None
     assert denoised.take(second, "d:2", limit=2) is not None
     denoised.end_try(parcel)
@@ -95,6 +96,8 @@ def test_a_destination_that_is_away_delays_only_its_own(denoised: Life) -> None:
     denoised.postpone(parcel, parcel.deliveries[0].delivery_id)
     denoised.end_try(parcel, retry_after=60)
     assert denoised.due_parcels("archive") == []
+    assert denoised.take(archive[0]) is None
+    assert denoised.take(4711) is None
     assert denoised.due_parcels("pacs") == pacs
     denoised.clock.advance(61)
     assert denoised.due_parcels("archive") == archive
@@ -173,6 +176,8 @@ def test_a_second_answer_changes_nothing(denoised: Life, later: bool) -> None:
     denoised.answer(parcel, parcel.deliveries[0].delivery_id, delivered=later)
     denoised.postpone(parcel, parcel.deliveries[0].delivery_id)
     assert delivery_states(denoised, parcel) == ["delivered"] * len(parcel.deliveries)
+    said = denoised.rows(select(DeliveryRow.message, DeliveryRow.attempts))
+    assert {tuple(row) for row in said} == {("said", 0)}
     assert states(denoised) == {"delivered": 12}
 
 
@@ -247,6 +252,34 @@ def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
     denoised.clock.advance(61)
     denoised.upkeep.reconcile()
     assert parcel.parcel_id in denoised.due_parcels("pacs")
+
+
+def test_what_broke_its_transfer_goes_behind_the_others(denoised: Life) -> None:
+    """So that an object that breaks associations does not hold them up."""
+    reversed_where_unordered(denoised.ledger.engine)
+    first = denoised.due_parcels("pacs")[0]
+    parcel = take(denoised, first)
+    one, two, three = (each.delivery_id for each in parcel.deliveries)
+    assert one < two < three
+    denoised.postpone(parcel, one)
+    denoised.postpone(parcel, three, tried=False)
+    denoised.end_try(parcel, retry_after=1)
+    denoised.clock.advance(2)
+    assert [each.delivery_id for each in take(denoised, first).deliveries] == [two, three, one]
+
+
+def test_what_was_lost_together_is_tried_apart_from_the_second_loss_on(denoised: Life) -> None:
+    """One of them may be what ends the senders."""
+    both = denoised.due_parcels("pacs")[:2]
+    for delays in ([0, 0], [0, 20]):
+        for parcel_id in both:
+            take(denoised, parcel_id, limit=2)
+        denoised.clock.advance(LEASE.total_seconds() + 1)
+        denoised.upkeep.reconcile()
+        due = denoised.rows(
+            select(ParcelRow.due_at).where(ParcelRow.id.in_(both)).order_by(ParcelRow.id)
+        )
+        assert [at - denoised.clock() for (at,) in due] == [timedelta(seconds=s) for s in delays]
 
 
 def lose(life: Life, parcel_id: int) -> ClaimedParcel | None:

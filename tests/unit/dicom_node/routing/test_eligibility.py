@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -295,6 +296,65 @@ def test_an_image_that_we_contributed_to_is_our_own() -> None:
     assert is_own_result(image)
     with pytest.raises(PassThrough, match="own result"):
         check(image)
+
+
+def equipment_of_ours(*purposes: str) -> Dataset:
+    equipment = Dataset()
+    equipment.ManufacturerModelName = "dicom-node"
+    equipment.PurposeOfReferenceCodeSequence = [Dataset() for _ in purposes]
+    for item, code in zip(equipment.PurposeOfReferenceCodeSequence, purposes, strict=True):
+        item.CodeValue = code
+    return equipment
+
+
+@pytest.mark.parametrize(
+    ("purposes", "own"),
+    [(["109103"], True), (["109101", "109103"], True), (["109103", "109101"], True),
+     (["109101"], False), ([], False)],
+)  # fmt: skip
+def test_one_of_several_purposes_is_enough_and_one_there_must_be(
+    purposes: list[str], own: bool
+) -> None:
+    """A node that only passed an image on, say, has not denoised it."""
+    image = ct_slice()
+    image.ContributingEquipmentSequence = [equipment_of_ours(*purposes)]
+    assert is_own_result(image) is own
+
+
+def contributed(item: Dataset) -> Dataset:
+    outer = Dataset()
+    outer.ContributingEquipmentSequence = [item]
+    return outer
+
+
+def replaced(item: Dataset) -> Dataset:
+    """What a device kept of attributes that it replaced."""
+    original, outer = Dataset(), Dataset()
+    original.ModifiedAttributesSequence = [contributed(item)]
+    outer.OriginalAttributesSequence = [original]
+    return outer
+
+
+@pytest.mark.parametrize("within", [contributed, replaced])
+def test_a_data_set_that_is_nested_for_ever_is_looked_at_and_let_through(
+    within: Callable[[Dataset], Dataset],
+) -> None:
+    image = equipment_of_ours("109103")
+    for _ in range(3):
+        image = within(image)
+    assert is_own_result(image)
+    for _ in range(1500):
+        image = within(image)
+    assert not is_own_result(image)
+
+
+def test_one_of_several_devices_is_enough() -> None:
+    other = Dataset()
+    other.ManufacturerModelName = "A scanner"
+    image = ct_slice()
+    for devices in ([other, equipment_of_ours("109103")], [equipment_of_ours("109103"), other]):
+        image.ContributingEquipmentSequence = devices
+        assert is_own_result(image)
 
 
 def test_an_image_that_others_denoised_is_not_our_own() -> None:

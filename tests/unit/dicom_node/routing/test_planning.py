@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from dicom_node.dicom.header import read_header
 from dicom_node.errors import NodeError, RetryLater
+from dicom_node.ledger import recall
 from dicom_node.ledger.tables import BatchRow, InstanceRow, WorkItemRow
 from dicom_node.routing.deciding import Decider
 from dicom_node.settings import Settings
@@ -196,10 +197,43 @@ def test_what_a_value_holds_cannot_break_the_ledger(life: Life) -> None:
 def test_a_conflict_waits_for_a_person(life: Life) -> None:
     life.receive("1.2.4.1")
     life.receive("1.2.4.1", version=1)
-    life.planner.plan()
+    assert life.planner.plan() == 2
     assert [(route, state) for route, state, _ in items(life)] == [
         ("ct", "planned"), ("-", "failed"),
     ]  # fmt: skip
+    assert life.planner.plan() == 0
+    assert len(items(life)) == 2
+
+
+def test_what_a_person_retries_is_planned_again_in_a_batch(life: Life) -> None:
+    life.models.known.clear()
+    life.receive("1.2.4.1")
+    life.planner.plan()
+    ((failed, batch),) = life.rows(select(WorkItemRow.id, WorkItemRow.batch_id))
+    assert batch is None
+    life.models.known.add("toy")
+    with life.ledger.write() as unit:
+        assert recall.retry(unit, [failed]).planned == 1
+    assert life.planner.plan() == 1
+    ((again, state, batch),) = life.rows(
+        select(WorkItemRow.id, WorkItemRow.state, WorkItemRow.batch_id)
+    )
+    assert (again, state) == (failed, "planned")
+    assert [batch] == [row.id for row in life.rows(select(BatchRow.id))]
+
+
+def test_what_was_known_of_an_instance_stays_when_its_bytes_are_gone(life: Life) -> None:
+    life.models.known.clear()
+    life.receive("1.2.4.1")
+    life.planner.plan()
+    (failed,) = life.rows(select(WorkItemRow.id))
+    with life.ledger.write() as unit:
+        assert recall.retry(unit, [failed.id]).planned == 1
+    next((life.folder / "instances").glob("*/1.2.4.1-*")).unlink()
+    life.planner.plan()
+    known = life.rows(select(InstanceRow.study_uid, InstanceRow.series_uid, InstanceRow.modality))
+    assert [tuple(row) for row in known] == [("1.2.3", "1.2.4", "CT")]
+    assert {state for _, state, _ in items(life)} == {"failed"}
 
 
 def test_two_patients_with_one_uid_are_kept_apart(life: Life) -> None:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,13 @@ def test_a_hostile_uid_cannot_choose_its_path(storage: Storage, uid: str) -> Non
         assert path.parent.is_dir()
 
 
+@pytest.mark.parametrize("uid", ["0", "1.2.3", "1." + "2" * 62])
+def test_a_file_is_called_by_the_uid_of_its_object(storage: Storage, uid: str) -> None:
+    for path in (storage.instance_path(uid), storage.result_path(uid)):
+        assert path.name.startswith(f"{uid}-")
+        assert path.parent.name == hashlib.sha256(uid.encode()).hexdigest()[:2]
+
+
 @given(uid=st.text(max_size=80), other=st.text(max_size=80))
 def test_every_uid_has_names_of_its_own(spool: Storage, uid: str, other: str) -> None:
     path, another = spool.instance_path(uid), spool.instance_path(other)
@@ -144,6 +152,17 @@ def test_sweep_takes_what_is_old_and_leaves_what_is_being_received(storage: Stor
     new.discard()
 
 
+def test_a_restart_sweeps_also_what_comes_from_a_later_time(storage: Storage) -> None:
+    """A clock that was set back since, or another machine's."""
+    file = storage.incoming()
+    file.discard()
+    file.path.write_bytes(b"half")
+    os.utime(file.path, (time.time() + 3600,) * 2)
+    assert storage.sweep_incoming(older_than=60) == 0
+    assert storage.sweep_incoming() == 1
+    assert incoming(storage) == []
+
+
 def test_remove_is_idempotent(storage: Storage) -> None:
     path = storage.result_path("1.2.3")
     storage.write_atomic(path, b"x")
@@ -180,15 +199,27 @@ def test_files_lists_both_kinds_of_one_shard(storage: Storage) -> None:
     assert storage.files((shard + 1) % SHARDS) == []
 
 
-def _denied(*_: object, **__: object) -> None:
-    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+def _failing(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 def test_a_spool_that_is_there_and_read_only_says_who_cannot_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "mkdir", _denied)
+    monkeypatch.setattr(Path, "mkdir", _failing(errno.EROFS))
     with pytest.raises(StorageError, match=rf"is there, but .*uid {os.getuid()}.* cannot write"):
         Storage(tmp_path)
     with pytest.raises(StorageError, match="cannot be made: Read-only file system"):
         Storage(tmp_path / "spool")
+
+
+def test_a_spool_that_is_there_and_full_is_no_matter_of_who_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", _failing(errno.ENOSPC))
+    with pytest.raises(OutOfSpace, match="cannot be written: No space left") as caught:
+        Storage(tmp_path)
+    assert "uid" not in str(caught.value)

@@ -16,7 +16,7 @@ from dicom_node.dicom.header import read_header
 from dicom_node.errors import FailItem, StorageError
 from dicom_node.spool import stored as module
 from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored, WrongBytes, fault_of, opened
+from dicom_node.spool.stored import Kind, Stored, WrongBytes, compared, fault_of, opened
 from tests.support.factories.dicom import ct_slice, to_bytes
 from tests.support.factories.received import CT, EXPLICIT, data_set_of, received
 
@@ -62,6 +62,18 @@ def test_what_is_right_is_read_whole(
         assert file.tell() == 0
         assert file.read() == path_of(storage, stored).read_bytes()
     assert fault_of(storage, stored) == ""
+
+
+@pytest.mark.parametrize(("most", "once"), [(0, True), (1, True), (-1, False)])
+def test_a_file_that_memory_is_meant_for_is_read_once(
+    storage: Storage, most: int, once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of it on the disk once it was compared."""
+    stored = a_result(storage)
+    monkeypatch.setattr(module, "MOST_IN_MEMORY", len(WHOLE) + most)
+    with opened(storage, stored) as file:
+        path_of(storage, stored).write_bytes(b"x" * len(WHOLE))
+        assert (file.read() == WHOLE) is once
 
 
 @MAKE
@@ -133,6 +145,44 @@ def test_a_disk_that_fails_is_no_fault_of_the_object(storage: Storage) -> None:
     path_of(storage, stored).mkdir()
     with pytest.raises(StorageError):
         opened(storage, stored).__enter__()
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_no_fault_of_the_object(storage: Storage) -> None:
+    stored = an_instance(storage)
+    with (
+        Path("/proc/self/mem").open("rb") as file,  # whose first bytes no process may read
+        pytest.raises(StorageError, match=r"^1\.2\.4\.1: cannot be read from the spool: Input/out"),
+    ):
+        compared(file, stored)
+
+
+META_END = file_meta(WHOLE)[1]
+LENGTH_AT = 140
+"""Where the value of File Meta Information Group Length is."""
+
+
+def meta_length(changed: int) -> bytes:
+    """The file, saying of its File Meta Information that it is so much longer."""
+    length = int.from_bytes(WHOLE[LENGTH_AT : LENGTH_AT + 4], "little") + changed
+    return WHOLE[:LENGTH_AT] + length.to_bytes(4, "little") + WHOLE[LENGTH_AT + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (b"", "not a DICOM file"),
+        (WHOLE[:131], "not a DICOM file"),
+        (WHOLE[:134], "ends in its File Meta Information"),
+        (WHOLE[:142], "is damaged"),
+        (WHOLE[:META_END], "nothing follows it"),
+        (meta_length(+2), "is damaged"),
+        (meta_length(-2), "is damaged"),
+    ],
+    ids=["empty", "no prefix", "its first tag", "its length", "no data set", "longer", "shorter"],
+)
+def test_damaged_file_meta_information_is_told(head: bytes, fault: str) -> None:
+    with pytest.raises(WrongBytes, match=fault):
+        file_meta(head)
 
 
 def test_a_row_cannot_name_a_file_elsewhere(storage: Storage, tmp_path: Path) -> None:

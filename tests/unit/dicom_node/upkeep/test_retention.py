@@ -61,6 +61,7 @@ class Case:
 KEPT, GONE = True, False
 CASES = [
     Case("delivered for longer than bytes are kept", GONE, (("delivered", 72.1),)),
+    Case("delivered for just as long", GONE, (("delivered", 72.0),), received=72.0),
     Case("delivered for less", KEPT, (("delivered", 71.9),)),
     Case("passed for longer", GONE, (("passed", 72.1),)),
     Case("passed for less", KEPT, (("passed", 71.9),)),
@@ -78,6 +79,8 @@ CASES = [
     Case("to be planned again by a person", KEPT, (("delivered", 1900),), state="received"),
     Case("planned, and no item accounts for it", KEPT),
     Case("a conflict, for less than conflicts are kept", KEPT, (("failed", 700),), received=719.9,
+         state="conflict"),
+    Case("a conflict, for just as long", GONE, (("failed", 720),), received=720.0,
          state="conflict"),
     Case("a conflict, for longer", GONE, (("failed", 720),), received=720.1, state="conflict"),
     Case("received again just now", KEPT, (("delivered", 1900),), file=0.9),
@@ -271,6 +274,17 @@ def test_what_may_be_the_only_copy_stays_and_is_said_once(life: Life) -> None:
     assert sorted(entry["file"] for entry in logs if entry["event"] == "file.unknown") == sorted(
         map(life.storage.name, left)
     )
+
+
+def test_what_the_ledger_does_not_have_stays_whatever_else_it_has(life: Life) -> None:
+    life.receive("1.2.4.1", data=b"the object")
+    left = [
+        orphan(life, "1.2.4.1", b"other bytes"),
+        orphan(life, "1.2.4.2", b"the object"),
+        result_orphan(life, "1.2.9.1", "1.2.4.2"),
+    ]
+    assert sweep_all(life) == 0
+    assert all(path.exists() for path in left)
 
 
 def test_the_only_copy_goes_once_the_object_was_received_again(life: Life) -> None:
