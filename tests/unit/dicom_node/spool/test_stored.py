@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_node.dicom.file_meta import FileMeta
+from dicom_node.dicom.file_meta import FileMeta, FileMetaError
 from dicom_node.dicom.header import read_header
 from dicom_node.errors import FailItem, StorageError
 from dicom_node.spool import stored as module
@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_no_fault_of_the_object(storage
         compared(file, stored)
 
 
-META_END = file_meta(WHOLE)[1]
+META_END = FileMeta.read(WHOLE).end
 LENGTH_AT = 140
 """Where the value of File Meta Information Group Length is."""
 
@@ -181,8 +181,8 @@ def meta_length(changed: int) -> bytes:
     ids=["empty", "no prefix", "its first tag", "its length", "no data set", "longer", "shorter"],
 )
 def test_damaged_file_meta_information_is_told(head: bytes, fault: str) -> None:
-    with pytest.raises(WrongBytes, match=fault):
-        file_meta(head)
+    with pytest.raises(FileMetaError, match=fault):
+        FileMeta.read(head)
 
 
 def test_a_row_cannot_name_a_file_elsewhere(storage: Storage, tmp_path: Path) -> None:
