@@ -19,8 +19,7 @@ import structlog
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.domain.registry import Indexed, Move
 from dicom_node.errors import ConfigError, NodeError, VersionTaken
-from dicom_node.ledger import models as registry
-from dicom_node.ledger import revision
+from dicom_node.ledger import alias_moves, model_versions, revision
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
@@ -215,7 +214,7 @@ LedgerError
             raise UnknownModelError(f"{wanted} is an alias; name a version, NAME@MAJOR.MINOR.PATCH")
         return self._admit(wanted, self._read())
 
-    def origin(self, version: ModelVersion) -> registry.Origin:
+    def origin(self, version: ModelVersion) -> model_versions.Origin:
         """Whether a version came with the package, or is in the node's own store."""
         inside = version.folder.resolve().is_relative_to(packaged_zoo().resolve())
         return "package" if inside else "store"
@@ -233,7 +232,7 @@ LedgerError
         except UnsignedError:
             return None
 
-    def found(self, version: ModelVersion) -> registry.Found:
+    def found(self, version: ModelVersion) -> model_versions.Found:
         """A version with all that the ledger keeps of it; all its bytes are checked.
 
         Raises
@@ -243,7 +242,7 @@ LedgerError
         """
         key = self.signer(version)
         signed_by = None if key is None else key.key
-        return registry.Found.read(version, self.origin(version), signed_by)
+        return model_versions.Found.read(version, self.origin(version), signed_by)
 
     # --- what there is ---------------------------------------------------------------------------
 
@@ -306,7 +305,7 @@ LedgerError
         with self._ledger.write() as unit:
             for each in found:
                 try:
-                    row = registry.index(unit, each, who)
+                    row = model_versions.index(unit, each, who)
                 except VersionTaken as error:
                     refused[str(each.version.ref)] = str(error)
                     continue
@@ -328,7 +327,7 @@ LedgerError
         if self._ledger is None:
             return _Known(files, {}, {})
         with self._ledger.read() as session:
-            return _Known(files, registry.aliases(session), registry.indexed(session))
+            return _Known(files, alias_moves.current(session), model_versions.indexed(session))
 
     def _read_files(self) -> Mapping[ModelName, ModelName]:
         """The alias files; while they cannot be read, what they said before."""

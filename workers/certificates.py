@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicom_node.domain.registry import Certificate
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import certificates
 from dicom_node.ledger.unit_of_work import Ledger
 from model_store.engines.base import Engine
 from model_store.engines.equivalence import certify
@@ -68,7 +68,7 @@ def certified(
         engine.precision, engine.device[:_LONGEST], library(engine),
     )  # fmt: skip
     with ledger.read() as session:
-        known = registry.certificates(session, name)
+        known = certificates.newest_first(session, name)
     for each in known:
         if key == (
             each.onnx_sha256, each.manifest_sha256, each.engine,
@@ -87,7 +87,7 @@ def certified(
         at=ledger.clock(), who=who,
     )  # fmt: skip
     with ledger.write() as unit:
-        registry.add_certificate(unit, made)
+        certificates.add(unit, made)
     return Certified(made, fresh=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from dicom_node.domain.registry import Indexed, Move
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.node import Node
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
@@ -28,14 +28,14 @@ def move_alias(
     target: ModelName | None,
     *,
     expected: ModelName | None,
-    action: registry.Action,
+    action: alias_moves.Action,
     who: str,
     why: str,
     forced: bool = False,
     gates: Iterable[Mapping[str, Any]] = (),
     share: float | None = None,
 ) -> Move:
-    """Let an alias stand for another version; see `dicom_node.ledger.models.move`.
+    """Let an alias stand for another version; see `dicom_node.ledger.alias_moves.move`.
 
     The target is registered, if it was not, in the same transaction.
 
@@ -51,8 +51,8 @@ def move_alias(
     found = None if target is None else node.models.found(node.models.version(target))
     with node.ledger.write() as unit:
         if found is not None:
-            registry.index(unit, found, who)
-        made = registry.move(
+            model_versions.index(unit, found, who)
+        made = alias_moves.move(
             unit, alias, target, expected=expected, action=action, who=who, why=why,
             forced=forced, gates=gates, share=share,
         )  # fmt: skip
@@ -69,7 +69,7 @@ def retire(node: Node, name: ModelName, who: str, why: str) -> Indexed:
         It is not registered, or an alias stands for it.
     """
     with node.ledger.write() as unit:
-        made = registry.retire(unit, name, who, why)
+        made = model_versions.retire(unit, name, who, why)
     keep(node, retirement(made))
     return made
 
@@ -107,12 +107,12 @@ def restore(node: Node, entries: Iterable[Mapping[str, Any]]) -> tuple[int, int]
             raise ValueError(f"entry {number} of the history is none: {error!r}") from error
     count = 0
     with node.ledger.write() as unit:
-        moved = registry.restore_moves(unit, moves)
-        known = registry.indexed(unit.session)
+        moved = alias_moves.restore(unit, moves)
+        known = model_versions.indexed(unit.session)
         for name, who, why, at in retired:
             row = known.get(name)
             if row is not None and row.retired_at is None:
-                registry.retire(unit, name, who, why, at=at)
+                model_versions.retire(unit, name, who, why, at=at)
                 count += 1
     return moved, count
 
@@ -120,8 +120,8 @@ def restore(node: Node, entries: Iterable[Mapping[str, Any]]) -> tuple[int, int]
 def unwritten(node: Node) -> list[dict[str, Any]]:
     """What the ledger knows and the history beside the versions lacks, oldest first."""
     with node.ledger.read() as session:
-        moves = registry.history(session)
-        rows = registry.indexed(session).values()
+        moves = alias_moves.history(session)
+        rows = model_versions.indexed(session).values()
     retired = [retirement(row) for row in rows if row.retired_at is not None]
     there = node.models.content.history()
     lacking = [entry for entry in (*(move.entry() for move in moves), *retired)

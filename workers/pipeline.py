@@ -18,8 +18,9 @@ from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
 from dicom_node.ledger import batches, work_items
 from dicom_node.ledger.audit_events import AuditEvent
-from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem, NewResult
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.ledger.faults import is_refusal
+from dicom_node.ledger.results import NewResult, record_results
 from dicom_node.ledger.states import WorkEvent
 from dicom_node.node import Node
 from dicom_node.places import place_of
@@ -296,7 +297,7 @@ class Pipeline:
     ) -> None:
         with self._node.ledger.write() as unit:
             batches.held(unit, batch)
-            batches.record_results(unit, batch, results)
+            record_results(unit, batch, results)
             for verdict in ended:
                 if verdict.error.next is Next.RETRY:
                     continue

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerError
 from dicom_node.ledger import parcels, plans, work_items
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.ringing import make_due
-from dicom_node.ledger.states import BatchState, DeliveryState, InstanceState, WorkEvent, WorkState
+from dicom_node.ledger.states import BatchState, InstanceState, WorkEvent, WorkState
 from dicom_node.ledger.tables import (
     AssociationRow,
     BatchRow,
-    DeliveryRow,
     InstanceRow,
-    ResultRow,
     WorkItemRow,
 )
 from dicom_node.ledger.unit_of_work import UnitOfWork
@@ -52,23 +50,6 @@ class ClaimedBatch:
     attempts: int
     opened_at: datetime
     items: tuple[ClaimedItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NewResult:
-    """An encoded object that is durable in the spool."""
-
-    work_item_id: int
-    sop_instance_uid: str
-    series_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    path: str
-    sha256: str
-    size: int
-    engine: Mapping[str, str]
-    settings: Mapping[str, str]
-    seconds: float
 
 
 def join(
@@ -314,55 +295,6 @@ def held(unit: UnitOfWork, batch: ClaimedBatch) -> BatchRow:
     if row is None:
         raise LedgerError(f"batch {batch.batch_id} was taken back from this worker")
     return row
-
-
-def record_results(unit: UnitOfWork, batch: ClaimedBatch, results: Sequence[NewResult]) -> None:
-    """Record results of a held batch, with one waiting delivery for each destination."""
-    if not results:
-        return
-    held(unit, batch)
-    boxes = {
-        destination: parcels.of_batch(unit, batch.batch_id, destination)
-        for destination in batch.plan["destinations"]
-    }
-    for result in results:
-        result_id = unit.session.execute(
-            insert(ResultRow)
-            .values(
-                work_item_id=result.work_item_id,
-                sop_instance_uid=result.sop_instance_uid,
-                series_uid=result.series_uid,
-                sop_class_uid=result.sop_class_uid,
-                transfer_syntax_uid=result.transfer_syntax_uid,
-                path=result.path,
-                sha256=result.sha256,
-                size=result.size,
-                model_name=batch.model.name,
-                model_version=batch.model.version,
-                model_sha256=batch.model.sha256,
-                engine=dict(result.engine),
-                settings=dict(result.settings),
-                seconds=result.seconds,
-                made_at=unit.at,
-            )
-            .returning(ResultRow.id)
-        ).scalar_one()
-        for destination, parcel_id in boxes.items():
-            unit.session.add(
-                DeliveryRow(
-                    result_id=result_id,
-                    parcel_id=parcel_id,
-                    destination=destination,
-                    state=DeliveryState.WAITING.value,
-                )
-            )
-    work_items.transition(
-        unit,
-        [result.work_item_id for result in results],
-        WorkEvent.FINISH,
-        audit=AuditEvent.WORK_FINISH,
-        batch_id=batch.batch_id,
-    )
 
 
 def finish(unit: UnitOfWork, batch: ClaimedBatch) -> None:

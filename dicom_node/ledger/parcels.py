@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,17 +11,17 @@ from sqlalchemy import ColumnElement, and_, func, select, text, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerError
-from dicom_node.ledger import work_items
+from dicom_node.ledger import deliveries
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.ringing import make_due
-from dicom_node.ledger.states import MOST_TRIES, DeliveryState, ParcelState, WorkEvent
-from dicom_node.ledger.tables import BatchRow, DeliveryRow, ParcelRow, ResultRow, WorkItemRow
+from dicom_node.ledger.states import MOST_TRIES, DeliveryState, ParcelState
+from dicom_node.ledger.tables import BatchRow, DeliveryRow, ParcelRow, ResultRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 
 _ALONE_AFTER: Final = 2
 """Senders lost with a parcel after which its deliveries are sent one at a time."""
 
-_MOST_LOSSES: Final = MOST_TRIES
+MOST_LOSSES: Final = MOST_TRIES
 """Senders lost with the same delivery, sent alone, after which it is a dead letter."""
 
 _APART: Final = timedelta(seconds=20)
@@ -187,156 +187,9 @@ def renew(unit: UnitOfWork, parcel: ClaimedParcel, lease: timedelta) -> bool:
     return bool(renewed.rowcount)  # type: ignore[attr-defined]
 
 
-def answered(
-    unit: UnitOfWork,
-    parcel: ClaimedParcel,
-    delivery_id: int,
-    *,
-    delivered: bool,
-    status: int | None,
-    message: str,
-    lease: timedelta,
-) -> bool:
-    """Record a final answer: delivered (perhaps with a warning), or refused for good.
-
-    Only the first final answer counts: of a sender that was given up and one that took over,
-    either may be the later.
-
-    Returns
-    -------
-    bool
-        Whether the parcel is still its sender's; if not, the rest of it is somebody else's to send.
-    """
-    state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
-    held = renew(unit, parcel, lease)
-    _lock_items(unit, [delivery_id])
-    changed = unit.session.execute(
-        update(DeliveryRow)
-        .where(DeliveryRow.id == delivery_id)
-        .where(DeliveryRow.state == DeliveryState.WAITING.value)
-        .values(state=state.value, status=status, message=message, answered_at=unit.at)
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        return held
-    unit.record(
-        AuditEvent.DELIVERY_ANSWERED,
-        {"destination": parcel.destination, "status": status, "message": message,
-         "state": state.value},
-        delivery_id=delivery_id,
-    )  # fmt: skip
-    _settle(unit, [delivery_id])
-    return held
-
-
-def _lock_items(unit: UnitOfWork, delivery_ids: Sequence[int]) -> None:
-    """Of two destinations that end at once, let the later one see that the other has ended."""
-    unit.session.execute(
-        select(WorkItemRow.id)
-        .join(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
-        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
-        .where(DeliveryRow.id.in_(list(delivery_ids)))
-        .order_by(WorkItemRow.id)
-        .with_for_update(of=WorkItemRow)
-    )
-
-
-def postponed(
-    unit: UnitOfWork,
-    parcel: ClaimedParcel,
-    delivery_id: int,
-    *,
-    tried: bool,
-    status: int | None,
-    message: str,
-    lease: timedelta,
-) -> bool:
-    """Record an answer that asks for another try; the delivery keeps waiting.
-
-    One whose own transfer had begun (`tried`) goes behind the others of its parcel, so that an
-    object that breaks associations does not hold them up. Returns what `answered` returns.
-    """
-    held = renew(unit, parcel, lease)
-    changed = unit.session.execute(
-        update(DeliveryRow)
-        .where(DeliveryRow.id == delivery_id)
-        .where(DeliveryRow.state == DeliveryState.WAITING.value)
-        .values(
-            attempts=DeliveryRow.attempts + int(tried),
-            status=status,
-            message=message,
-            answered_at=unit.at,
-        )
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        return held
-    unit.record(
-        AuditEvent.DELIVERY_POSTPONED,
-        {"destination": parcel.destination, "status": status, "message": message},
-        delivery_id=delivery_id,
-    )
-    return held
-
-
-def at_fault(
-    unit: UnitOfWork, parcel: ClaimedParcel, delivery_id: int, *, place: str, lease: timedelta
-) -> bool:
-    """Count a try of a delivery that came up with what nobody thought of; the last fails it.
-
-    Returns
-    -------
-    bool
-        Whether the parcel is still this sender's.
-    """
-    row = unit.session.get(DeliveryRow, delivery_id)
-    if row is None or row.state != DeliveryState.WAITING.value:
-        return renew(unit, parcel, lease)
-    losses = row.losses + (not parcel.alone)
-    if losses >= _MOST_LOSSES:
-        message = (
-            f"given up after {losses} tries: {place}; this is a fault of the node: report that "
-            "line; 'dicom-node study retry' sends it again"
-        )
-        return answered(
-            unit, parcel, delivery_id, delivered=False, status=None, message=message, lease=lease
-        )
-    row.losses = losses
-    unit.session.flush()
-    return postponed(
-        unit, parcel, delivery_id, tried=True, status=None,
-        message=f"try {losses} ended with {place}", lease=lease,
-    )  # fmt: skip
-
-
 def crashed(unit: UnitOfWork, parcel: ClaimedParcel) -> None:
     """Count a parcel that came up with what nobody thought of, as if its sender was lost."""
     unit.session.execute(update(ParcelRow).where(_held(parcel)).values(losses=ParcelRow.losses + 1))
-
-
-def _settle(unit: UnitOfWork, delivery_ids: Iterable[int]) -> None:
-    """End the work items all of whose deliveries have ended."""
-    result_ids = select(DeliveryRow.result_id).where(DeliveryRow.id.in_(list(delivery_ids)))
-    rows = unit.session.execute(
-        select(ResultRow.work_item_id, DeliveryRow)
-        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
-        .where(ResultRow.id.in_(result_ids))
-    ).all()
-    by_item: dict[int, list[DeliveryRow]] = {}
-    for work_item_id, delivery in rows:
-        by_item.setdefault(work_item_id, []).append(delivery)
-    for work_item_id, deliveries in by_item.items():
-        if any(each.state == DeliveryState.WAITING.value for each in deliveries):
-            continue
-        failed = [each for each in deliveries if each.state == DeliveryState.FAILED.value]
-        if failed:
-            reason = "; ".join(f"{each.destination}: {each.message}" for each in failed)
-            work_items.transition(
-                unit, [work_item_id], WorkEvent.FAIL,
-                audit=AuditEvent.WORK_UNDELIVERABLE, reason=reason,
-            )  # fmt: skip
-        else:
-            work_items.transition(
-                unit, [work_item_id], WorkEvent.DELIVER, audit=AuditEvent.WORK_DELIVER
-            )
 
 
 def finish(
@@ -369,7 +222,7 @@ def finish(
     ).scalar_one_or_none()
     if row is None:
         raise LedgerError(f"parcel {parcel.parcel_id} was taken back from this sender")
-    waiting = _waiting(unit, row)
+    waiting = deliveries.waiting(unit, row)
     handed_out = {each.delivery_id for each in parcel.deliveries}
     tried = [each for each in waiting if each.id in handed_out]
     for delivery in tried:
@@ -386,7 +239,7 @@ def finish(
         return 0
     hours = (unit.at - parcel.first_due_at) / timedelta(hours=1)
     tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
-    _give_up(
+    deliveries.give_up(
         unit,
         row,
         waiting,
@@ -400,41 +253,6 @@ def finish(
     if not waiting:
         _bring_forward_others(unit, row)
     return len(waiting)
-
-
-def _waiting(unit: UnitOfWork, row: ParcelRow) -> list[DeliveryRow]:
-    return list(
-        unit.session.execute(
-            select(DeliveryRow)
-            .where(DeliveryRow.parcel_id == row.id)
-            .where(DeliveryRow.state == DeliveryState.WAITING.value)
-            .order_by(DeliveryRow.id)
-        ).scalars()
-    )
-
-
-def _give_up(
-    unit: UnitOfWork,
-    row: ParcelRow,
-    deliveries: Sequence[DeliveryRow],
-    why: Callable[[DeliveryRow], str],
-) -> None:
-    """Make waiting deliveries of a locked parcel dead letters, each with what `why` says."""
-    if not deliveries:
-        return
-    ids = [each.id for each in deliveries]
-    _lock_items(unit, ids)
-    for delivery in deliveries:
-        delivery.state = DeliveryState.FAILED.value
-        delivery.message = why(delivery)
-        unit.record(
-            AuditEvent.DELIVERY_GIVEN_UP,
-            {"destination": row.destination, "status": delivery.status,
-             "message": delivery.message, "state": delivery.state},
-            delivery_id=delivery.id,
-        )  # fmt: skip
-    unit.session.flush()
-    _settle(unit, ids)
 
 
 def _end(row: ParcelRow) -> None:
@@ -490,9 +308,9 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
              "losses": row.losses},
         )  # fmt: skip
         taken.append(row.id)
-        waiting = _waiting(unit, row)
-        lost = [each for each in waiting if each.losses >= _MOST_LOSSES]
-        _give_up(unit, row, lost, _killer)
+        waiting = deliveries.waiting(unit, row)
+        lost = [each for each in waiting if each.losses >= MOST_LOSSES]
+        deliveries.give_up(unit, row, lost, _killer)
         if len(lost) == len(waiting):
             _end(row)
             continue

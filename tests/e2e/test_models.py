@@ -9,7 +9,7 @@ from pydicom import Dataset
 from sqlalchemy import select
 
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.ledger import models
+from dicom_node.ledger import alias_moves
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.tables import BatchRow, ModelVersionRow
 from dicom_node.ledger.unit_of_work import Ledger
@@ -69,9 +69,9 @@ def study(node: RunningNode, slices: list[Dataset], folder: Path) -> None:
 
 
 def move(
-    ledger: Ledger, target: ModelName, expected: ModelName | None, action: models.Action
+    ledger: Ledger, target: ModelName, expected: ModelName | None, action: alias_moves.Action
 ) -> None:
     with ledger.write() as unit:
-        models.move(
+        alias_moves.move(
             unit, ALIAS, target, expected=expected, action=action, who="anna@pacs1", why="a test"
         )

@@ -19,7 +19,7 @@ from tests.unit.dicom_node.ledger.test_concurrency import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_conflicts import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_instances import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_migrations import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_models import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_model_versions import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_parcels import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_shadow import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_turns import *  # noqa: F403

@@ -17,6 +17,7 @@ from dicom_node.ledger import batches, conflicts, recall, work_items
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.batches import ClaimedBatch
 from dicom_node.ledger.parcels import ClaimedParcel
+from dicom_node.ledger.results import record_results
 from dicom_node.ledger.states import BatchState, InstanceState, ParcelState, WorkEvent, WorkState
 from dicom_node.ledger.tables import (
     AuditRow,
@@ -139,7 +140,7 @@ class LedgerLife(RuleBasedStateMachine):
                 batches.held(unit, batch)
                 for item, verdict in zip(running, verdicts, strict=False):
                     if verdict == "r":
-                        batches.record_results(unit, batch, [new_result(batch, item)])
+                        record_results(unit, batch, [new_result(batch, item)])
                     else:
                         passed = verdict == "p"
                         work_items.transition(

@@ -23,11 +23,12 @@ from sqlalchemy import Engine, event, select
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.dicom.uids import result_sop_instance_uid
 from dicom_node.intake.intake import take_over
-from dicom_node.ledger import batches, instances, migrate, parcels
-from dicom_node.ledger.batches import ClaimedBatch, NewResult
+from dicom_node.ledger import answers, batches, instances, migrate, parcels
+from dicom_node.ledger.batches import ClaimedBatch
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.instances import Admission, Admitted, NewInstance
 from dicom_node.ledger.parcels import ClaimedParcel
+from dicom_node.ledger.results import NewResult, record_results
 from dicom_node.ledger.states import BatchState, ParcelState
 from dicom_node.ledger.tables import BatchRow, ParcelRow, ResultRow
 from dicom_node.ledger.unit_of_work import Ledger
@@ -308,7 +309,7 @@ class Life:
     def record(self, batch: ClaimedBatch, items: Sequence[Any] | None = None) -> None:
         results = [new_result(batch, item) for item in (batch.items if items is None else items)]
         with self.ledger.write() as unit:
-            batches.record_results(unit, batch, results)
+            record_results(unit, batch, results)
 
     def write_results(self) -> None:
         """Give every result a file that holds an object."""
@@ -348,14 +349,14 @@ class Life:
         self, parcel: ClaimedParcel, delivery_id: int, *, delivered: bool = True, status: int = 0
     ) -> None:
         with self.ledger.write() as unit:
-            parcels.answered(
+            answers.answered(
                 unit, parcel, delivery_id, delivered=delivered, status=status, message="said",
                 lease=LEASE,
             )  # fmt: skip
 
     def postpone(self, parcel: ClaimedParcel, delivery_id: int, *, tried: bool = True) -> None:
         with self.ledger.write() as unit:
-            parcels.postponed(
+            answers.postponed(
                 unit, parcel, delivery_id, tried=tried, status=None, message="no answer",
                 lease=LEASE,
             )  # fmt: skip

@@ -28,7 +28,7 @@ from dicom_node.cli.model.common import (
     who,
 )
 from dicom_node.domain.registry import SHADOW, earlier
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.ledger.audit_events import AuditEvent
 from model_store.ref import ModelName
 from workers.moves import move_alias
@@ -36,7 +36,7 @@ from workers.moves import move_alias
 if TYPE_CHECKING:
     from dicom_node.domain.registry import Move
     from dicom_node.node import Node
-    from workers.promotion import Verdict
+    from workers.gates import Verdict
 
 _PRODUCTION = "production"
 
@@ -79,7 +79,7 @@ def promote(  # noqa: PLR0917 -- options of a command
     3 a gate said no, nothing was changed;
     4 somebody else moved the alias meanwhile, nothing was changed.
     """  # fmt: skip
-    from workers import promotion  # noqa: PLC0415 -- loads engines
+    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
 
     name, person, stated = version_name(version), who(by), reason(why)
     alias = ModelName(name.name, _PRODUCTION) if to is None else new_alias_name(to)
@@ -99,7 +99,7 @@ def promote(  # noqa: PLR0917 -- options of a command
         else promotion.whole(node.settings, node.models)
     )
     current = promotion.current_version(node.models, alias)
-    candidate = promotion.Candidate(
+    candidate = gates.Candidate(
         promotion.open_version(node.models, name), alias, current, node.settings
     )
     try:
@@ -180,15 +180,15 @@ def rollback(
     3 there is nothing to go back to, or it is not whole;
     4 somebody else moved the alias meanwhile.
     """
-    from workers import promotion  # noqa: PLC0415 -- loads engines
+    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
 
     name, person, stated = alias_name(alias), who(by), reason(why)
     if name.tag == SHADOW:
         raise typer.BadParameter("a shadow is changed with 'dicom-node model shadow'")
     node = reader(config)
     with node.ledger.read() as session:
-        moves = registry.history(session, name)
-        indexed = registry.indexed(session)
+        moves = alias_moves.history(session, name)
+        indexed = model_versions.indexed(session)
     expected = moves[-1].target if moves else None
     over = []
     for target in earlier(moves):
@@ -198,7 +198,7 @@ def rollback(
         over.append(target)
     else:
         raise Refused(_nothing_before(name, over, bool(moves)))
-    candidate = promotion.Candidate(
+    candidate = gates.Candidate(
         promotion.open_version(node.models, target), name, None, node.settings
     )
     said = promotion.judge(promotion.whole(node.settings, node.models), candidate)
@@ -266,7 +266,7 @@ def history(
     """Say what aliases stood for, since when, who moved them and why; oldest first."""
     wanted = None if name is None else _either(name)
     with reader(config).ledger.read() as session:
-        moves = registry.history(
+        moves = alias_moves.history(
             session,
             wanted if wanted is not None and not wanted.is_version else None,
             wanted if wanted is not None and wanted.is_version else None,

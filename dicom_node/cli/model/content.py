@@ -25,8 +25,9 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
+from dicom_node.domain.registry import before
 from dicom_node.errors import NodeError
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves, model_versions
 from workers.moves import keep, restore, retirement, unwritten
 from workers.moves import retire as retire_version
 
@@ -127,15 +128,15 @@ def _added(node: Node, source: Path, person: str) -> _Added:
         raise Refused(
             f"{name} is in the store as it was released, and stays out of use: {error}"
         ) from error
-    found = registry.Found.read(
+    found = model_versions.Found.read(
         there, node.models.origin(there), None if signer is None else signer.key
     )
     with node.ledger.write() as unit:
-        row = registry.index(unit, found, person)
+        row = model_versions.index(unit, found, person)
     deleted = None
     if row.retired_at is not None:
         with node.ledger.read() as session:
-            deleted = registry.deletion(session, name)
+            deleted = model_versions.deletion(session, name)
     by = None if signer is None else f"{signer.name} ({signer.key})"
     return _Added(there, row, by, new, deleted)
 
@@ -228,8 +229,8 @@ def retire(
 def _rolled_back_to(node: Node, name: ModelName) -> list[str]:
     """The aliases whose next rollback would have gone to a version."""
     with node.ledger.read() as session:
-        histories = [registry.history(session, alias) for alias in registry.aliases(session)]
-    return [str(moves[-1].alias) for moves in histories if registry.before(moves) == name]
+        histories = [alias_moves.history(session, alias) for alias in alias_moves.current(session)]
+    return [str(moves[-1].alias) for moves in histories if before(moves) == name]
 
 
 def _refuse_named(node: Node, name: ModelName, what: str) -> None:
@@ -252,9 +253,9 @@ def _register(node: Node, name: ModelName, person: str) -> None:
     if name in node.models.indexed():
         return
     version = open_version(node.models, name)
-    found = registry.Found.read(version, node.models.origin(version), None)
+    found = model_versions.Found.read(version, node.models.origin(version), None)
     with node.ledger.write() as unit:
-        registry.index(unit, found, person)
+        model_versions.index(unit, found, person)
 
 
 @plain
@@ -281,7 +282,7 @@ def delete(  # noqa: PLR0917 -- options of a command
     name, person, stated = version_name(version), who(by), reason(why)
     node = reader(config)
     with node.ledger.read() as session:
-        found = registry.references(session, name)
+        found = model_versions.references(session, name)
     found["aliases"] = sorted(str(a) for a, one in node.models.aliases().items() if one == name)
     console = Console(highlight=False, soft_wrap=True, stderr=as_json)
     console.print(
@@ -301,7 +302,7 @@ def delete(  # noqa: PLR0917 -- options of a command
         raise typer.Exit(Code.USAGE)
     _register(node, name, person)
     with node.ledger.write() as unit:  # first: what is not recorded does not happen
-        row = registry.delete(unit, name, person, stated)
+        row = model_versions.delete(unit, name, person, stated)
     node.models.content.remove(name.name, name.tag)
     keep(node, retirement(row))
     if as_json:

@@ -22,7 +22,7 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import certificates
 
 if TYPE_CHECKING:
     from dicom_node.domain.registry import Certificate
@@ -170,7 +170,7 @@ def _offer(option: dict[str, Any]) -> dict[str, Any]:
 
 def _certificates(node: Node) -> Sequence[Certificate]:
     with node.ledger.read() as session:
-        return registry.certificates(session)
+        return certificates.newest_first(session)
 
 
 def _row(held: Certificate) -> dict[str, Any]:

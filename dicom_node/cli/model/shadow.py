@@ -29,7 +29,7 @@ from dicom_node.cli.model.common import (
     who,
 )
 from dicom_node.domain.registry import SHADOW
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves
 from dicom_node.ledger import shadow as measured
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
@@ -37,7 +37,7 @@ from workers.moves import move_alias
 
 if TYPE_CHECKING:
     from dicom_node.node import Node
-    from workers.promotion import Verdict
+    from workers.gates import Verdict
     from workers.verdict import Comparison, Interval
 
 _DIGITS: Final = 4
@@ -141,13 +141,13 @@ def shadow(  # noqa: PLR0917 -- options of a command
 
 def _judged(node: Node, beside: ModelName, name: ModelName) -> tuple[Verdict, ...]:
     """Ask the gates that say whether a version may run at all, and on these images."""
-    from workers import promotion  # noqa: PLC0415 -- loads engines
+    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
 
     current = promotion.current_version(node.models, beside)
-    candidate = promotion.Candidate(
+    candidate = gates.Candidate(
         promotion.open_version(node.models, name), beside, current, node.settings
     )
-    asked = (*promotion.whole(node.settings, node.models), promotion.PurposeGate())
+    asked = (*promotion.whole(node.settings, node.models), gates.PurposeGate())
     try:
         return tuple(promotion.judge(asked, candidate))
     finally:
@@ -254,7 +254,7 @@ def _known(node: Node, name: ModelName) -> bool:
 def _since(node: Node, label: str, other: str) -> datetime | None:
     """When the version was last set as the label's shadow."""
     with node.ledger.read() as session:
-        moves = registry.history(session, ModelName(label, SHADOW))
+        moves = alias_moves.history(session, ModelName(label, SHADOW))
     return next((move.at for move in reversed(moves) if str(move.target) == other), None)
 
 

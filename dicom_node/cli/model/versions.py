@@ -22,7 +22,7 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import certificates, model_versions
 from dicom_node.ledger.audit_events import AuditEvent
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from model_store.errors import ModelStoreError
     from model_store.ref import ModelName
     from model_store.registry import ModelVersion
-    from workers.promotion import Candidate, Gate, Verdict
+    from workers.gates import Candidate, Gate, Verdict
 
 _WELL: Final = "ready"
 
@@ -82,8 +82,8 @@ def describe(node: Node, version: ModelVersion) -> dict[str, Any]:
     name = version_of(version)
     manifest = version.manifest
     with node.ledger.read() as session:
-        certificates = registry.certificates(session, name)
-        references = registry.references(session, name)
+        certified = certificates.newest_first(session, name)
+        references = model_versions.references(session, name)
     row = node.models.indexed().get(name)
     facts = manifest.model_dump(
         mode="json",
@@ -110,7 +110,7 @@ def describe(node: Node, version: ModelVersion) -> dict[str, Any]:
                 "mean": each.mean, "rms": each.rms, "limit": each.limit, "units": each.units,
                 "passed": each.passed, "at": each.at, "by": each.who,
             }
-            for each in certificates
+            for each in certified
         ],
     }  # fmt: skip
 
@@ -172,7 +172,7 @@ def verify(  # noqa: PLR0917 -- options of a command
     1 an error;
     3 something is not well, and the table says what.
     """
-    from workers import promotion  # noqa: PLC0415 -- loads engines
+    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
 
     if release and not versions:
         raise typer.BadParameter("name the versions to take out of quarantine")
@@ -180,11 +180,11 @@ def verify(  # noqa: PLR0917 -- options of a command
     wanted = [version_name(each) for each in versions] if versions else _all(node.models)
     asked = promotion.whole(node.settings, node.models, retired=True)
     if not quick:
-        asked += (promotion.BehaviourGate(),)
+        asked += (gates.BehaviourGate(),)
     if certify:
         limits = node.settings.promotion
         asked += (
-            promotion.EquivalenceGate(
+            gates.EquivalenceGate(
                 node.ledger, limits.equivalence_hu, limits.equivalence_grey, who(by)
             ),
         )
@@ -208,15 +208,15 @@ def _verified(
 ) -> Sequence[Verdict]:
     """What the gates say of a version, which `releaser` takes out of quarantine if it is well."""
     from model_store.errors import ModelStoreError, UnknownModelError  # noqa: PLC0415
-    from workers import promotion  # noqa: PLC0415
+    from workers import gates, promotion  # noqa: PLC0415
 
     try:
         version = promotion.open_version(node.models, name)
     except UnknownModelError:
         raise
     except ModelStoreError as error:
-        return [promotion.Verdict("manifest", False, str(error))]
-    candidate = promotion.Candidate(version, name, None, node.settings)
+        return [gates.Verdict("manifest", False, str(error))]
+    candidate = gates.Candidate(version, name, None, node.settings)
     try:
         if releaser is not None:
             _release(node, candidate, releaser)

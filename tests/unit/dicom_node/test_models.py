@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from dicom_node.checks import look
 from dicom_node.errors import ConfigError
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.ledger.tables import BatchRow, ModelVersionRow, WorkItemRow
 from dicom_node.models import ALIAS_SECONDS, CHECK_SECONDS, Models
 from dicom_node.routing import planning
@@ -75,11 +75,11 @@ class Site:
     def move(self, target: ModelName | None, expected: ModelName | None, **values: Any) -> None:
         values = {"action": "promote", "who": "anna@pacs1", "why": "less noise"} | values
         with self.life.ledger.write() as unit:
-            registry.move(unit, ALIAS, target, expected=expected, **values)
+            alias_moves.move(unit, ALIAS, target, expected=expected, **values)
 
     def retire(self, name: ModelName) -> None:
         with self.life.ledger.write() as unit:
-            registry.retire(unit, name, "anna@pacs1", "blurs lesions")
+            model_versions.retire(unit, name, "anna@pacs1", "blurs lesions")
 
     def items(self) -> list[tuple[str, str]]:
         statement = select(WorkItemRow.state, WorkItemRow.reason).order_by(WorkItemRow.id)

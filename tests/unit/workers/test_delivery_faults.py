@@ -11,7 +11,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from dicom_node.errors import IllegalTransition
-from dicom_node.ledger import parcels, recall
+from dicom_node.ledger import answers, recall
 from dicom_node.ledger.tables import ResultRow, WorkItemRow
 from dicom_node.network.request import sender, wire
 from dicom_node.network.request.transcode import transcode
@@ -51,7 +51,7 @@ def in_sending(_: Post, patch: pytest.MonkeyPatch, uid: str) -> None:
 
 
 def in_recording(post: Post, patch: pytest.MonkeyPatch, uid: str) -> None:
-    answered = parcels.answered
+    answered = answers.answered
     (poison,) = [each.id for each in post.deliveries("pacs") if uid_of(post, each) == uid]
 
     def poisoned(unit: Any, parcel: Any, delivery_id: int, **rest: Any) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dicom_node.ledger import models as registry
+from dicom_node.domain.registry import Certificate
+from dicom_node.ledger import certificates, model_versions
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import Settings
@@ -21,7 +22,7 @@ from tests.support.factories.models import STORED, convolutions, model_version
 from tests.support.factories.released import key_pair, released
 from tests.support.ledgers import fresh_url, open_ledger
 from workers import promotion
-from workers.promotion import Candidate, Verdict
+from workers.gates import Candidate, Verdict
 
 NAME = ModelName("toy-ct", "1.0.0")
 ALIAS = ModelName("toy-ct", "production")
@@ -121,9 +122,9 @@ def test_a_certificate_is_made_once_and_held_against_the_limit_of_today(bench: B
     assert _certificates(bench) == (made,)
 
 
-def _certificates(bench: Bench) -> tuple[registry.Certificate, ...]:
+def _certificates(bench: Bench) -> tuple[Certificate, ...]:
     with bench.ledger.read() as session:
-        return registry.certificates(session, NAME)
+        return certificates.newest_first(session, NAME)
 
 
 def test_another_library_needs_another_certificate(
@@ -207,10 +208,10 @@ def test_quarantine_is_the_state_and_says_nothing_of_the_bytes(bench: Bench) -> 
 
 
 def test_a_retired_version_says_who_and_why(bench: Bench) -> None:
-    found = registry.Found.read(bench.release(), "store", None)
+    found = model_versions.Found.read(bench.release(), "store", None)
     with bench.ledger.write() as unit:
-        registry.index(unit, found, "me@here")
-        registry.retire(unit, NAME, "she@there", "smears vessels")
+        model_versions.index(unit, found, "me@here")
+        model_versions.retire(unit, NAME, "she@there", "smears vessels")
     assert "by she@there: smears vessels" in bench.refused()["state"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from dicom_node.errors import LedgerError
-from dicom_node.ledger import parcels, recall
+from dicom_node.ledger import answers, parcels, recall
 from dicom_node.ledger.parcels import ClaimedParcel
 from dicom_node.ledger.tables import AuditRow, DeliveryRow, ParcelRow, WorkItemRow
 from tests.support.ledgers import LEASE, Life, reversed_where_unordered
@@ -199,7 +199,7 @@ def test_both_destinations_may_answer_at_once(denoised: Life) -> None:
 
     thread = threading.Thread(target=answer_there)
     with denoised.ledger.write() as unit:
-        parcels.answered(
+        answers.answered(
             unit, here, here.deliveries[0].delivery_id,
             delivered=True, status=0, message="said", lease=LEASE,
         )  # fmt: skip

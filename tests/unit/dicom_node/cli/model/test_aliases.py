@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves
 from model_store.ref import ModelName
 from tests.support.factories.models import STORED
 from tests.unit.dicom_node.cli.model.shell import Shell
@@ -102,7 +102,7 @@ def test_two_at_once_one_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) 
 
     def meanwhile(*arguments: object) -> object:
         with shell.ledger.write() as unit:
-            registry.move(
+            alias_moves.move(
                 unit, ModelName("toy-ct", "production"), None,
                 expected=ModelName("toy-ct", "1.0.0"), action="remove", who="she@there", why="fog",
             )  # fmt: skip

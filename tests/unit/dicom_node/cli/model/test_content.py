@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from dicom_node.errors import ConfigError
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import model_versions
 from dicom_node.ledger.states import BatchState
 from dicom_node.ledger.tables import BatchRow
 from dicom_node.startup import require_moves
@@ -42,7 +42,7 @@ def test_a_folder_is_added_and_listed_with_its_signer(shell: Shell) -> None:
     assert rows["toy-ct@1.0.0"]["state"] == "ready"
     assert rows["drunet-ct@1.0.0"]["origin"] == "package"
     with shell.ledger.read() as session:
-        row = registry.indexed(session)[NAME]
+        row = model_versions.indexed(session)[NAME]
     assert (row.added_by, row.origin, row.signed_by) == ("me@here", "store", shell.key.id)
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dicom_node.cli.model import bench as bench_module
 from dicom_node.cli.model import engines
 from dicom_node.cli.model.bench import bench
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import certificates
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
 from model_store.engines import available
@@ -66,7 +66,7 @@ class Node:
 
     def certificates(self) -> tuple[Any, ...]:
         with self.ledger.read() as session:
-            return registry.certificates(session)
+            return certificates.newest_first(session)
 
 
 @pytest.fixture

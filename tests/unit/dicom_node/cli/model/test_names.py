@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dicom_node.cli.model import names
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves
 from model_store.ref import ModelName
 from tests.support.factories.models import model_version
 from tests.unit.dicom_node.cli.model.shell import Shell
@@ -30,7 +30,7 @@ def test_versions_of_package_and_store_are_completed(shell: Shell) -> None:
 
 def test_aliases_of_package_and_ledger_are_completed(shell: Shell) -> None:
     with shell.ledger.write() as unit:
-        registry.move(
+        alias_moves.move(
             unit, ModelName("toy-ct", "candidate"), ModelName("toy-ct", "1.0.0"), expected=None,
             action="set", who="me@here", why="tested",
         )  # fmt: skip

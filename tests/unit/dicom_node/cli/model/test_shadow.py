@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.cli.model.shadow import compare, shadow
 from dicom_node.domain.registry import Move
-from dicom_node.ledger import models as registry
+from dicom_node.ledger import alias_moves
 from dicom_node.ledger import shadow as measured
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.shadow import Measure
@@ -60,7 +60,7 @@ class Bench:
 
     def moves(self) -> tuple[Move, ...]:
         with self.ledger.read() as session:
-            return registry.history(session, ModelName("toy-ct", "shadow"))
+            return alias_moves.history(session, ModelName("toy-ct", "shadow"))
 
     def measure(self, series: int, ratio: float = 0.8, **changes: Any) -> None:
         rng = np.random.default_rng(0)
@@ -215,7 +215,7 @@ def test_what_ran_last_is_compared_after_the_shadow_was_ended_or_promoted(bench:
     assert bench.run("compare", ALIAS).exit_code == 0
     assert bench.run("compare", ALIAS, "--shadow", NEW).exit_code == 0
     with bench.ledger.write() as unit:
-        registry.move(
+        alias_moves.move(
             unit, ModelName.parse(ALIAS), ModelName.parse(NEW), expected=ModelName.parse(OLD),
             action="promote", who="a@b", why="better",
         )  # fmt: skip

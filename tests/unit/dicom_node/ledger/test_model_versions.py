@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from dicom_node.domain.registry import Certificate, Move, before
 from dicom_node.errors import AliasMoved, VersionRefused, VersionTaken
-from dicom_node.ledger import models
+from dicom_node.ledger import alias_moves, certificates, model_versions
 from dicom_node.ledger.audit_events import AuditEvent
-from dicom_node.ledger.models import Certificate, Move
 from dicom_node.ledger.tables import AuditRow
 from model_store.ref import ModelName
 from tests.support.factories.models import convolutions, model_version
@@ -33,24 +33,24 @@ def move(
 ) -> Move:
     values = {"action": "promote", "who": "anna@pacs1", "why": "less noise"} | changes
     with life.ledger.write() as unit:
-        return models.move(unit, alias, target, expected=expected, **values)
+        return alias_moves.move(unit, alias, target, expected=expected, **values)
 
 
 def current(life: Life) -> dict[ModelName, ModelName | None]:
     with life.ledger.read() as session:
-        return {alias: each.target for alias, each in models.aliases(session).items()}
+        return {alias: each.target for alias, each in alias_moves.current(session).items()}
 
 
 def history(life: Life, alias: ModelName = ALIAS) -> tuple[Move, ...]:
     with life.ledger.read() as session:
-        return models.history(session, alias)
+        return alias_moves.history(session, alias)
 
 
 def add(life: Life, folder: Path, name: ModelName = OLD, seed: int = 0, **changes: Any) -> None:
     version = model_version(folder, name.name, name.tag, network=convolutions(seed), **changes)
-    found = models.Found.read(version, "store", None)
+    found = model_versions.Found.read(version, "store", None)
     with life.ledger.write() as unit:
-        models.index(unit, found, "anna@pacs1")
+        model_versions.index(unit, found, "anna@pacs1")
 
 
 def events(life: Life) -> list[str]:
@@ -58,15 +58,17 @@ def events(life: Life) -> list[str]:
 
 
 def test_a_version_is_registered_once(life: Life, tmp_path: Path) -> None:
-    version = models.Found.read(model_version(tmp_path / "store"), "store", "0123456789abcdef")
+    version = model_versions.Found.read(
+        model_version(tmp_path / "store"), "store", "0123456789abcdef"
+    )
     for who in ("anna@pacs1", "ben@pacs1"):
         life.clock.advance(60)
         with life.ledger.write() as unit:
-            found = models.index(unit, version, who)
+            found = model_versions.index(unit, version, who)
     assert (found.added_by, found.signed_by) == ("anna@pacs1", "0123456789abcdef")
     assert found.onnx_sha256 == version.version.ref.sha256
     with life.ledger.read() as session:
-        assert models.indexed(session) == {ModelName("toy-ct", "1.0.0"): found}
+        assert model_versions.indexed(session) == {ModelName("toy-ct", "1.0.0"): found}
     assert events(life) == [AuditEvent.MODEL_ADDED]
 
 
@@ -83,7 +85,7 @@ def test_a_name_and_version_never_stand_for_other_bytes(
 
 def test_a_package_may_correct_a_manifest_but_not_a_network(life: Life, tmp_path: Path) -> None:
     first, corrected, other = (
-        models.Found.read(version, "package", None)
+        model_versions.Found.read(version, "package", None)
         for version in (
             model_version(tmp_path / "first"),
             model_version(tmp_path / "second", licence="another"),
@@ -91,12 +93,12 @@ def test_a_package_may_correct_a_manifest_but_not_a_network(life: Life, tmp_path
         )
     )
     with life.ledger.write() as unit:
-        before = models.index(unit, first, "node")
-        after = models.index(unit, corrected, "node")
+        before = model_versions.index(unit, first, "node")
+        after = model_versions.index(unit, corrected, "node")
     assert before.manifest_sha256 != after.manifest_sha256
     assert events(life) == [AuditEvent.MODEL_ADDED, AuditEvent.MODEL_CHANGED]
     with pytest.raises(VersionTaken), life.ledger.write() as unit:
-        models.index(unit, other, "node")
+        model_versions.index(unit, other, "node")
 
 
 def test_an_alias_moves_and_every_move_is_kept(life: Life) -> None:
@@ -108,8 +110,8 @@ def test_an_alias_moves_and_every_move_is_kept(life: Life) -> None:
     assert current(life) == {ALIAS: NEW}
     assert history(life)[-1] == made
     with life.ledger.read() as session:
-        assert models.history(session, name=NEW) == (made,)
-        assert [each.serial for each in models.history(session)] == [1, 2]
+        assert alias_moves.history(session, name=NEW) == (made,)
+        assert [each.serial for each in alias_moves.history(session)] == [1, 2]
     assert events(life) == [AuditEvent.ALIAS_MOVED, AuditEvent.ALIAS_FORCED]
     (detail,) = life.rows(
         select(AuditRow.detail).where(AuditRow.event == AuditEvent.ALIAS_FORCED.value)
@@ -119,7 +121,7 @@ def test_an_alias_moves_and_every_move_is_kept(life: Life) -> None:
 
 def test_the_first_move_takes_over_what_the_alias_file_said(life: Life) -> None:
     assert move(life, NEW, OLD).previous == OLD
-    assert models.before(history(life)) == OLD
+    assert before(history(life)) == OLD
 
 
 def test_who_saw_another_version_in_place_moves_nothing(life: Life) -> None:
@@ -160,7 +162,7 @@ def test_of_two_administrators_at_once_one_is_told(life: Life) -> None:
 def test_a_collision_of_serials_is_told_too(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a database sees whose writers do not wait for each other."""
     move(life, OLD, None)
-    monkeypatch.setattr(models, "aliases", lambda *_: {})
+    monkeypatch.setattr(alias_moves, "current", lambda *_: {})
     with pytest.raises(AliasMoved, match="somebody else"):
         move(life, NEW, OLD)
     monkeypatch.undo()
@@ -172,7 +174,7 @@ def test_an_alias_can_be_removed_and_set_again(life: Life) -> None:
     move(life, OLD, None, action="set")
     move(life, None, OLD, action="remove")
     assert current(life) == {ALIAS: None}
-    assert models.before(history(life)) == OLD
+    assert before(history(life)) == OLD
     move(life, NEW, None, action="set")
     assert [each.serial for each in history(life)] == [1, 2, 3]
 
@@ -181,12 +183,12 @@ def test_rollbacks_go_further_back_and_not_forth_again(life: Life) -> None:
     move(life, NEW, OLD)
     move(life, NEWER, NEW)
     for expected in (NEW, OLD):
-        wanted = models.before(history(life))
+        wanted = before(history(life))
         assert wanted == expected
         move(life, wanted, current(life)[ALIAS], action="rollback")
-    assert models.before(history(life)) is None
+    assert before(history(life)) is None
     move(life, NEWER, OLD)
-    assert models.before(history(life)) == OLD
+    assert before(history(life)) == OLD
 
 
 def test_an_alias_does_not_become_a_version_nor_a_version_an_alias(life: Life) -> None:
@@ -198,11 +200,11 @@ def test_an_alias_does_not_become_a_version_nor_a_version_an_alias(life: Life) -
 def test_a_retired_version_is_known_and_gets_no_alias(life: Life, tmp_path: Path) -> None:
     add(life, tmp_path)
     with life.ledger.write() as unit:
-        found = models.retire(unit, OLD, "anna@pacs1", "blurs lesions")
+        found = model_versions.retire(unit, OLD, "anna@pacs1", "blurs lesions")
     assert (found.retired_at, found.retired_by) == (life.clock(), "anna@pacs1")
     life.clock.advance(60)
     with life.ledger.write() as unit:
-        assert models.retire(unit, OLD, "ben@pacs1", "again") == found
+        assert model_versions.retire(unit, OLD, "ben@pacs1", "again") == found
     with pytest.raises(VersionRefused, match=r"anna@pacs1: blurs lesions"):
         move(life, OLD, None)
     assert events(life) == [AuditEvent.MODEL_ADDED, AuditEvent.MODEL_RETIRED]
@@ -212,10 +214,10 @@ def test_what_an_alias_stands_for_is_not_retired(life: Life, tmp_path: Path) -> 
     add(life, tmp_path)
     move(life, OLD, None)
     with pytest.raises(VersionRefused, match=str(ALIAS)), life.ledger.write() as unit:
-        models.retire(unit, OLD, "anna@pacs1", "why")
+        model_versions.retire(unit, OLD, "anna@pacs1", "why")
     move(life, None, OLD, action="remove")
     with life.ledger.write() as unit:
-        models.retire(unit, OLD, "anna@pacs1", "why")
+        model_versions.retire(unit, OLD, "anna@pacs1", "why")
 
 
 def test_a_version_is_not_retired_and_promoted_at_once(life: Life, tmp_path: Path) -> None:
@@ -225,7 +227,7 @@ def test_a_version_is_not_retired_and_promoted_at_once(life: Life, tmp_path: Pat
 
     def retire() -> None:
         with life.ledger.write() as unit:
-            models.retire(unit, OLD, "ben@pacs1", "why")
+            model_versions.retire(unit, OLD, "ben@pacs1", "why")
 
     def administrator(step: Callable[[], object]) -> None:
         start.wait()
@@ -244,19 +246,19 @@ def test_a_version_is_not_retired_and_promoted_at_once(life: Life, tmp_path: Pat
         thread.join()
     assert len(refused) == 1
     with life.ledger.read() as session:
-        retired = models.indexed(session)[OLD].retired_at is not None
+        retired = model_versions.indexed(session)[OLD].retired_at is not None
     assert retired != bool(current(life))
 
 
 def test_what_is_not_registered_is_not_retired(life: Life) -> None:
     with pytest.raises(VersionRefused, match="not registered"), life.ledger.write() as unit:
-        models.retire(unit, OLD, "anna@pacs1", "why")
+        model_versions.retire(unit, OLD, "anna@pacs1", "why")
 
 
 def test_a_deleted_version_keeps_its_name(life: Life, tmp_path: Path) -> None:
     add(life, tmp_path / "first")
     with life.ledger.write() as unit:
-        models.delete(unit, OLD, "anna@pacs1", "never used")
+        model_versions.delete(unit, OLD, "anna@pacs1", "never used")
     with pytest.raises(VersionTaken):
         add(life, tmp_path / "second", seed=1)
     assert AuditEvent.MODEL_DELETED in events(life)
@@ -272,11 +274,15 @@ def test_what_refers_to_a_version_is_known(life: Life) -> None:
     life.planner.close_batches()
     move(life, toy, None)
     with life.ledger.read() as session:
-        waiting = models.references(session, toy)
+        waiting = model_versions.references(session, toy)
     life.denoise_all()
     with life.ledger.read() as session:
-        done = models.references(session, toy)
-        assert models.references(session, OLD) == {"aliases": [], "results": 0, "batches": 0}
+        done = model_versions.references(session, toy)
+        assert model_versions.references(session, OLD) == {
+            "aliases": [],
+            "results": 0,
+            "batches": 0,
+        }
     assert waiting == {"aliases": [str(ALIAS)], "results": 0, "batches": 2}
     assert done == {"aliases": [str(ALIAS)], "results": 6, "batches": 0}
 
@@ -289,11 +295,11 @@ def test_a_lost_history_is_put_back(life: Life) -> None:
     lost = [Move.of_entry(entry | {"alias": "other@production"}) for entry in entries]
     for count in (2, 0):
         with life.ledger.write() as unit:
-            assert models.restore_moves(unit, [*reversed(lost)]) == count
+            assert alias_moves.restore(unit, [*reversed(lost)]) == count
     assert history(life, ModelName("other", "production")) == tuple(lost)
     other = Move.of_entry(entries[1] | {"target": str(NEWER)})
     with pytest.raises(AliasMoved, match="move 2"), life.ledger.write() as unit:
-        models.restore_moves(unit, [other])
+        alias_moves.restore(unit, [other])
 
 
 def test_certificates_are_kept_newest_first(life: Life) -> None:
@@ -306,10 +312,10 @@ def test_certificates_are_kept_newest_first(life: Life) -> None:
         4, 3.0, -0.1, 0.9, 1.0, "HU", False, life.clock() + timedelta(minutes=1), "anna@pacs1",
     )  # fmt: skip
     with life.ledger.write() as unit:
-        models.add_certificate(unit, first)
-        models.add_certificate(unit, second)
+        certificates.add(unit, first)
+        certificates.add(unit, second)
     with life.ledger.read() as session:
-        assert models.certificates(session) == (second, first)
-        assert models.certificates(session, ModelName("toy-ct", "1.0.0")) == (second, first)
-        assert models.certificates(session, NEW) == ()
+        assert certificates.newest_first(session) == (second, first)
+        assert certificates.newest_first(session, ModelName("toy-ct", "1.0.0")) == (second, first)
+        assert certificates.newest_first(session, NEW) == ()
     assert events(life) == [AuditEvent.MODEL_CERTIFIED] * 2
