@@ -167,7 +167,10 @@ class SignatureGate(Gate):
         if self._models.origin(version) == "package":
             return self._verdict(True, f"came with the package; {files} as released")
         said = f"not signed; {files} those of the manifest"
-        return self._verdict(self._unsigned, said + ("" if self._unsigned else ", whosever it is"))
+        return self._verdict(
+            self._unsigned,
+            said + ("" if self._unsigned else "; it must be signed by a trusted key"),
+        )
 
 
 class StateGate(Gate):

@@ -93,7 +93,7 @@ def restore(node: Node, entries: Iterable[Mapping[str, Any]]) -> tuple[int, int]
     AliasMoved
         The ledger has other moves than the history; nothing was restored.
     ValueError
-        An entry is none; the message says which.
+        An entry cannot be read; the message says which.
     """
     moves, retired = [], []
     for number, entry in enumerate(entries, 1):
@@ -104,7 +104,7 @@ def restore(node: Node, entries: Iterable[Mapping[str, Any]]) -> tuple[int, int]
             else:
                 moves.append(Move.of_entry(entry))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"entry {number} of the history is none: {error!r}") from error
+            raise ValueError(f"entry {number} of the history cannot be read: {error!r}") from error
     count = 0
     with node.ledger.write() as unit:
         moved = alias_moves.restore(unit, moves)

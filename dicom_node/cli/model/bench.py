@@ -107,7 +107,7 @@ def one_of(kinds: Any, text: str | None, option: str) -> Any:
     """An option's text if it is one of a Literal's, None if it was not given."""
     if text is not None and text not in get_args(kinds):
         raise typer.BadParameter(
-            f"{text!r} is none of {', '.join(get_args(kinds))}", param_hint=option
+            f"{text!r} is unknown; choose {', '.join(get_args(kinds))}", param_hint=option
         )
     return text
 

@@ -229,7 +229,7 @@ class NodeAssociation(Association):
                 )
         if isinstance(decision, Rejected):
             log.warning(
-                "association rejected",
+                "association.rejected",
                 calling=calling,
                 called=called,
                 address=address,
@@ -262,7 +262,7 @@ class NodeAssociation(Association):
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         if msg.MessageIDBeingRespondedTo is None and not isinstance(msg, C_STORE | C_ECHO):
-            log.warning("association aborted", reason="a request for a service not offered")
+            log.warning("association.aborted", reason="a request for a service not offered")
             self.abort()
             return
         is_store = isinstance(msg, C_STORE) and msg.MessageIDBeingRespondedTo is None
@@ -338,7 +338,7 @@ class NodeAssociation(Association):
             self._services.intake.closed(self._caller, outcome)
         except NodeError as error:
             log.warning(
-                "end of association not recorded",
+                "association.end_not_recorded",
                 association=self._caller.association_id,
                 reason=str(error),
             )

@@ -237,7 +237,7 @@ class InlineReader:
         except (PeerGone, OSError):
             self._machine.report(CONNECTION_CLOSED)
         except IllegalPdu as error:
-            log.warning("association aborted", reason=str(error))
+            log.warning("association.aborted", reason=str(error))
             self._machine.report(INVALID_PDU)
 
     def _next(self) -> bool:

@@ -146,7 +146,7 @@ class StoreReceiver:
             self.discard()
         if status != SUCCESS and status not in _WARNINGS:
             log.warning(
-                "instance refused",
+                "instance.refused",
                 association=self._caller.association_id,
                 sop_instance_uid=self._command.sop_instance_uid if self._command else None,
                 status=f"0x{status:04X}",
@@ -161,7 +161,7 @@ class StoreReceiver:
             try:
                 file.discard()
             except StorageError as error:
-                log.warning("temporary file left in the spool", reason=str(error))
+                log.warning("instance.file_left", reason=str(error))
 
     def _check(self, command: Command) -> int:
         if not is_storage(command.sop_class_uid) or not command.sop_class_uid:
@@ -194,7 +194,7 @@ class StoreReceiver:
         except NodeError as error:
             status = OUT_OF_RESOURCES if isinstance(error, RetryLater) else PROCESSING_FAILED
             log.error(  # noqa: TRY400 -- a stack trace of an expected error helps nobody
-                "instance not taken over",
+                "instance.not_taken_over",
                 association=self._caller.association_id,
                 sop_instance_uid=command.sop_instance_uid,
                 reason=str(error),
@@ -205,7 +205,7 @@ class StoreReceiver:
         self._refusal = status
         if error is not None:
             log.error(
-                "instance not written",
+                "instance.not_written",
                 association=self._caller.association_id,
                 reason=str(error),
             )
@@ -214,4 +214,4 @@ class StoreReceiver:
             try:
                 file.discard()
             except StorageError as left:
-                log.warning("temporary file left in the spool", reason=str(left))
+                log.warning("instance.file_left", reason=str(left))

@@ -160,7 +160,12 @@ class Server:
             daemon=True,
         )
         self._thread.start()
-        log.info("listening", ae_title=self._ae_title, port=self.port, reader=self._services.reader)
+        log.info(
+            "intake.listening",
+            ae_title=self._ae_title,
+            port=self.port,
+            reader=self._services.reader,
+        )
 
     def stop(self, grace_seconds: float = 10.0) -> None:
         """Stop listening; end each association after the message that it is in the middle of.
@@ -191,7 +196,7 @@ class Server:
         give_up = time.monotonic() + _ABORT_SECONDS
         for association in self._registry.connections:
             association.join(max(give_up - time.monotonic(), 0.0))
-        log.info("stopped", associations_left=len(self._registry.connections))
+        log.info("intake.stopped", associations_left=len(self._registry.connections))
 
     def __enter__(self) -> Self:
         self.start()
@@ -223,7 +228,7 @@ class _Handler(RequestHandler):
                 connection.settimeout(services.limits.dimse_timeout)
         except OSError as error:
             log.warning(
-                "connection refused", address=self.client_address[0], reason=type(error).__name__
+                "connection.refused", address=self.client_address[0], reason=type(error).__name__
             )
             connection.close()
             return
@@ -280,7 +285,7 @@ class _Listener(ThreadedAssociationServer):
         """Refuse connections beyond what the associations allowed could need."""
         if len(self.services.registry.connections) < self.max_connections:
             return True
-        log.warning("connection refused", address=client_address[0], reason="too many connections")
+        log.warning("connection.refused", address=client_address[0], reason="too many connections")
         return False
 
     def service_actions(self) -> None:

@@ -155,7 +155,7 @@ class NodeDul(DULServiceProvider):
             return
         limit = self._limits.max_pdu if header[0] == P_DATA_TF else MAX_CONTROL_PDU
         if int.from_bytes(header[2:HEADER], "big") > limit:
-            log.warning("association aborted", reason="a PDU over the maximum length")
+            log.warning("association.aborted", reason="a PDU over the maximum length")
             self._nobody_asks()
             self.report(INVALID_PDU)
             return
