@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dicom_node.domain.registry import Indexed, Move
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
+from model_store.registry.records import Indexed, Move
 
 
 @dataclass(frozen=True, slots=True)

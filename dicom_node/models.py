@@ -15,7 +15,6 @@ from typing import Final
 import structlog
 
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.domain.registry import Indexed, Move
 from dicom_node.errors import NodeError, VersionTaken
 from dicom_node.known_models import Known
 from dicom_node.ledger import alias_moves, model_versions, revision
@@ -36,7 +35,8 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion, packaged_zoo
+from model_store.registry.records import Indexed, Move
+from model_store.store import ModelStore, ModelVersion, packaged_zoo
 from model_store.trust.gate import SignedOnly, trust_store, unreadable
 from model_store.trust.key import PublicKey
 from model_store.trust.quarantine import Quarantine

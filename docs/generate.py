@@ -24,7 +24,7 @@ from dicom_node.routing import eligibility
 from dicom_node.settings import Settings
 from model_store.cli import app as store
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion
+from model_store.store import ModelStore, ModelVersion
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Made by docs/generate.py; `make docs-generate` writes it again. -->"

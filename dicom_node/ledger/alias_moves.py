@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dicom_node.domain.registry import Move
 from dicom_node.errors import AliasMoved, VersionRefused
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.model_rows import adding, version_row
 from dicom_node.ledger.tables import AliasMoveRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from model_store.ref import ModelName
+from model_store.registry.records import Move
 
 Action: TypeAlias = Literal["promote", "rollback", "shadow", "remove", "set"]
 

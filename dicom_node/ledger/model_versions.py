@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dicom_node.domain.registry import Indexed
 from dicom_node.errors import VersionRefused, VersionTaken
 from dicom_node.ledger import alias_moves
 from dicom_node.ledger.audit_events import AuditEvent
@@ -19,7 +18,8 @@ from dicom_node.ledger.states import BatchState
 from dicom_node.ledger.tables import AuditRow, BatchRow, ModelVersionRow, ResultRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.registry.records import Indexed
+from model_store.store import ModelVersion
 from model_store.trust.signature import manifest_bytes
 
 Origin: TypeAlias = Literal["package", "store"]

@@ -13,7 +13,7 @@ from model_store.engines.tensorrt import build_tensorrt
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.graph import check_graph
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 Kind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch"]
 Precision = Literal["auto", "f32", "bf16", "f16", "int8", "fp8"]

@@ -9,11 +9,11 @@ from functools import cache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_node.domain.registry import Move, earlier, replay
 from dicom_node.errors import AliasMoved
 from dicom_node.ledger import alias_moves
 from dicom_node.ledger.unit_of_work import Ledger
 from model_store.ref import ModelName
+from model_store.registry.records import Move, earlier, replay
 from tests.support.ledgers import fresh_url, open_ledger, temporary_folder
 
 VERSIONS = [None, *(ModelName("toy-ct", f"1.{minor}.0") for minor in range(4))]

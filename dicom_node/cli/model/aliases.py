@@ -27,16 +27,16 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
-from dicom_node.domain.registry import SHADOW, earlier
 from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.model_registry import move_alias
 from model_store.ref import ModelName
-from workers.moves import move_alias
+from model_store.registry.records import SHADOW, earlier
 
 if TYPE_CHECKING:
-    from dicom_node.domain.registry import Move
     from dicom_node.node import Node
-    from workers.gates import Verdict
+    from model_store.registry.gates import Verdict
+    from model_store.registry.records import Move
 
 _PRODUCTION = "production"
 
@@ -79,7 +79,8 @@ def promote(  # noqa: PLR0917 -- options of a command
     3 a gate said no, nothing was changed;
     4 somebody else moved the alias meanwhile, nothing was changed.
     """  # fmt: skip
-    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
+    from dicom_node import model_gates  # noqa: PLC0415 -- loads engines
+    from model_store.registry import promotion  # noqa: PLC0415
 
     name, person, stated = version_name(version), who(by), reason(why)
     alias = ModelName(name.name, _PRODUCTION) if to is None else new_alias_name(to)
@@ -93,14 +94,10 @@ def promote(  # noqa: PLR0917 -- options of a command
         _already(alias, name, as_json=as_json)
         return
     guarded = alias.tag in node.settings.promotion.aliases
-    asked = (
-        promotion.gates(node.settings, node.ledger, node.models, person)
-        if guarded
-        else promotion.whole(node.settings, node.models)
-    )
+    asked = model_gates.every(node, person) if guarded else model_gates.whole(node)
     current = promotion.current_version(node.models, alias)
-    candidate = gates.Candidate(
-        promotion.open_version(node.models, name), alias, current, node.settings
+    candidate = model_gates.candidate(
+        node, promotion.open_version(node.models, name), alias, current
     )
     try:
         with progress(len(asked)) as tell:
@@ -180,7 +177,8 @@ def rollback(
     3 there is nothing to go back to, or it is not whole;
     4 somebody else moved the alias meanwhile.
     """
-    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
+    from dicom_node import model_gates  # noqa: PLC0415 -- loads engines
+    from model_store.registry import promotion  # noqa: PLC0415
 
     name, person, stated = alias_name(alias), who(by), reason(why)
     if name.tag == SHADOW:
@@ -198,10 +196,8 @@ def rollback(
         over.append(target)
     else:
         raise Refused(_nothing_before(name, over, bool(moves)))
-    candidate = gates.Candidate(
-        promotion.open_version(node.models, target), name, None, node.settings
-    )
-    said = promotion.judge(promotion.whole(node.settings, node.models), candidate)
+    candidate = model_gates.candidate(node, promotion.open_version(node.models, target), name)
+    said = promotion.judge(model_gates.whole(node), candidate)
     if not all(each.passed for each in said):
         if not as_json:
             print_verdicts(said)

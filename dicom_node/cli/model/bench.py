@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model_store.engines.equivalence import Equivalence
     from model_store.engines.rates import LeftOut, Rate, Size
     from model_store.manifest import Manifest
-    from model_store.registry import ModelVersion
+    from model_store.store import ModelVersion
 
 _SLICE: Final = 512
 _TILE: Final = 1024
@@ -61,13 +61,12 @@ def bench(
     """
     from model_store.engines.rates import measure  # noqa: PLC0415 -- loads engines
     from model_store.engines.select import Kind  # noqa: PLC0415
-    from workers.engines import threads_of  # noqa: PLC0415
 
     name = version_name(version)
     wanted = {one_of(Kind, each, "--engine") for each in engine or ()}
     node = reader(config)
     found = node.models.version(name)
-    threads = threads_of(node.settings.workers)
+    threads = node.settings.workers.engine_threads
     limit = limit_of(node.settings, found.manifest)
     sizes = _sizes(found.manifest)
     contestants = _contestants(wanted)

@@ -33,7 +33,7 @@ from model_store.errors import (
 from model_store.ref import ModelName
 
 if TYPE_CHECKING:
-    from workers.gates import Verdict
+    from model_store.registry.gates import Verdict
 
 _LONGEST_WHO = 128
 _LONGEST_WHY = 1000

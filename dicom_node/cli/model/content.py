@@ -25,17 +25,17 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
-from dicom_node.domain.registry import before
 from dicom_node.errors import NodeError
 from dicom_node.ledger import alias_moves, model_versions
-from workers.moves import keep, restore, retirement, unwritten
-from workers.moves import retire as retire_version
+from dicom_node.model_registry import keep, restore, retirement, unwritten
+from dicom_node.model_registry import retire as retire_version
+from model_store.registry.records import before
 
 if TYPE_CHECKING:
-    from dicom_node.domain.registry import Indexed
     from dicom_node.node import Node
     from model_store.ref import ModelName
-    from model_store.registry import ModelVersion
+    from model_store.registry.records import Indexed
+    from model_store.store import ModelVersion
 
 
 @plain
@@ -106,7 +106,7 @@ def _added(node: Node, source: Path, person: str) -> _Added:
     from model_store.errors import GraphError, QuarantinedError, UnsignedError  # noqa: PLC0415
     from model_store.graph import check_graph  # noqa: PLC0415
     from model_store.ref import ModelName  # noqa: PLC0415
-    from model_store.registry import ModelVersion  # noqa: PLC0415
+    from model_store.store import ModelVersion  # noqa: PLC0415
 
     version = ModelVersion.open(source)
     signer = node.models.signer(version)
@@ -248,7 +248,7 @@ def _refuse_named(node: Node, name: ModelName, what: str) -> None:
 
 def _register(node: Node, name: ModelName, person: str) -> None:
     """Register a version that the ledger does not know yet, also one that may not be used."""
-    from workers.promotion import open_version  # noqa: PLC0415
+    from model_store.registry.promotion import open_version  # noqa: PLC0415
 
     if name in node.models.indexed():
         return
@@ -312,7 +312,7 @@ def delete(  # noqa: PLR0917 -- options of a command
 
 
 def _not_own(node: Node, name: ModelName) -> str:
-    from workers.promotion import open_version  # noqa: PLC0415
+    from model_store.registry.promotion import open_version  # noqa: PLC0415
 
     if node.models.origin(open_version(node.models, name)) == "package":
         return f"{name} came with the package and cannot be deleted; 'dicom-node model retire' can"

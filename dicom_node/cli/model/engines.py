@@ -23,10 +23,11 @@ from dicom_node.cli.model.common import (
     who,
 )
 from dicom_node.ledger import certificates
+from dicom_node.ledger.certificates import KeptCertificates
 
 if TYPE_CHECKING:
-    from dicom_node.domain.registry import Certificate
     from dicom_node.node import Node
+    from model_store.registry.records import Certificate
 
 EngineOption = Annotated[
     str | None,
@@ -68,8 +69,7 @@ def build(  # noqa: PLR0917 -- options of a command
         Precision,
         choose_engine,
     )
-    from workers.certificates import certified  # noqa: PLC0415
-    from workers.engines import threads_of  # noqa: PLC0415
+    from model_store.registry.certificates import certified  # noqa: PLC0415
 
     name, by = version_name(version), who(by)
     kind: Kind | None = one_of(Kind, engine, "--engine")
@@ -82,13 +82,13 @@ def build(  # noqa: PLR0917 -- options of a command
         tell("building")
         started = time.perf_counter()
         choice = choose_engine(
-            found, kind or workers.engine, exactness or workers.precision, threads_of(workers)
+            found, kind or workers.engine, exactness or workers.precision, workers.engine_threads
         )
         seconds = time.perf_counter() - started
         with choice.engine as made:
             tell("certifying")
             limit = limit_of(node.settings, found.manifest)
-            result = certified(node.ledger, found, made, limit, by)
+            result = certified(KeptCertificates(node.ledger), found, made, limit, by)
             about = made.describe()
     held = result.certificate
     ok = held.largest <= limit

@@ -47,7 +47,7 @@ def _config(context: typer.Context) -> Path | None:
 def _version_names(config: Path | None) -> Iterable[str]:
     from dicom_node.models import Models  # noqa: PLC0415
     from dicom_node.settings import load  # noqa: PLC0415
-    from model_store.registry import packaged_zoo  # noqa: PLC0415
+    from model_store.store import packaged_zoo  # noqa: PLC0415
 
     own = Models.without_ledger(load(config)).folder
     for folder in (packaged_zoo(), own):

@@ -28,17 +28,17 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
-from dicom_node.domain.registry import SHADOW
 from dicom_node.ledger import alias_moves
 from dicom_node.ledger import shadow as measured
+from dicom_node.model_registry import move_alias
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
-from workers.moves import move_alias
+from model_store.registry.records import SHADOW
 
 if TYPE_CHECKING:
     from dicom_node.node import Node
-    from workers.gates import Verdict
-    from workers.verdict import Comparison, Interval
+    from model_store.registry.comparison import Comparison, Interval
+    from model_store.registry.gates import Verdict
 
 _DIGITS: Final = 4
 
@@ -141,13 +141,14 @@ def shadow(  # noqa: PLR0917 -- options of a command
 
 def _judged(node: Node, beside: ModelName, name: ModelName) -> tuple[Verdict, ...]:
     """Ask the gates that say whether a version may run at all, and on these images."""
-    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
+    from dicom_node import model_gates  # noqa: PLC0415 -- loads engines
+    from model_store.registry import gates, promotion  # noqa: PLC0415
 
     current = promotion.current_version(node.models, beside)
-    candidate = gates.Candidate(
-        promotion.open_version(node.models, name), beside, current, node.settings
+    candidate = model_gates.candidate(
+        node, promotion.open_version(node.models, name), beside, current
     )
-    asked = (*promotion.whole(node.settings, node.models), gates.PurposeGate())
+    asked = (*model_gates.whole(node), gates.PurposeGate())
     try:
         return tuple(promotion.judge(asked, candidate))
     finally:
@@ -198,7 +199,7 @@ def compare(
     Exit code: 0, nothing speaks against the shadow; 1, an error; 3, something does, or it is too
     early to tell.
     """
-    from workers.verdict import compare as compared  # noqa: PLC0415
+    from model_store.registry.comparison import compare as compared  # noqa: PLC0415
 
     node = reader(config)
     beside = alias_name(alias)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from dicom_node.node import Node
     from model_store.errors import ModelStoreError
     from model_store.ref import ModelName
-    from model_store.registry import ModelVersion
-    from workers.gates import Candidate, Gate, Verdict
+    from model_store.registry.gates import Candidate, Gate, Verdict
+    from model_store.store import ModelVersion
 
 _WELL: Final = "ready"
 
@@ -66,7 +66,7 @@ def show_version(
     version: names.VersionArgument, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show one version: what it is for, what was measured, who signed it, its certificates."""
-    from workers.promotion import open_version  # noqa: PLC0415 -- loads engines
+    from model_store.registry.promotion import open_version  # noqa: PLC0415 -- loads engines
 
     node = reader(config)
     name = version_name(version)
@@ -172,22 +172,17 @@ def verify(  # noqa: PLR0917 -- options of a command
     1 an error;
     3 something is not well, and the table says what.
     """
-    from workers import gates, promotion  # noqa: PLC0415 -- loads engines
+    from dicom_node import model_gates  # noqa: PLC0415 -- loads engines
 
     if release and not versions:
         raise typer.BadParameter("name the versions to take out of quarantine")
     node = reader(config)
     wanted = [version_name(each) for each in versions] if versions else _all(node.models)
-    asked = promotion.whole(node.settings, node.models, retired=True)
+    asked = model_gates.whole(node, retired=True)
     if not quick:
-        asked += (gates.BehaviourGate(),)
+        asked += (model_gates.behaviour(),)
     if certify:
-        limits = node.settings.promotion
-        asked += (
-            gates.EquivalenceGate(
-                node.ledger, limits.equivalence_hu, limits.equivalence_grey, who(by)
-            ),
-        )
+        asked += (model_gates.equivalence(node, who(by)),)
     rows: list[tuple[str, Sequence[Verdict]]] = []
     with progress(len(wanted)) as tell:
         for name in wanted:
@@ -207,8 +202,9 @@ def _verified(
     node: Node, name: ModelName, asked: Sequence[Gate], releaser: str | None
 ) -> Sequence[Verdict]:
     """What the gates say of a version, which `releaser` takes out of quarantine if it is well."""
+    from dicom_node import model_gates  # noqa: PLC0415
     from model_store.errors import ModelStoreError, UnknownModelError  # noqa: PLC0415
-    from workers import gates, promotion  # noqa: PLC0415
+    from model_store.registry import gates, promotion  # noqa: PLC0415
 
     try:
         version = promotion.open_version(node.models, name)
@@ -216,7 +212,7 @@ def _verified(
         raise
     except ModelStoreError as error:
         return [gates.Verdict("manifest", False, str(error))]
-    candidate = gates.Candidate(version, name, None, node.settings)
+    candidate = model_gates.candidate(node, version, name)
     try:
         if releaser is not None:
             _release(node, candidate, releaser)
@@ -227,9 +223,10 @@ def _verified(
 
 def _release(node: Node, candidate: Candidate, releaser: str) -> None:
     """Take a version out of quarantine if its bytes and its graph are well."""
-    from workers import promotion  # noqa: PLC0415
+    from dicom_node import model_gates  # noqa: PLC0415
+    from model_store.registry import promotion  # noqa: PLC0415
 
-    gates = promotion.whole(node.settings, node.models)
+    gates = model_gates.whole(node)
     well = {each.gate: each.passed for each in promotion.judge(gates, candidate)}
     if not (well["signature"] and well["graph"]):
         return

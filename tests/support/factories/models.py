@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 HU = InputSpec(units="HU", offset=1024.0, scale=4096.0, minimum=-1024.0, maximum=3071.0)
 STORED = InputSpec(units="stored", minimum=0.0, maximum=1.0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from model_store.engines.golden import GOLDEN, Golden, golden_images
 from model_store.engines.onnxruntime import OnnxRuntimeEngine
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
 from tests.support.factories.models import convolutions, model_version

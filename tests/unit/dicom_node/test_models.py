@@ -34,7 +34,7 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.gate import SignedOnly
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign

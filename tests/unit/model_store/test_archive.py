@@ -19,7 +19,7 @@ from model_store.errors import (
     ModelStoreError,
     SignatureError,
 )
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import sign
 from tests.support.factories.models import convolutions, model_version

@@ -19,7 +19,7 @@ from model_store.errors import (
     VersionTakenError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion, packaged_zoo
+from model_store.store import ModelStore, ModelVersion, packaged_zoo
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import SIGNATURE, sign
 from tests.support.factories.models import convolutions, model_version

@@ -15,7 +15,6 @@ import pytest
 import structlog
 from sqlalchemy import select
 
-from dicom_node.domain.registry import Move
 from dicom_node.errors import FailItem, LedgerError, RetryLater
 from dicom_node.ledger import shadow
 from dicom_node.ledger.batches import ClaimedItem
@@ -27,6 +26,7 @@ from dicom_node.spool.stored import Kind, Stored
 from model_store.engines.base import DeviceLostError
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
+from model_store.registry.records import Move
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, FakeModels, Life
 from workers.frame import Frame

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dicom_node.domain.registry import Certificate, Move, before
 from dicom_node.errors import AliasMoved, VersionRefused, VersionTaken
 from dicom_node.ledger import alias_moves, certificates, model_versions
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.tables import AuditRow
 from model_store.ref import ModelName
+from model_store.registry.records import Certificate, Move, before
 from tests.support.factories.models import convolutions, model_version
 from tests.support.ledgers import Life
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
 from model_store.trust.store import TrustStore

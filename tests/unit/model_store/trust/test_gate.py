@@ -17,7 +17,7 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelStore
+from model_store.store import ModelStore
 from model_store.trust.gate import SignedOnly, trust_store
 from model_store.trust.quarantine import Quarantine
 from model_store.trust.signature import sign

@@ -17,7 +17,7 @@ from model_store.errors import (
     UnknownKeyError,
     UnsignedError,
 )
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PublicKey
 from model_store.trust.signature import Signature, sign
 from model_store.trust.store import TrustStore, verify

@@ -15,7 +15,7 @@ from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import load
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from tests.support.factories.released import key_pair, released
 from tests.support.ledgers import fresh_url, open_ledger
 

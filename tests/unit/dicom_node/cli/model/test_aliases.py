@@ -6,9 +6,9 @@ import pytest
 
 from dicom_node.ledger import alias_moves
 from model_store.ref import ModelName
+from model_store.registry import promotion
 from tests.support.factories.models import STORED
 from tests.unit.dicom_node.cli.model.shell import Shell
-from workers import promotion
 
 WHY = ("--why", "tested", "--by", "me@here")
 

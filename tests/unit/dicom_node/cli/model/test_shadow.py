@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.cli.model.shadow import compare, shadow
-from dicom_node.domain.registry import Move
 from dicom_node.ledger import alias_moves
 from dicom_node.ledger import shadow as measured
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.shadow import Measure
 from dicom_node.ledger.unit_of_work import Ledger
 from model_store.ref import ModelName
+from model_store.registry.records import Move
 from tests.support.factories.models import STORED, model_version
 from tests.support.ledgers import fresh_url
 

@@ -19,7 +19,7 @@ from model_store.engines.tensorrt.quantise import KINDS, Kind, codes, quantisabl
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import TilingSpec
 from model_store.ref import ModelRef
-from model_store.registry import ModelStore
+from model_store.store import ModelStore
 from tests.support.factories.device import H200
 from tests.support.factories.models import convolutions, model_version, wide_unet
 from tests.support.factories.released import released

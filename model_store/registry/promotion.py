@@ -8,16 +8,15 @@ a network that nobody vouches for has no business on this machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from dicom_node.ledger.unit_of_work import Ledger
-from dicom_node.models import Models
-from dicom_node.settings import Settings
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion
-from workers.gates import (
+from model_store.registry.certificates import Certificates
+from model_store.registry.gates import (
     BehaviourGate,
     Candidate,
+    Catalogue,
     EquivalenceGate,
     Gate,
     GraphGate,
@@ -27,35 +26,51 @@ from workers.gates import (
     StateGate,
     Verdict,
 )
+from model_store.registry.metric_rules import MetricRule
+from model_store.store import ModelStore, ModelVersion
 
-_UNITS = {"HU": "HU", "grey": "grey levels of 12 bits"}
+
+class PromotionRules(Protocol):
+    """What is asked of a version before a guarded alias is moved to it."""
+
+    @property
+    def equivalence_hu(self) -> float:
+        """Largest difference of a pixel from the reference engine, HU."""
+
+    @property
+    def equivalence_grey(self) -> float:
+        """The same for radiographs, in grey levels of 12 bits."""
+
+    @property
+    def metrics(self) -> Sequence[MetricRule]:
+        """Rules for the numbers in its manifest."""
 
 
-def gates(settings: Settings, ledger: Ledger, models: Models, who: str) -> tuple[Gate, ...]:
+def gates(
+    models: Catalogue, kept: Certificates, rules: PromotionRules, who: str, *, unsigned: bool
+) -> tuple[Gate, ...]:
     """All gates of a guarded alias, in the order in which they are asked."""
-    rules = settings.promotion
     return (
-        *whole(settings, models),
+        *whole(models, unsigned=unsigned),
         BehaviourGate(),
-        EquivalenceGate(ledger, rules.equivalence_hu, rules.equivalence_grey, who),
+        EquivalenceGate(kept, rules.equivalence_hu, rules.equivalence_grey, who),
         MetricsGate(rules.metrics),
         PurposeGate(),
     )
 
 
-def whole(settings: Settings, models: Models, *, retired: bool = False) -> tuple[Gate, ...]:
+def whole(models: Catalogue, *, unsigned: bool, retired: bool = False) -> tuple[Gate, ...]:
     """The gates that look only at whether a version is what was released, and may be used.
 
     Parameters
     ----------
-    settings : Settings
-        Whether versions without a signature are accepted.
-    models : Models
+    models : Catalogue
         Whose trust store and quarantine count.
+    unsigned : bool
+        Whether versions without a signature are accepted.
     retired : bool
         Whether a retired version may pass.
     """
-    unsigned = settings.models.unsigned == "accept"
     return (
         SignatureGate(models, unsigned=unsigned), StateGate(models, retired=retired), GraphGate()
     )  # fmt: skip
@@ -101,7 +116,7 @@ def firmly_refused(asked: Sequence[Gate], said: Sequence[Verdict]) -> tuple[str,
     return tuple(each.gate for each in refused if each.gate in firm)
 
 
-def open_version(models: Models, name: ModelName) -> ModelVersion:
+def open_version(models: Catalogue, name: ModelName) -> ModelVersion:
     """A version as its manifest states it, also one that may not be used; for gates to look at.
 
     Raises
@@ -119,7 +134,7 @@ def open_version(models: Models, name: ModelName) -> ModelVersion:
         raise
 
 
-def current_version(models: Models, alias: ModelName) -> ModelVersion | None:
+def current_version(models: Catalogue, alias: ModelName) -> ModelVersion | None:
     """What an alias stands for now, None if that is nothing or cannot be read."""
     target = models.aliases().get(alias)
     if target is None:

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from dicom_node.settings.promotion import MetricRule, PromotionSettings
 from model_store.manifest import Manifest, TilingSpec, TrainedNoise, Validity
-from model_store.registry import ModelStore
+from model_store.registry.metric_rules import applies, held_against
+from model_store.store import ModelStore
 from tests.support.factories.models import HU
-from workers.policy import applies, held_against
 
 HEADLINE = {
     "noise of 10 HU": {"metric": "PSNR", "input": 33.2, "model": 35.9},

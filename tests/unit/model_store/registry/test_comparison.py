@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dicom_node.ledger.shadow import Measure
-from workers.verdict import FEWEST_SERIES, compare, interval
+from model_store.registry.comparison import FEWEST_SERIES, compare, interval
 
 PRODUCTION, SHADOW = "toy-ct@1.0.0", "toy-ct@1.1.0"
 
@@ -123,7 +123,7 @@ def test_the_interval_is_as_wide_as_that_of_student_for_few_values() -> None:
 def test_the_interval_holds_the_truth_about_as_often_as_it_says(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.verdict._RESAMPLES", 1000)
+    monkeypatch.setattr("model_store.registry.comparison._RESAMPLES", 1000)
     rng = np.random.default_rng(1)
     found = [interval(rng.normal(0, 1, count)) for _ in range(200)]
     hit = sum(each.low <= 0 <= each.high for each in found) / len(found)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Protocol
 
-from dicom_node.ledger.unit_of_work import Ledger
-from dicom_node.models import Models
-from dicom_node.settings import Settings
-from dicom_node.settings.promotion import MetricRule
 from model_store.engines.base import Engine
 from model_store.engines.behaviour import check_behaviour
 from model_store.engines.golden import golden_outputs
-from model_store.engines.select import choose_engine
+from model_store.engines.select import Kind, Precision, choose_engine
 from model_store.errors import ModelStoreError, QuarantinedError
 from model_store.graph import check_graph
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
-from workers import policy
-from workers.certificates import certified
-from workers.engines import threads_of
+from model_store.registry import metric_rules
+from model_store.registry.certificates import Certificates, certified
+from model_store.registry.metric_rules import MetricRule
+from model_store.registry.records import Indexed
+from model_store.store import ModelVersion
+from model_store.trust.key import PublicKey
+from model_store.trust.quarantine import Quarantine
 
 _UNITS = {"HU": "HU", "grey": "grey levels of 12 bits"}
 
@@ -53,6 +53,51 @@ class Verdict:
         return {"gate": self.gate, "passed": self.passed, "said": self.said}
 
 
+class Catalogue(Protocol):
+    """The model versions of a node, and what it knows of them."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the node's own versions are."""
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """The versions that were found changed."""
+
+    def version(self, name: ModelName) -> ModelVersion:
+        """Exactly this version, with every byte checked now."""
+
+    def origin(self, version: ModelVersion) -> str:
+        """Whether it came with the ``package``, or is in the node's own ``store``."""
+
+    def signer(self, version: ModelVersion) -> PublicKey | None:
+        """The trusted key that signed it."""
+
+    def indexed(self) -> Mapping[ModelName, Indexed]:
+        """Every version that was ever registered."""
+
+    def aliases(self) -> Mapping[ModelName, ModelName]:
+        """What every alias stands for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAsked:
+    """Which engine a node runs.
+
+    Attributes
+    ----------
+    kind : str
+        As `choose_engine` takes it; so is `precision`.
+    precision : str
+    threads : int
+        Of the engine in one process.
+    """
+
+    kind: Kind
+    precision: Precision
+    threads: int
+
+
 class Candidate:
     """A version that an alias is to stand for; its engine is built once, when a gate asks.
 
@@ -64,18 +109,18 @@ class Candidate:
         What is to be moved.
     current : ModelVersion or None
         What the alias stands for now, if that can be read.
-    settings : Settings
-        Which engine in which precision this node runs.
+    asked : EngineAsked
+        Which engine this node runs.
     """
 
     def __init__(
         self, version: ModelVersion, alias: ModelName, current: ModelVersion | None,
-        settings: Settings,
+        asked: EngineAsked,
     ) -> None:  # fmt: skip
         self.version = version
         self.alias = alias
         self.current = current
-        self._settings = settings.workers
+        self._asked = asked
         self._engine: Engine | None = None
         self._failed: ModelStoreError | None = None
 
@@ -95,11 +140,9 @@ class Candidate:
         if self._failed is not None:
             raise self._failed
         if self._engine is None:
-            asked = self._settings
+            asked = self._asked
             try:
-                choice = choose_engine(
-                    self.version, asked.engine, asked.precision, threads_of(asked)
-                )
+                choice = choose_engine(self.version, asked.kind, asked.precision, asked.threads)
             except ModelStoreError as error:
                 self._failed = error
                 raise
@@ -151,7 +194,7 @@ class SignatureGate(Gate):
     name = "signature"
     firm = True
 
-    def __init__(self, models: Models, *, unsigned: bool) -> None:
+    def __init__(self, models: Catalogue, *, unsigned: bool) -> None:
         self._models = models
         self._unsigned = unsigned
 
@@ -178,7 +221,7 @@ class StateGate(Gate):
 
     Parameters
     ----------
-    models : Models
+    models : Catalogue
     retired : bool
         Whether a retired version may pass: it is well, and takes no new work.
     """
@@ -186,7 +229,7 @@ class StateGate(Gate):
     name = "state"
     firm = True
 
-    def __init__(self, models: Models, *, retired: bool = False) -> None:
+    def __init__(self, models: Catalogue, *, retired: bool = False) -> None:
         self._models = models
         self._retired = retired
 
@@ -232,8 +275,8 @@ class EquivalenceGate(Gate):
 
     Parameters
     ----------
-    ledger : Ledger
-        Where certificates are kept.
+    kept : Certificates
+        Those there are, and where one that is made is kept.
     hu, grey : float
         Largest difference of a pixel, in HU or in grey levels of 12 bits.
     who : str
@@ -243,15 +286,15 @@ class EquivalenceGate(Gate):
     name = "equivalence"
     runs = True
 
-    def __init__(self, ledger: Ledger, hu: float, grey: float, who: str) -> None:
-        self._ledger = ledger
+    def __init__(self, kept: Certificates, hu: float, grey: float, who: str) -> None:
+        self._kept = kept
         self._limits = {"HU": hu, "stored": grey}
         self._who = who
 
     def _judge(self, candidate: Candidate) -> Verdict:
         limit = self._limits[candidate.version.manifest.input.units]
         found = certified(
-            self._ledger, candidate.version, candidate.engine(), limit, self._who
+            self._kept, candidate.version, candidate.engine(), limit, self._who
         ).certificate
         units = _UNITS[found.units]
         return self._verdict(
@@ -272,10 +315,10 @@ class MetricsGate(Gate):
 
     def _judge(self, candidate: Candidate) -> Verdict:
         manifest = candidate.version.manifest
-        rules = [rule for rule in self._rules if policy.applies(rule, manifest)]
+        rules = [rule for rule in self._rules if metric_rules.applies(rule, manifest)]
         if not rules:
             return self._verdict(True, "no rule of [promotion] metrics is for this version")
-        found = [each for rule in rules for each in policy.held_against(rule, manifest)]
+        found = [each for rule in rules for each in metric_rules.held_against(rule, manifest)]
         missed = [each.said for each in found if not each.passed]
         if missed:
             return self._verdict(False, "; ".join(missed))

@@ -8,7 +8,7 @@ import pytest
 
 from model_store.errors import ManifestError, ModelIntegrityError, UnknownModelError
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion
+from model_store.store import ModelStore, ModelVersion
 from tests.support.factories.models import convolutions, model_version
 
 
@@ -175,7 +175,7 @@ def test_the_packaged_zoo_is_whole() -> None:
 
 def test_resolving_imports_no_engine() -> None:
     code = (
-        "import sys; from model_store.registry import ModelStore; ModelStore().aliases();"
+        "import sys; from model_store.store import ModelStore; ModelStore().aliases();"
         "print([m for m in ('openvino', 'onnx', 'onnxruntime', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

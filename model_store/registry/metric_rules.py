@@ -8,12 +8,42 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from dicom_node.settings.promotion import EVERY, MetricRule
 from model_store.manifest import Manifest
 
+EVERY: Final = "*"
+"""Key of a path that stands for every key there is."""
+
 _VALIDITY: Final = "validity"
+
+
+class MetricRule(Protocol):
+    """One number of a manifest and the bounds that it must keep."""
+
+    @property
+    def metric(self) -> str:
+        """Path of keys, as it was written."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The path's keys, without quotes; `EVERY` is each key there is."""
+
+    @property
+    def over(self) -> str | None:
+        """Key beside the number whose number is subtracted first."""
+
+    @property
+    def minimum(self) -> float | None:
+        """Least number that passes."""
+
+    @property
+    def maximum(self) -> float | None:
+        """Greatest number that passes."""
+
+    @property
+    def modality(self) -> tuple[str, ...]:
+        """Only versions for one of these; empty: all versions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,24 @@ from typing import Any
 
 import pytest
 
-from dicom_node.domain.registry import Certificate
+from dicom_node import model_gates
 from dicom_node.ledger import certificates, model_versions
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
+from dicom_node.node import Node
 from dicom_node.settings import Settings
+from dicom_node.spool.storage import Storage
 from model_store.errors import ManifestError, QuarantinedError, UnknownModelError
 from model_store.manifest import TilingSpec
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.registry import gates, promotion
+from model_store.registry.gates import Verdict
+from model_store.registry.records import Certificate
+from model_store.store import ModelVersion
 from model_store.trust.signature import sign
 from tests.support.factories.models import STORED, convolutions, model_version
 from tests.support.factories.released import key_pair, released
 from tests.support.ledgers import fresh_url, open_ledger
-from workers import promotion
-from workers.gates import Candidate, Verdict
 
 NAME = ModelName("toy-ct", "1.0.0")
 ALIAS = ModelName("toy-ct", "production")
@@ -50,12 +53,17 @@ class Bench:
         root = self.folder / "spool" / "models"
         return released(root, "toy-ct", version, key=self.key if signed else None, **how)
 
+    def node(self, models: Models) -> Node:
+        return Node(self.settings, self.ledger, Storage(self.folder / "spool"), models)
+
     def judge(
         self, name: ModelName = NAME, current: ModelVersion | None = None
     ) -> dict[str, Verdict]:
         models = Models.open(self.settings, self.ledger)
-        candidate = Candidate(promotion.open_version(models, name), ALIAS, current, self.settings)
-        asked = promotion.gates(self.settings, self.ledger, models, "me@here")
+        node = self.node(models)
+        version = promotion.open_version(models, name)
+        candidate = model_gates.candidate(node, version, ALIAS, current)
+        asked = model_gates.every(node, "me@here")
         try:
             said = promotion.judge(asked, candidate)
         finally:
@@ -132,7 +140,9 @@ def test_another_library_needs_another_certificate(
 ) -> None:
     bench.release()
     bench.judge()
-    monkeypatch.setattr("workers.certificates.library", lambda engine: {"library": "99.0"})
+    monkeypatch.setattr(
+        "model_store.registry.certificates.library", lambda engine: {"library": "99.0"}
+    )
     bench.judge()
     assert [each.library["library"] == "99.0" for each in _certificates(bench)] == [True, False]
 
@@ -163,7 +173,7 @@ def test_without_rules_metrics_are_not_asked_for(bench: Bench) -> None:
 def test_what_nobody_vouches_for_is_not_run_and_the_rest_is_said_all_the_same(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promotion, "choose_engine", _never)
+    monkeypatch.setattr(gates, "choose_engine", _never)
     bench.release(signed=False)
     refused = bench.refused()
     assert list(refused) == ["signature", "behaviour", "equivalence"]
@@ -257,8 +267,9 @@ def test_a_version_for_other_images_than_now(bench: Bench) -> None:
 def test_a_packaged_version_needs_no_signature(bench: Bench) -> None:
     models = Models.open(bench.settings, bench.ledger)
     name = ModelName("drunet-ct", "1.0.0")
-    candidate = Candidate(promotion.open_version(models, name), ALIAS, None, bench.settings)
-    said = promotion.judge(promotion.whole(bench.settings, models), candidate)
+    node = bench.node(models)
+    candidate = model_gates.candidate(node, promotion.open_version(models, name), ALIAS)
+    said = promotion.judge(model_gates.whole(node), candidate)
     assert all(each.passed for each in said), said
     assert "came with the package" in said[0].said
 

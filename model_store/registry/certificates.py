@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 
-from dicom_node.domain.registry import Certificate
-from dicom_node.ledger import certificates
-from dicom_node.ledger.unit_of_work import Ledger
 from model_store.engines.base import Engine
 from model_store.engines.equivalence import certify
 from model_store.errors import EngineError
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.registry.records import Certificate
+from model_store.store import ModelVersion
 from model_store.trust.signature import manifest_bytes
 
 _LIBRARY: Final = ("library", "driver", "compute_capability", "plan_sha256")
 _UNITS: Final = {"HU": "HU", "stored": "grey"}
 _LONGEST: Final = 128
+
+
+class Certificates(Protocol):
+    """Where certificates are kept."""
+
+    def newest_first(self, name: ModelName) -> Sequence[Certificate]:
+        """Those of one version."""
+
+    def add(self, certificate: Certificate) -> None:
+        """Keep one."""
+
+    def clock(self) -> datetime:
+        """Now, with a time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +48,13 @@ class Certified:
 
 
 def certified(
-    ledger: Ledger, version: ModelVersion, engine: Engine, limit: float, who: str
+    kept: Certificates, version: ModelVersion, engine: Engine, limit: float, who: str
 ) -> Certified:
-    """The certificate of an engine: the newest that the ledger has, else one that is made now.
+    """The certificate of an engine: the newest that is kept, else one that is made now.
 
     Parameters
     ----------
-    ledger : Ledger
-        Where certificates are kept.
+    kept : Certificates
     version : ModelVersion
         What the engine was built from.
     engine : Engine
@@ -59,17 +71,15 @@ def certified(
         If there is nothing to compare with: no golden outputs, and no torch here.
     EngineError, ModelIntegrityError
         If the engine fails, or the version's files are not the released ones.
-    LedgerError
-        If the ledger does not answer.
+    Exception
+        What `kept` raises.
     """
     name = ModelName(version.ref.name, version.ref.version)
     key = (
         version.ref.sha256, hashlib.sha256(manifest_bytes(version)).hexdigest(), engine.name,
         engine.precision, engine.device[:_LONGEST], library(engine),
     )  # fmt: skip
-    with ledger.read() as session:
-        known = certificates.newest_first(session, name)
-    for each in known:
+    for each in kept.newest_first(name):
         if key == (
             each.onnx_sha256, each.manifest_sha256, each.engine,
             each.precision, each.device, dict(each.library),
@@ -84,10 +94,9 @@ def certified(
         engine=kind, precision=precision, device=device, library=libraries,
         images=found.images, largest=found.largest, mean=found.mean, rms=found.rms,
         limit=limit, units=_UNITS[version.manifest.input.units], passed=found.passed,
-        at=ledger.clock(), who=who,
+        at=kept.clock(), who=who,
     )  # fmt: skip
-    with ledger.write() as unit:
-        certificates.add(unit, made)
+    kept.add(made)
     return Certified(made, fresh=True)
 
 

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.ledger.shadow import Measure
+from model_store.registry.records import Measure
 
 FEWEST_SERIES: Final = 8
 """Series below which nothing is concluded."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import structlog
 
-from dicom_node.domain.registry import Indexed, Move
 from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.node import Node
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
+from model_store.registry.records import Indexed, Move
 
 RETIRED = "retired"
 """Key of a retirement in the history; the other entries are moves."""
