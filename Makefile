@@ -24,6 +24,8 @@ DEMO ?=
 MUTANTS ?=
 GPU_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 PYTEST_FLAGS ?= -q -n logical --maxprocesses 4 --dist loadfile
+# An environment in memory takes about 1 GB.
+FORMS_FLAGS ?= -q -n logical --maxprocesses 2 --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -39,11 +41,11 @@ test: $(VENV)/.installed-develop
 	@tests/system-packages.sh
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
-## forms: install every documented form into an empty environment and do a study in it; takes long
+## forms: install every documented form into an empty environment and do a study in it
 .PHONY: forms
 forms: $(VENV)/.installed-develop
 	@tests/system-packages.sh
-	@FORMS=1 $(BIN)/python -m pytest -q tests/forms
+	@FORMS=1 $(BIN)/python -m pytest $(FORMS_FLAGS) tests/forms
 
 ## lint: style, formatting, spelling, and the direction of imports
 .PHONY: lint

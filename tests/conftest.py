@@ -21,7 +21,7 @@ _PROGRAMS = {
     "systemd": ("systemd-analyze",),
 }
 collect_ignore = [] if os.environ.get("FORMS") else ["forms"]
-"""What installs every documented form takes long and has a command of its own, ``make forms``."""
+"""What installs every documented form has a command of its own, ``make forms``; CI runs both."""
 
 settings.register_profile("node", deadline=None)  # a slow machine is no falsifying example
 settings.load_profile("node")

@@ -13,8 +13,14 @@ has_libfaketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null
 
 has_openssl() { command -v openssl >/dev/null; }
 has_systemd() { command -v systemd-analyze >/dev/null; }
+has_mount() { command -v mount >/dev/null; }
+has_util-linux() { command -v unshare >/dev/null && command -v nsenter >/dev/null && command -v setpriv >/dev/null; }
+has_passwd() { command -v useradd >/dev/null; }
 
-packages=(dcmtk orthanc dicom3tools redis-server postgresql libfaketime openssl systemd)
+packages=(
+    dcmtk orthanc dicom3tools redis-server postgresql libfaketime openssl systemd
+    mount util-linux passwd
+)
 
 missing() {
     local package

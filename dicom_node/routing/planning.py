@@ -228,8 +228,6 @@ class Planner:
                 unplanned.let_go(row, counted=counted)
 
     def _decide(self, row: InstanceRow) -> Decision:
-        if row.path is None:
-            return _failed("its bytes are no longer kept")
         with opened(self._storage, Stored.of(Kind.INSTANCE, row)) as file:
             dataset: Dataset = read_header(file, row.sop_instance_uid)
         decision = self._decider.decide(dataset)

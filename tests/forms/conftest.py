@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import NO_PACKAGE
 from tests.forms.sandbox import Sandbox, missing
 
 
@@ -15,6 +14,6 @@ def sandbox() -> Iterator[Sandbox]:
     """A machine without anything of ours, for the tests of one form."""
     why = missing()
     if why is not None:
-        pytest.skip(f"{NO_PACKAGE}: {why}")
+        pytest.skip(f"{why}; this form was not installed")
     with Sandbox() as made:
         yield made

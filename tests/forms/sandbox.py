@@ -9,6 +9,7 @@ network, the kernel and the process table are the machine's. Needs root and ``un
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -21,16 +22,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests import NO_PACKAGE
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = "/src"
 _STOP_SECONDS = 60.0
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr")
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
-_PASSED_ON = ("PIP_", "SSL_", "REQUESTS_", "http_proxy", "https_proxy", "no_proxy")
+_PASSED_ON = ("pip_", "ssl_", "requests_", "http_proxy", "https_proxy", "no_proxy")
+_MADE = ("site", "build", "dist", "demo-report")
+_PROGRAMS = ("unshare", "nsenter", "setpriv", "chroot", "mount")
+
+# All that a sandbox asks of the kernel: a machine that forbids it is told from a broken sandbox.
+_PROBE = """
+set -e
+mount -t tmpfs none /mnt
+mkdir /mnt/usr /mnt/proc
+mount --rbind /usr /mnt/usr
+mount --rbind /proc /mnt/proc
+mount -o remount,bind,ro /mnt
+setpriv --reuid 1 --regid 1 --clear-groups --bounding-set=-all --inh-caps=-all -- true
+"""
 
 _BUILD = """
 set -eu
-root=$1 repository=$2; shift 2
+root=$1; shift
 # In memory: it goes away with its last process, and thousands of small files cost nothing.
 mount -t tmpfs -o mode=755,size=3g none "$root"
 for name in {system}; do
@@ -38,17 +54,19 @@ for name in {system}; do
     elif [ -d "/$name" ]; then mkdir "$root/$name"; mount --rbind "/$name" "$root/$name"; fi
 done
 cp -a /etc "$root/etc"
+if [ -L /etc/resolv.conf ]; then  # into /run, which is empty there
+    rm "$root/etc/resolv.conf"; cat /etc/resolv.conf >"$root/etc/resolv.conf" || true
+fi
 mkdir -p "$root/opt" "$root/shims" "$root/var/lib" "$root/var/cache" "$root/var/tmp"
 mkdir "$root/proc" "$root/dev" "$root/run" "$root{sources}"
 mkdir -m 1777 "$root/tmp"
 mount --rbind /proc "$root/proc"
 mount --rbind /dev "$root/dev"
-git -c "safe.directory=*" -C "$repository" ls-files -z |
-    tar -C "$repository" --null -T - --ignore-failed-read --no-same-owner -cf - |
-    tar -C "$root{sources}" --no-same-owner -xf -
 for each in "$@"; do
     [ -e "$each" ] && [ ! -e "$root$each" ] || continue
-    mkdir -p "$root$each"; mount --rbind "$each" "$root$each"
+    if [ -d "$each" ]; then mkdir -p "$root$each"
+    else mkdir -p "$root${{each%/*}}"; : >"$root$each"; fi
+    mount --rbind "$each" "$root$each"
 done
 echo ready
 exec sleep infinity
@@ -130,15 +148,17 @@ class Process:
 def missing() -> str | None:
     """Why there can be no sandbox here; None if there can."""
     if os.geteuid() != 0:
-        return "a sandbox needs root"
-    for program in ("unshare", "nsenter", "setpriv", "chroot"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
+        return f"{NO_PACKAGE}: root, without whom nothing is mounted"
+    absent = [program for program in _PROGRAMS if shutil.which(program) is None]
+    if absent:
+        return f"{', '.join(absent)} not installed"
     done = subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"],
-        capture_output=True, check=False,
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PROBE],
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return None if done.returncode == 0 else "this machine does not let anybody mount"
+    if done.returncode == 0:
+        return None
+    return f"{NO_PACKAGE}: the right to mount, refused here ({done.stderr.strip()})"
 
 
 class Sandbox:
@@ -153,13 +173,14 @@ class Sandbox:
         build = _BUILD.format(system=" ".join(_SYSTEM), sources=SOURCES)
         self._holder = subprocess.Popen(
             [*_ENDS_WITH_US, "unshare", "--mount", "--propagation", "private",
-             "sh", "-c", build, "sh", str(self._root), str(ROOT), *_needed_by_python()],
+             "sh", "-c", build, "sh", str(self._root), *_needed_by_python()],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None
         if self._holder.stdout.readline().strip() != "ready":
             raise RuntimeError("the sandbox could not be made")
         self._make_shims()
+        self._copy_sources()
         return self
 
     def __exit__(
@@ -168,10 +189,7 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in self._started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        self._end_processes()
         if self._holder is not None:
             self._holder.kill()
             self._holder.wait()
@@ -190,7 +208,9 @@ class Sandbox:
         AssertionError
             With what the lines printed.
         """
-        passed = {key: value for key, value in os.environ.items() if key.startswith(_PASSED_ON)}
+        passed = {
+            key: value for key, value in os.environ.items() if key.lower().startswith(_PASSED_ON)
+        }
         process = Process(
             ["sh", "-e", "-c", script],
             {"PATH": self.search_path, "HOME": str(Path.home()), **passed, **environment},
@@ -222,6 +242,10 @@ class Sandbox:
         """Where this machine finds a path of the sandbox."""
         assert self._holder is not None
         return Path(f"/proc/{self._holder.pid}/root{self._root}{inside}")
+
+    def called(self, inside: str) -> str:
+        """What a process there calls that path."""
+        return inside
 
     def read(self, inside: str) -> str:
         """Text of a file in the sandbox."""
@@ -257,6 +281,18 @@ class Sandbox:
             "--", "env", "-i", *words, "sh", "-c", inner, "sh", *process.command,
         ]  # fmt: skip
 
+    def _end_processes(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _copy_sources(self) -> None:
+        for name in _sources():
+            copy = self.path(f"{SOURCES}/{name}")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy, follow_symlinks=False)
+
     def _make_shims(self) -> None:
         shims = self.path("/shims")
         for name, text in (("sudo", SUDO), ("systemctl", SYSTEMCTL)):
@@ -266,11 +302,70 @@ class Sandbox:
             (shims / "python").symlink_to(getattr(sys, "_base_executable", sys.executable))
 
 
+class Folder(Sandbox):
+    """Where nothing can be mounted: the sources in a folder, for a form that stays inside it.
+
+    Commands see the whole machine, whoever runs the tests is their user, and no process can be had
+    that declares more than an environment and a working folder.
+    """
+
+    def __enter__(self) -> Self:
+        self.path("/shims").mkdir()
+        self._make_shims()
+        self._copy_sources()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_processes()
+        shutil.rmtree(self._root)
+
+    @property
+    def search_path(self) -> str:
+        return self.called(super().search_path)
+
+    def path(self, inside: str) -> Path:
+        return Path(self.called(inside))
+
+    def called(self, inside: str) -> str:
+        return f"{self._root}{inside}"
+
+    def _arguments(self, process: Process) -> list[str]:
+        if process.read_only or process.binds or process.temporary:
+            raise ValueError("a process of a folder declares no mounts")
+        inner = f'cd {shlex.quote(self.called(process.folder))}; exec "$@"'
+        words = [f"{key}={value}" for key, value in process.environment.items()]
+        return [*_ENDS_WITH_US, "--", "env", "-i", *words, "sh", "-c", inner, "sh",
+                *process.command]  # fmt: skip
+
+
+def _sources() -> list[str]:
+    """Files of a fresh copy of the sources: what git has, or without git what nothing has made."""
+    if shutil.which("git") and (ROOT / ".git").exists():
+        listed = subprocess.run(
+            ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-z"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        return [name for name in listed.split("\0") if name and (ROOT / name).exists()]
+    paths = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [
+        str(path) for path in paths
+        if "__pycache__" not in path.parts
+        and (len(path.parts) == 1 or not path.parts[0].startswith((".", *_MADE)))
+    ]  # fmt: skip
+
+
 def _needed_by_python() -> list[str]:
     """The bare Python, and where pip finds its settings, its cache and folders of packages."""
-    home = Path.home()
-    beside = sorted(map(str, Path("/opt").iterdir())) if Path("/opt").is_dir() else []
+    asked = [sys.executable, "-m", "pip", "config", "list"]
+    settings = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    named = map(Path, re.findall(r"(?:(?<=file://)|(?<=[\s'\"]))/[^\s'\"]+", settings))
     return [
-        sys.base_prefix, str(home / ".config"), str(home / ".cache"),
-        *(path for path in beside if path != "/opt/dicom-node"),
+        sys.base_prefix, str(Path.home() / ".config"), str(Path.home() / ".cache" / "pip"),
+        # An index links to files beside its own folder.
+        *(str(path.parent if path.name == "simple" else path) for path in named),
     ]  # fmt: skip

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.forms import documents, study
-from tests.forms.sandbox import SOURCES, Process, Sandbox
+from tests.forms.sandbox import SOURCES, Folder, Process, Sandbox, missing
 from tests.support.factories.dicom import ct_series, write
 from tests.support.pacs import FakePacs
 from tests.support.servers import find_program, free_port
 
 PAGE = documents.page("getting-started.md")
 CONFIG = f"{SOURCES}/node.toml"
+STORAGE = "/var/lib/dicom-node"
 
 pytestmark = [
     pytest.mark.dcmtk, pytest.mark.timeout(900),
@@ -25,11 +26,15 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def shown(sandbox: Sandbox) -> Sandbox:
-    """After the page's first step, on the phantom: downloads are no matter of an install."""
+def shown() -> Iterator[Sandbox]:
+    """After the page's first step, on the phantom: downloads are no matter of an install.
+
+    All of the page happens in the sources' folder: it is done where nothing can be mounted, too.
+    """
     first = documents.block(PAGE, "make demo\n").strip()
-    sandbox.install(f"{first} DEMO=--offline")
-    return sandbox
+    with Sandbox() if missing() is None else Folder() as made:
+        made.install(f"{first} DEMO=--offline")
+        yield made
 
 
 def test_make_demo_installs_and_does_the_main_job(shown: Sandbox) -> None:
@@ -52,7 +57,8 @@ def test_every_step_of_the_page_does_what_it_says(shown: Sandbox, tmp_path: Path
     step(*shlex.split(documents.block(PAGE, "config init")))
     with FakePacs() as pacs:
         smallest = documents.toml_block(PAGE, "[[routes]]")
-        shown.write(CONFIG, documents.localise(smallest, port, {"pacs": pacs.port}))
+        localised = documents.localise(smallest, port, {"pacs": pacs.port})
+        shown.write(CONFIG, localised.replace(STORAGE, shown.called(STORAGE)))
         before = step(*shlex.split(documents.block(PAGE, "check --config")))
         assert "no ledger yet" in before.stdout
         start = Process(

@@ -238,7 +238,7 @@ def _fork(session: pytest.Session, body: Callable[[], int], folder: Path, cpu: i
         return pid
     code = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)  # no session of its own: that would be as urgent as any other
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.mutants import score
-from tests.mutants.__main__ import mutants_in, run
+from tests.mutants.__main__ import COUNT, SEED, mutants_in, run
 from tests.mutants.areas import AREAS, Area
 from tests.mutants.mutant import Mutant, mutants_of, planted, sample
 from tests.mutants.operators import changes
@@ -225,3 +226,28 @@ def test_every_area_has_code_and_tests() -> None:
 
 def test_every_equivalent_mutant_has_its_reason() -> None:
     assert all(len(reason) > 20 for reason in score.equivalents().values())
+
+
+def test_the_score_that_was_kept_is_of_every_area_and_high_enough() -> None:
+    kept = json.loads(score.SCORE.read_text(encoding="utf-8"))
+    assert kept["seed"] == SEED
+    assert set(kept["areas"]) == {area.name for area in AREAS}, "make mutants MUTANTS=AREA"
+    for name, area in kept["areas"].items():
+        assert area["counted"] >= COUNT, name
+        assert area["killed"] + len(area["survived"]) == area["counted"], name
+        assert area["killed"] >= 0.9 * area["counted"], name
+        assert set(area["equivalent"]) <= score.equivalents().keys(), name
+
+
+def test_the_documentation_shows_the_score_that_was_kept() -> None:
+    page = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    kept = json.loads(score.SCORE.read_text(encoding="utf-8"))["areas"]
+    shown = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in page.partition("<!-- mutants -->")[2].partition("\n\n")[0].strip().splitlines()
+    ]
+    assert [(name, killed, percent) for name, _, killed, percent in shown[2:]] == [
+        (area.name, f"{one['killed']} of {one['counted']}", f"{one['percent']:g} %")
+        for area in AREAS
+        for one in [kept[area.name]]
+    ]

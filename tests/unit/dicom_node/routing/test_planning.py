@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from sqlalchemy import select
+from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from dicom_node.dicom.header import read_header
@@ -148,6 +148,14 @@ def test_a_missing_file_fails_at_once(life: Life) -> None:
     assert items(life)[0][1] == "failed"
 
 
+def test_what_is_no_longer_kept_fails_at_once(life: Life) -> None:
+    life.receive("1.2.4.1")
+    with life.ledger.write() as unit:
+        unit.session.execute(update(InstanceRow).values(path=None))
+    assert life.planner.plan() == 1
+    assert items(life) == [("-", "failed", "its bytes are no longer kept")]
+
+
 def test_files_that_cannot_be_read_now_do_not_hold_up_the_others(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +209,9 @@ def test_a_conflict_waits_for_a_person(life: Life) -> None:
     assert [(route, state) for route, state, _ in items(life)] == [
         ("ct", "planned"), ("-", "failed"),
     ]  # fmt: skip
-    assert life.planner.plan() == 0
+    with capture_logs() as lines:
+        assert life.planner.plan() == 0
+    assert lines == [], "nobody looks at it again"
     assert len(items(life)) == 2
 
 

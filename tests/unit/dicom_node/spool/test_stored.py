@@ -76,6 +76,17 @@ def test_a_file_that_memory_is_meant_for_is_read_once(
         assert (file.read() == WHOLE) is once
 
 
+def test_a_file_of_a_usual_image_is_read_once(storage: Storage) -> None:
+    whole = to_bytes(ct_slice(size=(512, 512), SOPInstanceUID=UID))
+    path = storage.result_path(UID)
+    storage.write_atomic(path, whole)
+    sha256 = hashlib.sha256(whole).hexdigest()
+    stored = Stored(Kind.RESULT, CT, UID, EXPLICIT, sha256, storage.name(path))
+    with opened(storage, stored) as file:
+        path.write_bytes(b"")
+        assert file.read() == whole
+
+
 @MAKE
 @pytest.mark.parametrize("most", [module.MOST_IN_MEMORY, 0], ids=["in memory", "large"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
