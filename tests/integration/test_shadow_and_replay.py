@@ -15,9 +15,9 @@ from pydicom import Dataset, dcmread
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.ledger import shadow
 from dicom_node.ledger.engine import make_engine
-from dicom_node.ledger.shadow import Measure
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
+from model_store.registry.records import Measure
 from tests.support.factories.dicom import ct_series
 from tests.support.factories.models import convolutions, model_version
 from tests.support.node import RunningNode

@@ -230,7 +230,7 @@ def test_fresh_instances_are_planned_before_those_that_may_end_the_process(
 CHILD = """
 import os, sys, threading
 from pathlib import Path
-from dicom_node import planning
+from dicom_node.routing import planning
 from dicom_node.upkeep.upkeep import Upkeep
 from dicom_node.dicom.header import read_header
 from dicom_node.watchdog import Watchdog

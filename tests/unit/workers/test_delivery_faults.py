@@ -59,7 +59,7 @@ def in_recording(post: Post, patch: pytest.MonkeyPatch, uid: str) -> None:
             raise IllegalTransition("work item 4711 is planned; cannot deliver")
         return answered(unit, parcel, delivery_id, **rest)
 
-    patch.setattr(deliver.parcels, "answered", poisoned)
+    patch.setattr(answers, "answered", poisoned)
 
 
 def uid_of(post: Post, delivery: Any) -> str:

@@ -18,7 +18,6 @@ from sqlalchemy import select
 from dicom_node.errors import FailItem, LedgerError, RetryLater
 from dicom_node.ledger import shadow
 from dicom_node.ledger.batches import ClaimedItem
-from dicom_node.ledger.shadow import Measure
 from dicom_node.ledger.tables import BatchRow, DeliveryRow, ResultRow, WorkItemRow
 from dicom_node.node import Node
 from dicom_node.spool.storage import Storage
@@ -26,7 +25,7 @@ from dicom_node.spool.stored import Kind, Stored
 from model_store.engines.base import DeviceLostError
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
-from model_store.registry.records import Move
+from model_store.registry.records import Measure, Move
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, FakeModels, Life
 from workers.frame import Frame

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, select
 
 from dicom_node.errors import LedgerError
-from dicom_node.ledger import migrate, models, revision
+from dicom_node.ledger import alias_moves, migrate, revision
 from dicom_node.ledger.tables import Base, BatchRow, InstanceRow, ParcelRow
 from model_store.ref import ModelName
 from tests.support.ledgers import Life
@@ -64,7 +64,7 @@ def test_a_filled_ledger_gets_the_model_registry(life: Life) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     with life.ledger.write() as unit:
-        models.move(
+        alias_moves.move(
             unit, ModelName("toy", "production"), ModelName("toy", "1.1.0"),
             expected=ModelName("toy", "1.0.0"), action="promote", who="anna@pacs1", why="better",
         )  # fmt: skip

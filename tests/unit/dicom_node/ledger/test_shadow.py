@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import NoResultFound
 
 from dicom_node.ledger import past, shadow
-from dicom_node.ledger.shadow import Measure
+from model_store.registry.records import Measure
 from tests.support.ledgers import Life
 
 OLD, NEW = "toy@1.0.0", "toy@2.0.0"

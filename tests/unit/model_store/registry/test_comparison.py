@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dicom_node.ledger.shadow import Measure
 from model_store.registry.comparison import FEWEST_SERIES, compare, interval
+from model_store.registry.records import Measure
 
 PRODUCTION, SHADOW = "toy-ct@1.0.0", "toy-ct@1.1.0"
 

@@ -17,10 +17,9 @@ from dicom_node.cli.model.shadow import compare, shadow
 from dicom_node.ledger import alias_moves
 from dicom_node.ledger import shadow as measured
 from dicom_node.ledger.engine import make_engine
-from dicom_node.ledger.shadow import Measure
 from dicom_node.ledger.unit_of_work import Ledger
 from model_store.ref import ModelName
-from model_store.registry.records import Move
+from model_store.registry.records import Measure, Move
 from tests.support.factories.models import STORED, model_version
 from tests.support.ledgers import fresh_url
 
