@@ -17,12 +17,16 @@ from tests.support.servers import Postgres
 from tests.unit.dicom_node.ledger.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_concurrency import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_conflicts import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_given_up import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_instances import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_migrations import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_model_versions import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_parcels import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_proof import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_recall import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_shadow import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_turns import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_work_items import *  # noqa: F403
 from tests.unit.dicom_node.upkeep.test_timekeeping import *  # noqa: F403
 
 pytestmark = pytest.mark.postgresql

@@ -53,6 +53,7 @@ AREAS: Final = (
             f"{NODE}/bell/test_outbox.py",
             f"{NODE}/ledger/test_engine.py",
             f"{NODE}/ledger/test_batches.py",
+            f"{NODE}/ledger/test_given_up.py",
             f"{NODE}/ledger/test_instances.py",
         ),
     ),
@@ -139,6 +140,7 @@ AREAS: Final = (
         ),
         (
             f"{NODE}/ledger/test_batches.py",
+            f"{NODE}/ledger/test_given_up.py",
             f"{NODE}/ledger/test_parcels.py",
             f"{NODE}/ledger/test_turns.py",
             f"{NODE}/ledger/test_recall.py",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +19,9 @@ from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.tables import InstanceRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.spool import stored
+from dicom_node.spool.storage import SHARDS
 from dicom_node.upkeep import retention
-from tests.support.ledgers import Life
-
-DAY = 24 * 3600.0
+from tests.support.ledgers import Life, age
 
 
 @pytest.fixture
@@ -42,9 +39,7 @@ def finished(life: Life, count: int) -> list[int]:
     while life.due_parcels():
         life.deliver_all()
     rows = life.rows(select(InstanceRow.id, InstanceRow.path))
-    for row in rows:
-        then = time.time() - 2 * DAY
-        os.utime(life.storage.root / row.path, (then, then))
+    age(*(life.storage.root / row.path for row in rows))
     life.clock.advance(73 * 3600)
     return [row.id for row in rows]
 
@@ -185,25 +180,29 @@ def test_a_sweep_that_fails_does_not_stop_forgetting(
 def test_an_orphan_that_cannot_be_judged_stays_and_the_others_go(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life.receive_series(2)
-    shards = set()
+    copies: list[Path] = []
     for uid in ("1.2.4.1", "1.2.4.2"):
-        path = life.storage.instance_path(uid)
-        life.storage.write_atomic(path, b"a copy that no row names")
-        then = time.time() - 2 * DAY
-        os.utime(path, (then, then))
-        shards.add(int(path.parent.name, 16))
-    judged: list[str] = []
+        life.receive(uid)
+        ((name,),) = life.rows(select(InstanceRow.path).where(InstanceRow.sop_instance_uid == uid))
+        copy = life.storage.instance_path(uid)
+        life.storage.write_atomic(copy, life.storage.path(name).read_bytes())
+        age(copy)
+        copies.append(copy)
+    sweep = life.upkeep.retention
+    copy_of = sweep._copy_of
 
     def judge(name: str) -> Any:
-        judged.append(name)
-        if len(judged) == 1:
+        if "/1.2.4.1-" in name:
             raise ZeroDivisionError("PHI MARKER")
+        return copy_of(name)
 
-    monkeypatch.setattr(life.upkeep.retention, "_copy_of", judge)
-    for shard in shards:
-        life.upkeep.retention.sweep_orphans(shard)
-    assert len(judged) == 2
+    monkeypatch.setattr(sweep, "_copy_of", judge)
+    with capture_logs() as lines:
+        assert sum(sweep.sweep_orphans(shard) for shard in range(SHARDS)) == 1
+    assert [copy.exists() for copy in copies] == [True, False]
+    assert [line["file"] for line in lines if line["event"] == "file.fault"] == [
+        life.storage.name(copies[0])
+    ]
 
 
 def test_a_file_that_cannot_be_proven_is_one_fault_of_the_proof(

@@ -308,6 +308,16 @@ def test_the_files_of_the_spool_are_read(life: Life) -> None:
     assert report.verdict is Verdict.LOST
 
 
+def test_only_files_of_what_is_asked_about_are_read(life: Life) -> None:
+    archives = delivered(life)
+    stored(life)
+    begin = life.clock() - timedelta(days=1)
+    for scope, files in ((Scope(since=begin), FILES), (Scope(until=begin), 0)):
+        report = prove(life, archives, scope, spool=life.storage)
+        assert report.spool is not None
+        assert report.spool.checked == files
+
+
 @pytest.mark.parametrize("content", [b"", b"short", b"\0" * 132 + b"\xff" * 12])
 def test_a_damaged_file_is_a_fault_and_no_error(life: Life, content: bytes) -> None:
     archives = delivered(life)

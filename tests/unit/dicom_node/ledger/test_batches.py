@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -75,6 +74,17 @@ def test_the_rest_waits_for_what_was_received_but_is_not_planned_yet(life: Life)
     life.planner.plan()
     life.planner.close_batches()
     assert batch_sizes(life) == [("due", 2)]
+
+
+def test_the_rest_does_not_wait_for_what_another_association_brings(life: Life) -> None:
+    life.associate()
+    life.associate("b")
+    life.receive_series(1)
+    life.planner.plan()
+    life.receive("1.2.5.1", series="1.2.5", association="b")
+    life.release()
+    life.planner.close_batches()
+    assert batch_sizes(life) == [("due", 1)]
 
 
 def test_a_late_instance_makes_one_more_batch_of_the_same_series(life: Life) -> None:
@@ -203,35 +213,6 @@ def test_a_worker_has_its_batch_until_its_lease_has_run_out(life: Life) -> None:
     assert item_states(life) == {"denoised": 3, "planned": 3}
 
 
-def test_only_the_item_that_kills_workers_fails(life: Life) -> None:
-    life.associate()
-    uids = life.receive_series(3)
-    life.planner.plan()
-    poison = uids[1]
-    for _ in range(200):
-        life.upkeep.reconcile()
-        for batch_id in life.due_batches():
-            batch = life.claim(batch_id)
-            if batch is None:
-                continue
-            items = list(batch.items)
-            life.record(
-                batch, list(itertools.takewhile(lambda i: i.sop_instance_uid != poison, items))
-            )
-            if all(item.sop_instance_uid != poison for item in items):
-                life.finish(batch)
-        life.clock.advance(LEASE.total_seconds() + 1)
-    life.deliver_all()
-    while life.due_parcels():
-        life.deliver_all()
-    assert item_states(life) == {"delivered": 4, "failed": 2}
-    failed = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "failed"))
-    assert all(
-        "given up after 3 tries; last: the worker gave no sign" in row.reason for row in failed
-    )
-    assert {row.state for row in life.rows(select(BatchRow.state))} == {"done"}
-
-
 def test_an_orderly_stop_is_no_try(life: Life) -> None:
     life.associate()
     life.receive_series(3)
@@ -244,50 +225,6 @@ def test_an_orderly_stop_is_no_try(life: Life) -> None:
     again = claim(life, first)
     assert again.attempts == 1
     assert [item.tries for item in again.items] == [1, 1, 1]
-
-
-def test_what_is_given_up_says_what_its_last_worker_said(life: Life) -> None:
-    life.associate()
-    life.receive_series(1)
-    life.planner.plan()
-    life.clock.advance(10)
-    life.planner.close_batches()
-    first = life.due_batches()[0]
-    for number in range(1, 4):
-        batch = claim(life, first)
-        assert [item.tries for item in batch.items] == [number]
-        with life.ledger.write() as unit:
-            batches.give_back(unit, batch, after=timedelta(seconds=5), why="the disk is full")
-        life.clock.advance(6)
-    assert life.claim(first) is None
-    (failed,) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "failed"))
-    assert failed.reason.startswith("given up after 3 tries; last: the disk is full; see")
-    audit = life.rows(
-        select(AuditRow.event, AuditRow.detail, AuditRow.batch_id)
-        .where(AuditRow.event.in_(["work:worker:release", "work:worker:fail"]))
-        .order_by(AuditRow.id)
-    )
-    assert [(event, detail["reason"], batch) for event, detail, batch in audit] == [
-        *[("work:worker:release", "the disk is full", first)] * 3,
-        ("work:worker:fail", failed.reason, first),
-    ]
-
-
-def test_where_one_try_is_all_there_is_it_is_said_so(tmp_path: Path) -> None:
-    life = Life(tmp_path / "node", tree=TWO_ROUTES | {"workers": {"attempts": 1}})
-    life.associate()
-    life.receive_series(1)
-    life.planner.plan()
-    life.clock.advance(10)
-    life.planner.close_batches()
-    first = life.due_batches()[0]
-    claim(life, first)
-    life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
-    assert life.claim(first) is None
-    (failed,) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "failed"))
-    assert failed.reason.startswith("given up after 1 try; ")
-    life.close()
 
 
 def test_a_batch_given_back_for_later_waits(life: Life) -> None:

@@ -158,8 +158,11 @@ def test_what_a_crash_left_in_reception_goes_and_what_is_being_received_stays(li
 def test_forgetting_is_recorded(life: Life) -> None:
     put(life, Case("", GONE, (("delivered", 100),)))
     life.retention.forget()
-    events = life.rows(select(AuditRow.event).where(AuditRow.event.like("instance:upkeep:%")))
-    assert [event for (event,) in events] == ["instance:upkeep:expired"]
+    events = life.rows(
+        select(AuditRow.event, AuditRow.instance_id).where(AuditRow.event.like("instance:upkeep:%"))
+    )
+    ((row_id,),) = life.rows(select(InstanceRow.id))
+    assert [tuple(row) for row in events] == [("instance:upkeep:expired", row_id)]
 
 
 def test_a_resend_between_the_look_and_the_ledger_keeps_its_file(
