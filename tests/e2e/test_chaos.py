@@ -18,6 +18,8 @@ from tests.support.node import RunningNode
 from tests.support.pacs import FakePacs
 from tests.support.scanner import send
 
+pytestmark = pytest.mark.holds(number=3)
+
 SLICES = 40
 
 

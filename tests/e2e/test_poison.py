@@ -21,6 +21,8 @@ from tests.support.node import RunningNode
 from tests.support.pacs import FakePacs
 from tests.support.scanner import send
 
+pytestmark = pytest.mark.holds(number=10)
+
 COUNT = 8
 HOOK = """
 import sys

@@ -311,6 +311,7 @@ def test_an_error_of_the_caller_comes_out_and_ends_the_association(store: Store)
     eventually(lambda: threading.active_count() <= threads)
 
 
+@pytest.mark.holds(number=6)
 def test_no_message_names_the_patient(store: Store) -> None:
     batch = store(*(make.ct_slice(PatientName="Secret^Name", PatientID="S3CR3T") for _ in range(3)))
     answers = []

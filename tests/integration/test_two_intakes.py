@@ -24,6 +24,8 @@ from tests.support.factories.received import received
 from tests.support.ledgers import fresh_url, open_ledger
 from tests.support.servers import Postgres
 
+pytestmark = pytest.mark.holds(number=11)
+
 ROUNDS = 1000
 _WAIT = 60.0
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -30,6 +31,8 @@ from dicom_node.ledger.tables import (
 )
 from dicom_node.spool.storage import Storage
 from tests.support.ledgers import LEASE, Life, new_result, temporary_folder
+
+pytestmark = pytest.mark.holds(number=2)
 
 STATE_AFTER = {
     AuditEvent.WORK_PLANNED: WorkState.PLANNED,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -123,6 +124,7 @@ def test_values_are_those_that_were_stored(drawn: Drawn) -> None:
         assert bool(valid) is not drawn.is_padding(int(stored))
 
 
+@pytest.mark.holds(number=5)
 @given(images())
 def test_what_did_not_change_comes_back_bit_for_bit(drawn: Drawn) -> None:
     source = through_a_file(drawn.image)

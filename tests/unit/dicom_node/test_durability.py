@@ -27,6 +27,8 @@ from tests.support.wire import EXPLICIT, elements, pdv, store_request
 from tests.unit.workers.test_pipeline import FakeDenoisers
 from workers.pipeline import Pipeline
 
+pytestmark = pytest.mark.holds(number=1)
+
 BEFORE_THE_LEDGER = [
     ("write", "incoming"),
     ("sync fdatasync", "incoming"),

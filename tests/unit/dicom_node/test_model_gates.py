@@ -27,6 +27,8 @@ from tests.support.factories.models import STORED, convolutions, model_version
 from tests.support.factories.released import key_pair, released
 from tests.support.ledgers import fresh_url, open_ledger
 
+pytestmark = pytest.mark.holds(number=12)
+
 NAME = ModelName("toy-ct", "1.0.0")
 ALIAS = ModelName("toy-ct", "production")
 

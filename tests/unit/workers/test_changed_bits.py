@@ -21,6 +21,8 @@ from tests.unit.workers.test_pipeline import FakeDenoisers
 from workers.deliver import Courier
 from workers.pipeline import Pipeline
 
+pytestmark = pytest.mark.holds(number=9)
+
 UID = "1.2.4.1"
 WHOLE = to_bytes(
     ct_slice(

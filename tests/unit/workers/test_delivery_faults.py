@@ -100,6 +100,7 @@ def test_the_others_of_the_parcel_go_on_and_the_one_is_a_dead_letter_at_its_thir
     assert [line["event"] for line in lines].count("delivery.fault") == 3
 
 
+@pytest.mark.holds(number=4)
 def test_a_fault_of_one_object_holds_back_no_other_parcel(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:

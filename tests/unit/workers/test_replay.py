@@ -38,6 +38,8 @@ from workers.engines import Denoisers
 from workers.pipeline import Pipeline
 from workers.replay import Replayed, Replayer, _chunks
 
+pytestmark = pytest.mark.holds(number=8)
+
 STUDY, SLICES = "1.2.3", "1.2.4"
 SYNTAX = "1.2.840.10008.1.2.1"
 

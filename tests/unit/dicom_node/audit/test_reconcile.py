@@ -24,6 +24,8 @@ from dicom_node.settings import DestinationSettings
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, Life
 
+pytestmark = pytest.mark.holds(number=14)
+
 FILES = 4 + 4 * 2
 SERIES = "1.2.99.1"
 EVERYTHING = Scope()

@@ -25,6 +25,8 @@ from model_store.trust.store import TrustStore, packaged_keys
 from tests.support.factories.models import model_version
 from tests.unit.model_store.trust.conftest import DAY, Signed
 
+pytestmark = pytest.mark.holds(number=7)
+
 NAME = ModelName("toy-ct", "1.0.0")
 
 
