@@ -81,7 +81,14 @@ def test_a_route_without_a_strength_takes_the_versions(tmp_path: Path) -> None:
         ({"SeriesInstanceUID": None}, "-", "failed", "Series Instance UID"),
         ({"SeriesInstanceUID": "PHI MARKER"}, "-", "failed", "Series Instance UID"),
         ({"StudyInstanceUID": None}, "-", "failed", "Study Instance UID"),
-        ({"SOPInstanceUID": "1.2.4.99"}, "-", "failed", "SOP Instance UID"),
+        ({"SOPInstanceUID": "1.2.4.99"}, "-", "failed", "names SOP Instance UID 1.2.4.99"),
+        (
+            {"SOPInstanceUID": "1.2.4.99", "SeriesInstanceUID": None},
+            "-",
+            "failed",
+            "names SOP Instance UID 1.2.4.99",
+        ),
+        ({"SOPInstanceUID": "1.2.4.99", "Modality": "MR"}, "-", "passed", "no route matches"),
     ],
 )
 def test_what_is_not_wanted_ends_with_its_reason(
