@@ -47,11 +47,12 @@ forms: $(VENV)/.installed-develop
 	@tests/system-packages.sh
 	@FORMS=1 $(BIN)/python -m pytest $(FORMS_FLAGS) tests/forms
 
-## lint: style, formatting, and the direction of imports
+## lint: style, formatting, spelling, and the direction of imports
 .PHONY: lint
 lint: $(VENV)/.installed-develop
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/typos
 	@$(BIN)/lint-imports
 
 ## typecheck: mypy, strict

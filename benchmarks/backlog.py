@@ -33,18 +33,18 @@ from rich.table import Table
 from sqlalchemy import func, insert, select
 
 from benchmarks._machine import REPOSITORY, busy_cores, end_in_order, report, write
-from dicom_node.audit.events import AuditEvent
-from dicom_node.broker import rings_of
-from dicom_node.db import migrate, work_items
-from dicom_node.db.batches import ClaimedBatch
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import AssociationRow, AuditRow, BatchRow, InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import UnitOfWork
-from dicom_node.domain.work import WorkEvent
+from dicom_node.bell.broker import rings_of
+from dicom_node.bell.outbox import Queue, Ring
+from dicom_node.ledger import migrate, work_items
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.batches import ClaimedBatch
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.states import WorkEvent
+from dicom_node.ledger.tables import AssociationRow, AuditRow, BatchRow, InstanceRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.node import Node
-from dicom_node.outbox import Queue, Ring
 from dicom_node.settings import Settings, load
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 from workers.pipeline import Pipeline, Verdict
 
 ONE_MACHINE = "SQLite, folder"

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, end_in_order, report, write
-from tests.servers import Redis, accepts, find_program, free_port
+from tests.support.servers import Redis, accepts, find_program, free_port
 
 QUEUE = "infer"
 FOLDER = "BENCHMARK_BROKER_FOLDER"
@@ -85,7 +85,7 @@ def configuration(kind: str, folder: Path) -> dict[str, Any]:
         }  # fmt: skip
         return common | {
             "broker_url": "rings://",
-            "broker_transport": "dicom_node.ring_transport:Transport",
+            "broker_transport": "dicom_node.bell.ring_transport:Transport",
             "broker_transport_options": options,
         }
     if kind == REDIS:

@@ -28,7 +28,7 @@ from model_store.engines.openvino import Precision, load_openvino, supports
 from model_store.engines.select import build_engine
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineUnavailableError
-from model_store.registry import ModelStore, ModelVersion
+from model_store.store import ModelStore, ModelVersion
 from workers.frame import Frame
 from workers.infer import Denoiser
 

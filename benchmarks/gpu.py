@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passed = options.quick or tests_pass()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     peak = measure_peak(torch, "cuda")
-    store = importlib.import_module("model_store.registry").ModelStore(more=options.store)
+    store = importlib.import_module("model_store.store").ModelStore(more=options.store)
     versions = [store.resolve(name) for name in options.models] or list(store.versions())
     rates: list[Rate] = []
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:

@@ -42,10 +42,10 @@ from pydicom.uid import (
 from rich.console import Console
 from rich.table import Table
 
-from dicom_node.scp.admission import Admission
-from dicom_node.scp.ports import Caller, Received
-from dicom_node.scp.server import Server
-from dicom_node.storage import Storage
+from dicom_node.network.accept.admission import Admission
+from dicom_node.network.accept.ports import Caller, Received
+from dicom_node.network.accept.server import Server
+from dicom_node.spool.storage import Storage
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE

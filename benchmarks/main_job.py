@@ -34,10 +34,10 @@ from benchmarks._images import DX_SIZE, Phantom
 from benchmarks._machine import REPOSITORY, busy_cores, cpu_seconds, end_in_order, report, write
 from model_store.engines.select import choose_engine
 from model_store.ref import ModelName
-from model_store.registry import ModelStore
-from tests.factories.models import model_version
-from tests.node import RunningNode
-from tests.servers import StoreScp
+from model_store.store import ModelStore
+from tests.support.factories.models import model_version
+from tests.support.node import RunningNode
+from tests.support.servers import StoreScp
 from workers.tiling import default_tile, spans
 
 CT = "ct-default@production"

@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._machine import REPOSITORY, busy_cores, end_in_order, report, write
-from tests.servers import accepts, free_port
-from tests.unit.dicom_node.scp.fakes import ABORT, RELEASE_RQ, RawPeer, message, store_request
+from tests.support.servers import accepts, free_port
+from tests.support.wire import ABORT, RELEASE_RQ, RawPeer, message, store_request
 
 PEERS_OF_ONE_TITLE = 10
 OBJECT_BYTES = 512 * 1024

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from dicom_node.header import read_header
-from dicom_node.storage import Storage
-from dicom_node.stored import Kind, Stored, opened
-from tests.factories.dicom import ct_slice, dx_image, to_bytes
-from tests.factories.received import data_set_of, received
+from dicom_node.dicom.header import read_header
+from dicom_node.network.request.dataset import StoredDataSet
+from dicom_node.spool.storage import Storage
+from dicom_node.spool.stored import Kind, Stored, opened
+from tests.support.factories.dicom import ct_slice, dx_image, to_bytes
+from tests.support.factories.received import data_set_of, received
 from workers.load import load
-from workers.send.dataset import StoredDataSet
 
 ROUNDS = 30
 BLOCK = 256 * 1024

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from dicom_node.db import revision
-from dicom_node.db.engine import make_engine
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.echo import echo
+from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import LedgerError, NodeError
+from dicom_node.intake.marker import open_spool
+from dicom_node.ledger import revision
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
-from dicom_node.outbox import SilentBell
-from dicom_node.scu import Trouble
+from dicom_node.network.request.echo import echo
+from dicom_node.network.request.scu import Trouble
 from dicom_node.settings import DestinationSettings, Settings
-from dicom_node.spool import open_spool
+from dicom_node.spool.storage import Storage
 from dicom_node.startup import (
     PortTaken,
     at_start,
@@ -25,7 +26,6 @@ from dicom_node.startup import (
     require_moves,
     require_port,
 )
-from dicom_node.storage import Storage
 from model_store.errors import ModelStoreError
 
 _OWN_SECONDS: Final = 3.0

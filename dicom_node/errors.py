@@ -98,10 +98,6 @@ class DeliveryRetry(RetryLater):
     """The destination is down, slow, or out of resources; the delivery is tried again."""
 
 
-class DeliveryRefused(FailItem):
-    """The destination refused the object for good; a person has to look (dead letter)."""
-
-
 class AliasMoved(FailItem):
     """An alias was moved by somebody else in the meantime; nothing was changed."""
 

@@ -7,26 +7,23 @@ if its bytes are those that were released and, outside the package, a trusted ke
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from dicom_node.db import models as registry
-from dicom_node.db import revision
-from dicom_node.db.engine import make_engine
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.domain.registry import Indexed, Move
-from dicom_node.errors import ConfigError, NodeError, VersionTaken
-from dicom_node.outbox import SilentBell
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.errors import NodeError, VersionTaken
+from dicom_node.known_models import Known
+from dicom_node.ledger import alias_moves, model_versions, revision
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.unit_of_work import Ledger
+from dicom_node.own_models import OwnModels
 from dicom_node.settings import Settings
 from model_store.content import ContentStore
 from model_store.errors import (
-    ContentError,
     ManifestError,
     ModelAwayError,
     ModelIntegrityError,
@@ -38,7 +35,8 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion, packaged_zoo
+from model_store.registry.records import Indexed, Move
+from model_store.store import ModelStore, ModelVersion, packaged_zoo
 from model_store.trust.gate import SignedOnly, trust_store, unreadable
 from model_store.trust.key import PublicKey
 from model_store.trust.quarantine import Quarantine
@@ -49,25 +47,6 @@ ALIAS_SECONDS: Final = 1.0
 
 CHECK_SECONDS: Final = 30.0
 """For new work a version is looked at again after this long; workers look each time."""
-
-REFRESH_SECONDS: Final = 30.0
-"""A remote store is asked for a version that is not here at most this often."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What ledger and alias files say, as they were read together."""
-
-    files: Mapping[ModelName, ModelName]
-    moves: Mapping[ModelName, Move]
-    indexed: Mapping[ModelName, Indexed]
-
-    def target(self, name: ModelName) -> ModelName | None:
-        """The version that an alias stands for, `name` itself if it is a version."""
-        if name.is_version:
-            return name
-        move = self.moves.get(name)
-        return self.files.get(name) if move is None else move.target
 
 
 class Models:
@@ -93,10 +72,7 @@ class Models:
         self._settings = settings.models
         self._ledger = ledger
         self._clock = clock
-        self._remote = "://" in (settings.models.path or "")
-        self._content = _content(settings)
-        self._refreshed = -math.inf
-        self._unreachable: str | None = None
+        self._own = OwnModels(settings, clock)
         self._quarantine = Quarantine(
             settings.storage.path / "quarantine", "dicom-node model verify"
         )
@@ -105,7 +81,7 @@ class Models:
         accepted = (self.folder,) if settings.models.unsigned == "accept" else ()
         self._gate = SignedOnly(self.trust, self._quarantine, (packaged_zoo(), *accepted))
         self._files: Mapping[ModelName, ModelName] | None = None
-        self._known: tuple[float, _Known] | None = None
+        self._known: tuple[float, Known] | None = None
         self._admitted: dict[ModelName, tuple[float, ModelVersion]] = {}
         self._log = structlog.get_logger("models")
 
@@ -135,12 +111,12 @@ class Models:
     @property
     def folder(self) -> Path:
         """Where this machine has the node's own versions; made when the first is added."""
-        return self._content.folder
+        return self._own.content.folder
 
     @property
     def content(self) -> ContentStore:
         """The node's own versions, to add to."""
-        return self._content
+        return self._own.content
 
     @property
     def quarantine(self) -> Quarantine:
@@ -177,7 +153,7 @@ class Models:
         """
         wanted = _parse(name)
         known = self._look()
-        target = self._target(wanted, known)
+        target = known.required(wanted)
         row = known.indexed.get(target)
         if row is not None and row.retired_at is not None:
             raise RetiredModelError(
@@ -215,7 +191,7 @@ LedgerError
             raise UnknownModelError(f"{wanted} is an alias; name a version, NAME@MAJOR.MINOR.PATCH")
         return self._admit(wanted, self._read())
 
-    def origin(self, version: ModelVersion) -> registry.Origin:
+    def origin(self, version: ModelVersion) -> model_versions.Origin:
         """Whether a version came with the package, or is in the node's own store."""
         inside = version.folder.resolve().is_relative_to(packaged_zoo().resolve())
         return "package" if inside else "store"
@@ -233,7 +209,7 @@ LedgerError
         except UnsignedError:
             return None
 
-    def found(self, version: ModelVersion) -> registry.Found:
+    def found(self, version: ModelVersion) -> model_versions.Found:
         """A version with all that the ledger keeps of it; all its bytes are checked.
 
         Raises
@@ -243,18 +219,18 @@ LedgerError
         """
         key = self.signer(version)
         signed_by = None if key is None else key.key
-        return registry.Found.read(version, self.origin(version), signed_by)
+        return model_versions.Found.read(version, self.origin(version), signed_by)
 
     # --- what there is ---------------------------------------------------------------------------
 
     def versions(self) -> tuple[ModelVersion, ...]:
         """Every version that may be used, retired ones too, by name, then version."""
-        self._refresh()
+        self._own.refresh()
         return self._store().versions()
 
     def refused(self) -> dict[ModelName, ModelStoreError]:
         """The versions that may not be used, and why not."""
-        self._refresh()
+        self._own.refresh()
         return self._store().refused()
 
     def aliases(self) -> dict[ModelName, ModelName]:
@@ -306,7 +282,7 @@ LedgerError
         with self._ledger.write() as unit:
             for each in found:
                 try:
-                    row = registry.index(unit, each, who)
+                    row = model_versions.index(unit, each, who)
                 except VersionTaken as error:
                     refused[str(each.version.ref)] = str(error)
                     continue
@@ -318,17 +294,17 @@ LedgerError
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _look(self) -> _Known:
+    def _look(self) -> Known:
         if self._known is None or self._known[0] <= self._clock():
             self._known = (self._clock() + ALIAS_SECONDS, self._read())
         return self._known[1]
 
-    def _read(self) -> _Known:
+    def _read(self) -> Known:
         files = self._read_files()
         if self._ledger is None:
-            return _Known(files, {}, {})
+            return Known(files, {}, {})
         with self._ledger.read() as session:
-            return _Known(files, registry.aliases(session), registry.indexed(session))
+            return Known(files, alias_moves.current(session), model_versions.indexed(session))
 
     def _read_files(self) -> Mapping[ModelName, ModelName]:
         """The alias files; while they cannot be read, what they said before."""
@@ -348,53 +324,22 @@ LedgerError
         own = (self.folder,) if self.folder.is_dir() else ()
         return ModelStore(more=own, gate=self._gate)
 
-    def _target(self, wanted: ModelName, known: _Known) -> ModelName:
-        target = known.target(wanted)
-        if target is not None:
-            return target
-        move = known.moves.get(wanted)
-        if move is not None:
-            raise UnknownModelError(
-                f"alias {wanted} was removed on {move.at:%Y-%m-%d} by {move.who} ({move.why}); "
-                "promote a version to it, or name another in the route"
-            )
-        there = ", ".join(sorted({str(name) for name in (*known.files, *known.moves)}))
-        raise UnknownModelError(f"no alias {wanted}; there is {there or 'none'}")
-
-    def _refresh(self) -> bool:
-        """Look into a remote store; False if that was not long ago, or there is none."""
-        if not self._remote or self._clock() < self._refreshed + REFRESH_SECONDS:
-            return False
-        self._refreshed = self._clock()
-        try:
-            found = self._content.refresh()
-            self._unreachable = None
-        except ContentError as error:
-            self._unreachable = str(error)
-            self._log.error("models.unreachable", error=str(error))
-            return False
-        for version in found.new:
-            self._log.info("model.fetched", version=str(version.ref))
-        for name, why in found.refused.items():
-            self._log.error("model.not_fetched", version=str(name), why=str(why))
-        return bool(found.new)
-
     def _find(self, target: ModelName) -> ModelVersion:
         try:
             return self._store().resolve(target)
         except UnknownModelError:
-            if not self._refresh():
+            if not self._own.refresh():
                 raise
         return self._store().resolve(target)
 
-    def _admit(self, target: ModelName, known: _Known) -> ModelVersion:
+    def _admit(self, target: ModelName, known: Known) -> ModelVersion:
         row = known.indexed.get(target)
         try:
             found = self._find(target)
         except UnknownModelError as error:
-            if row is None and self._unreachable is None:
+            if row is None and self._own.unreachable is None:
                 raise
-            raise self._away(target, self._unreachable or "its files are not there") from error
+            raise self._away(target, self._own.unreachable or "its files are not there") from error
         except OSError as error:
             raise self._away(target, error.strerror or str(error)) from error
         except UnsignedError as error:
@@ -432,11 +377,3 @@ def _parse(name: ModelName | str) -> ModelName:
         return ModelName.parse(name)
     except ValueError as error:
         raise UnknownModelError(str(error)) from error
-
-
-def _content(settings: Settings) -> ContentStore:
-    storage = settings.storage.path
-    try:
-        return ContentStore(settings.models.path or storage / "models", storage / "models-cache")
-    except ContentError as error:
-        raise ConfigError(f"[models] path: {error}") from error

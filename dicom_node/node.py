@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dicom_node.broker import rings_of
-from dicom_node.db.bounds import COMMAND, Bounds
-from dicom_node.db.engine import make_engine
-from dicom_node.db.revision import require_current
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.bell.broker import rings_of
+from dicom_node.bell.outbox import Bell, BrokerBell
+from dicom_node.intake.marker import open_spool
+from dicom_node.ledger.bounds import COMMAND, Bounds
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.revision import require_current
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
-from dicom_node.outbox import Bell, BrokerBell
 from dicom_node.settings import Settings
-from dicom_node.spool import open_spool
-from dicom_node.storage import Storage
+from dicom_node.spool.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ _OURS: Final = ("dicom_node", "workers", "model_store")
 
 
 def place_of(error: BaseException) -> str:
-    """Kind and place of an exception: ``TypeError at dicom_node/eligibility.py:242 in check``.
+    """Kind and place of an exception: ``TypeError at workers/load.py:242 in load``.
 
     Its text may hold values of a patient's object, so it is left out. Where it came out of
     somebody else's code, that place is named, and ours that called it.

@@ -9,12 +9,12 @@ from typing import Final
 import structlog
 
 from dicom_node import allocator
-from dicom_node.db.transactions import LOOK_AGAIN_SECONDS
 from dicom_node.errors import LedgerError, OtherMigration
-from dicom_node.intake import LedgerIntake
+from dicom_node.intake.intake import LedgerIntake
+from dicom_node.ledger.transactions import LOOK_AGAIN_SECONDS
+from dicom_node.network.accept.admission import Admission, Peer
+from dicom_node.network.accept.server import Server
 from dicom_node.node import Node
-from dicom_node.scp.admission import Admission, Peer
-from dicom_node.scp.server import Server
 from dicom_node.settings import Settings
 
 _MIGRATED: Final = "intake ends; it is started again by whoever supervises it"

@@ -9,10 +9,10 @@ from typing import Final
 
 import structlog
 
-from dicom_node.broker import broker_configuration, rings_of
+from dicom_node.bell.broker import broker_configuration, rings_of
+from dicom_node.bell.outbox import Queue
 from dicom_node.errors import BrokerAway, ConfigError, LedgerError, OtherMigration, RetryLater
 from dicom_node.models import Models
-from dicom_node.outbox import Queue
 from dicom_node.settings import Settings
 from model_store.errors import (
     ModelAwayError,

@@ -16,12 +16,12 @@ from typing import Final
 
 import structlog
 
-from dicom_node.db import holders
-from dicom_node.db.stuck import StuckWriter
-from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import NodeError, OtherMigration
+from dicom_node.ledger import holders
+from dicom_node.ledger.stuck import StuckWriter
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
-from dicom_node.taking_back import take_back_gone
+from dicom_node.upkeep.taking_back import take_back_gone
 
 _PR_SET_PDEATHSIG: Final = 1
 _LOOK_SECONDS: Final = 0.2

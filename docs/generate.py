@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pydicom.uid import UID, UID_dictionary
+from pydicom.uid import UID
 from typer.main import get_command
 
-from dicom_node import eligibility
 from dicom_node.cli import app
-from dicom_node.domain import work
-from dicom_node.scp import contexts
+from dicom_node.dicom import syntaxes
+from dicom_node.ledger import states as work
+from dicom_node.network.request import negotiation, statuses
+from dicom_node.routing import eligibility
 from dicom_node.settings import Settings
 from model_store.cli import app as store
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion
-from workers.send import negotiation, statuses
+from model_store.store import ModelStore, ModelVersion
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Made by docs/generate.py; `make docs-generate` writes it again. -->"
@@ -220,12 +220,8 @@ def services() -> str:
 
 
 def _transfer_syntaxes() -> Iterable[tuple[str, str]]:
-    private, lossy = "1.2.3.4", "1.2.840.10008.1.2.4.50"
-    for uid, (_, kind, *_) in UID_dictionary.items():
-        if kind != "Transfer Syntax" or contexts.choose_transfer_syntax([private, uid]) != uid:
-            continue
-        lossless = uid != lossy and contexts.choose_transfer_syntax([lossy, uid]) == uid
-        yield uid, "lossless" if lossless else "lossy"
+    for syntax in syntaxes.DECODED.values():
+        yield syntax.uid, "lossless" if syntax.lossless else "lossy"
 
 
 # --- command line --------------------------------------------------------------------------------

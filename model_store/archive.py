@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from model_store.errors import ContentError, ModelIntegrityError
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.signature import MANIFEST
 from model_store.version_files import LARGEST, MOST_FILES, VersionFiles, write_synced
 

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model_store.errors import ModelStoreError
 from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
-from model_store.registry import ModelVersion
 from model_store.reports.command import add_report
+from model_store.store import ModelVersion
 from model_store.trust.command import add_trust, version_folder
 from model_store.trust.signature import SIGNATURE
 

@@ -1,6 +1,6 @@
 """Model versions in a folder, added whole or not at all.
 
-Beside what `model_store.registry` describes::
+Beside what `model_store.store` describes::
 
     drl-ct/1.0.0.removed      sha256 of the manifest of a version that was removed
     .history/000001-1c2d.json one entry of the history each
@@ -31,7 +31,7 @@ from model_store.errors import (
 )
 from model_store.locking import locked
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.signature import MANIFEST, SIGNATURE, Signature
 from model_store.version_files import VersionFiles, sync_folder, write_synced
 

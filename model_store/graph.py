@@ -2,7 +2,6 @@
 
 An engine's own reader is a large piece of native code, so a small one (`model_store.protobuf`)
 looks first. It knows only the few things that a denoising generator is made of, and no others.
-Field numbers are those of ``onnx.proto3`` (ONNX IR version 10).
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import onnx_schema as schema
 from model_store.errors import GraphError
-from model_store.protobuf import Kind, Message, ProtobufError, read_message
+from model_store.protobuf import Message, ProtobufError, read_message
 
 OPERATORS = frozenset(
     {
@@ -51,40 +51,6 @@ _ATTRIBUTE_TYPES = {1, 2, 3, 4, 6, 7}  # float, int, string, tensor, floats, int
 
 _Array = NDArray[Any]
 _Attributes = Mapping[str, list[int] | _Array | str]
-_Schema = Mapping[int, tuple[str, Kind]]
-_ENTRY: _Schema = {1: ("domain", "bytes"), 2: ("version", "int")}
-_MODEL: _Schema = {
-    1: ("ir_version", "int"), 2: ("producer_name", "bytes"), 3: ("producer_version", "bytes"),
-    4: ("domain", "bytes"), 5: ("model_version", "int"), 6: ("doc_string", "bytes"),
-    7: ("graph", "bytes"), 8: ("opset_import", "messages"), 14: ("metadata_props", "messages"),
-    20: ("training_info", "messages"), 25: ("functions", "messages"),
-}  # fmt: skip
-_GRAPH: _Schema = {
-    1: ("node", "messages"), 2: ("name", "bytes"), 5: ("initializer", "messages"),
-    10: ("doc_string", "bytes"), 11: ("input", "messages"), 12: ("output", "messages"),
-    13: ("value_info", "messages"), 16: ("metadata_props", "messages"),
-}  # fmt: skip
-_NODE: _Schema = {
-    1: ("input", "messages"), 2: ("output", "messages"), 3: ("name", "bytes"),
-    4: ("op_type", "bytes"), 5: ("attribute", "messages"), 6: ("doc_string", "bytes"),
-    7: ("domain", "bytes"), 9: ("metadata_props", "messages"),
-}  # fmt: skip
-_ATTRIBUTE: _Schema = {
-    1: ("name", "bytes"), 2: ("f", "float"), 3: ("i", "int"), 4: ("s", "bytes"),
-    5: ("t", "bytes"), 6: ("g", "bytes"), 7: ("floats", "floats"), 8: ("ints", "ints"),
-    11: ("graphs", "messages"), 13: ("doc_string", "bytes"), 20: ("type", "int"),
-}  # fmt: skip
-_TENSOR: _Schema = {
-    1: ("dims", "ints"), 2: ("data_type", "int"), 4: ("float_data", "floats"),
-    5: ("int32_data", "ints"), 7: ("int64_data", "ints"), 8: ("name", "bytes"),
-    9: ("raw_data", "bytes"), 12: ("doc_string", "bytes"), 13: ("external_data", "messages"),
-    14: ("data_location", "int"),
-}  # fmt: skip
-_PORT: _Schema = {1: ("name", "bytes"), 2: ("type", "bytes"), 3: ("doc_string", "bytes")}
-_TYPE: _Schema = {1: ("tensor_type", "bytes"), 6: ("denotation", "bytes")}
-_TENSOR_TYPE: _Schema = {1: ("elem_type", "int"), 2: ("shape", "bytes")}
-_SHAPE: _Schema = {1: ("dim", "messages")}
-_DIMENSION: _Schema = {1: ("value", "int"), 2: ("name", "bytes"), 3: ("denotation", "bytes")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +104,7 @@ def check_graph(data: bytes) -> Graph:
     if len(data) > LARGEST_FILE:
         raise GraphError(f"the ONNX file has {len(data) >> 20} MiB, {LARGEST_FILE >> 20} at most")
     try:
-        return _check_model(read_message("the ONNX file", data, _MODEL))
+        return _check_model(read_message("the ONNX file", data, schema.MODEL))
     except ProtobufError as error:
         raise GraphError(f"not an ONNX file that can be used: {error}") from error
 
@@ -153,7 +119,7 @@ def _check_model(model: Message) -> Graph:
     opset = _opset(model.parts("opset_import"))
     if not model.has("graph"):
         raise GraphError("the ONNX file holds no graph")
-    graph = read_message("the graph", model.parts("graph")[0], _GRAPH)
+    graph = read_message("the graph", model.parts("graph")[0], schema.GRAPH)
     nodes, initialisers = graph.parts("node"), graph.parts("initializer")
     if len(nodes) > MOST_NODES or len(initialisers) > MOST_INITIALISERS:
         raise GraphError(
@@ -188,7 +154,7 @@ def _check_model(model: Message) -> Graph:
 def _opset(parts: Iterable[memoryview]) -> int:
     found: dict[str, int] = {}
     for part in parts:
-        entry = read_message("an operator set", part, _ENTRY)
+        entry = read_message("an operator set", part, schema.ENTRY)
         domain = entry.text("domain")
         if domain not in {"", "ai.onnx"}:
             raise GraphError(f"operators of the domain {domain!r}; only ONNX's own are allowed")
@@ -203,13 +169,15 @@ def _port(kind: str, graph: Message) -> str:
     ports = graph.parts(kind)
     if len(ports) != 1:
         raise GraphError(f"the graph has {len(ports)} {kind}s, not one")
-    port = read_message(f"the {kind}", ports[0], _PORT)
-    whole = read_message(f"the {kind}'s type", _only(port, "type", kind), _TYPE)
-    tensor = read_message(f"the {kind}'s type", _only(whole, "tensor_type", kind), _TENSOR_TYPE)
+    port = read_message(f"the {kind}", ports[0], schema.PORT)
+    whole = read_message(f"the {kind}'s type", _only(port, "type", kind), schema.TYPE)
+    tensor = read_message(
+        f"the {kind}'s type", _only(whole, "tensor_type", kind), schema.TENSOR_TYPE
+    )
     if tensor.integer("elem_type") != _FLOAT:
         raise GraphError(f"the {kind} is not float32")
-    shape = read_message(f"the {kind}'s shape", _only(tensor, "shape", kind), _SHAPE)
-    sides = [read_message("a dimension", part, _DIMENSION) for part in shape.parts("dim")]
+    shape = read_message(f"the {kind}'s shape", _only(tensor, "shape", kind), schema.SHAPE)
+    sides = [read_message("a dimension", part, schema.DIMENSION) for part in shape.parts("dim")]
     fixed = [side.integer("value") if side.has("value") else None for side in sides]
     if len(sides) != _RANK or fixed != [None, 1, None, None]:
         shown = [side or "free" for side in fixed]
@@ -225,7 +193,7 @@ def _only(message: Message, name: str, kind: str) -> memoryview:
 
 
 def _node(part: memoryview, values: dict[str, _Value]) -> str:
-    node = read_message("a node", part, _NODE)
+    node = read_message("a node", part, schema.NODE)
     operator, name = node.text("op_type"), node.text("name") or "without a name"
     where = f"node {name} ({operator})"
     if node.text("domain") not in {"", "ai.onnx"}:
@@ -254,7 +222,7 @@ def _node(part: memoryview, values: dict[str, _Value]) -> str:
 
 
 def _attribute(where: str, part: memoryview) -> tuple[str, list[int] | _Array | str]:
-    attribute = read_message(f"an attribute of {where}", part, _ATTRIBUTE)
+    attribute = read_message(f"an attribute of {where}", part, schema.ATTRIBUTE)
     name = attribute.text("name")
     if attribute.has("g") or attribute.has("graphs"):
         raise GraphError(f"{where}: {name} is a graph inside the graph")
@@ -392,7 +360,7 @@ def _constant(array: _Array) -> _Value:
 
 
 def _tensor(part: memoryview) -> tuple[str, _Array]:
-    tensor = read_message("a tensor", part, _TENSOR)
+    tensor = read_message("a tensor", part, schema.TENSOR)
     name = tensor.text("name")
     where = f"tensor {name or 'without a name'}"
     if tensor.has("external_data") or tensor.integer("data_location"):

@@ -132,7 +132,7 @@ class Manifest(_Frozen):
     task: Literal["denoise"] = "denoise"
     modality: tuple[str, ...]
     body_parts: tuple[str, ...] = ()
-    scope: Literal["image", "series"] = "image"
+    scope: Literal["image"] = "image"
     input: InputSpec
     output: Literal["image", "residual"] = "image"
     tiling: TilingSpec

@@ -11,7 +11,7 @@ from pathlib import Path
 from model_store.errors import ContentError, ManifestError, ModelIntegrityError, SignatureError
 from model_store.manifest import Manifest
 from model_store.ref import ModelRef
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.signature import MANIFEST, SIGNATURE, Signature
 
 MOST_FILES = 64

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 
 from tests import NO_PACKAGE
-from tests.node import RunningNode
-from tests.servers import Orthanc, Postgres, Redis, Server, StoreScp, find_program
+from tests.support.node import RunningNode
+from tests.support.servers import Orthanc, Postgres, Redis, Server, StoreScp, find_program
 
 _PROGRAMS = {
     "dcmtk": ("storescu", "echoscu", "storescp"),

@@ -15,14 +15,14 @@ from celery.loaders.app import AppLoader
 from celery.signals import celeryd_init, setup_logging, worker_init
 
 from dicom_node import log
-from dicom_node.broker import broker_configuration
-from dicom_node.db.bounds import WORK
-from dicom_node.db.engine import make_engine
+from dicom_node.bell.broker import broker_configuration
 from dicom_node.errors import ConfigError, NodeError, OtherMigration
+from dicom_node.ledger.bounds import WORK
+from dicom_node.ledger.engine import make_engine
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
 from dicom_node.startup import require_bell
-from dicom_node.taking_back import take_back_gone
+from dicom_node.upkeep.taking_back import take_back_gone
 from workers.deliver import Courier
 from workers.engines import Denoisers
 from workers.pipeline import Pipeline

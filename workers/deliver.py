@@ -11,20 +11,20 @@ from typing import Final
 import structlog
 from sqlalchemy import select
 
-from dicom_node.db import parcels, turns
-from dicom_node.db.faults import is_refusal
-from dicom_node.db.parcels import ClaimedDelivery, ClaimedParcel
-from dicom_node.db.tables import ParcelRow
-from dicom_node.db.turns import Turn
+from dicom_node.bell.outbox import Queue, Ring
 from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError
+from dicom_node.ledger import answers, parcels, turns
+from dicom_node.ledger.faults import is_refusal
+from dicom_node.ledger.parcels import ClaimedDelivery, ClaimedParcel
+from dicom_node.ledger.tables import ParcelRow
+from dicom_node.ledger.turns import Turn
+from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
 from dicom_node.node import Node
-from dicom_node.outbox import Queue, Ring
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings
 from workers.lease import renewed
-from workers.send import Address, Answer, Outgoing, Timeouts, Verdict, send
 
 _UNLIMITED: Final = 1_000_000
 _MOST_REASONS: Final = 3
@@ -221,7 +221,7 @@ class Courier:
     def _answer(self, parcel: ClaimedParcel, answer: Answer) -> None:
         if answer.verdict is Verdict.RETRY:
             with self._node.ledger.write() as unit:
-                held = parcels.postponed(
+                held = answers.postponed(
                     unit, parcel, answer.delivery_id, tried=answer.tried,
                     status=answer.status, message=answer.message, lease=self._lease,
                 )  # fmt: skip
@@ -239,7 +239,7 @@ class Courier:
         message: str,
     ) -> None:
         with self._node.ledger.write() as unit:
-            held = parcels.answered(
+            held = answers.answered(
                 unit, parcel, delivery_id,
                 delivered=delivered, status=status, message=message, lease=self._lease,
             )  # fmt: skip
@@ -248,7 +248,7 @@ class Courier:
     def _at_fault(self, parcel: ClaimedParcel, delivery_id: int, place: str) -> None:
         self._log.error("delivery.fault", delivery=delivery_id, parcel=parcel.parcel_id, at=place)
         with self._node.ledger.write() as unit:
-            held = parcels.at_fault(unit, parcel, delivery_id, place=place, lease=self._lease)
+            held = answers.at_fault(unit, parcel, delivery_id, place=place, lease=self._lease)
         _require(parcel, held)
 
     def _crashed(self, parcel: ClaimedParcel, error: Exception, faulty: set[int]) -> None:
@@ -262,7 +262,7 @@ class Courier:
         with self._node.ledger.write() as unit:
             parcels.crashed(unit, parcel)
             for each in parcel.deliveries:
-                parcels.postponed(
+                answers.postponed(
                     unit, parcel, each.delivery_id, tried=False, status=None, message=message,
                     lease=self._lease,
                 )  # fmt: skip

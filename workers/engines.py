@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from typing import Final
 
@@ -19,12 +18,6 @@ from workers.infer import Denoiser
 
 _MOST: Final = 4
 """Denoisers that a process keeps, unless its routes name more."""
-
-
-def threads_of(settings: WorkerSettings) -> int:
-    """Threads of an engine in one process: as set, else the cores shared by the processes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return settings.threads or max(1, (cores or 1) // settings.processes)
 
 
 class Denoisers:
@@ -74,7 +67,7 @@ class Denoisers:
                 version,
                 kind=self._settings.engine,
                 precision=self._settings.precision,
-                threads=threads_of(self._settings),
+                threads=self._settings.engine_threads,
             )
         except DeviceLostError:
             raise

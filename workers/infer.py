@@ -13,7 +13,7 @@ from dicom_node.errors import FailItem, RetryLater
 from model_store.engines.base import DeviceLostError, Engine, EngineMemoryError
 from model_store.errors import EngineError
 from model_store.manifest import Manifest
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from workers.frame import Frame
 from workers.tiling import Span, default_tile, reflected, smallest_tile, spans
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.db.batches import ClaimedItem
 from dicom_node.errors import FailItem, NodeError, RetryLater
+from dicom_node.ledger.batches import ClaimedItem
 from dicom_node.places import place_of
 from workers.load import Source
 

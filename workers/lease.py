@@ -11,10 +11,10 @@ from typing import Final
 
 import structlog
 
-from dicom_node.db import batches
-from dicom_node.db.batches import ClaimedBatch
-from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import LedgerError
+from dicom_node.ledger import batches
+from dicom_node.ledger.batches import ClaimedBatch
+from dicom_node.ledger.unit_of_work import Ledger
 
 _RENEW_AT: Final = 4
 _LONGEST: Final = timedelta(minutes=30)

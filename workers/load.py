@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 
-from dicom_node.eligibility import Units, units
+from dicom_node.dicom.decode import decode
+from dicom_node.dicom.header import items_of, number_of, value_of
+from dicom_node.dicom.layout import Layout, uid_of
+from dicom_node.dicom.reading import VALUE_ERRORS, read_object
 from dicom_node.errors import EncodeError, FailItem, PassThrough, PixelDataError, UnreadableObject
-from dicom_node.header import items_of, number_of, value_of
-from dicom_node.reading import VALUE_ERRORS, read_object
-from workers.decode import decode
+from dicom_node.routing.eligibility import Units, units
 from workers.frame import Frame
-from workers.layout import Layout, uid_of
 
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF

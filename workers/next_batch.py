@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from dicom_node.db import turns
-from dicom_node.db.turns import Turn
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.bell.outbox import Queue, Ring
 from dicom_node.errors import LedgerError
-from dicom_node.outbox import Queue, Ring
+from dicom_node.ledger import turns
+from dicom_node.ledger.turns import Turn
+from dicom_node.ledger.unit_of_work import Ledger
 from model_store.ref import ModelRef
 
 LEFT_OUT_SECONDS: Final = 30.0

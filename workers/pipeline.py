@@ -7,27 +7,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from io import BytesIO
 from typing import Final
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from pydicom.dataset import FileMetaDataset
-from pydicom.filereader import read_partial
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, work_items
-from dicom_node.db.batches import ClaimedBatch, ClaimedItem, NewResult
-from dicom_node.db.faults import is_refusal
+from dicom_node.dicom.file_meta import LONGEST_META, FileMeta
 from dicom_node.domain.backoff import delay
-from dicom_node.domain.work import WorkEvent
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
+from dicom_node.ledger import batches, work_items
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
+from dicom_node.ledger.faults import is_refusal
+from dicom_node.ledger.results import NewResult, record_results
+from dicom_node.ledger.states import WorkEvent
 from dicom_node.node import Node
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
-from dicom_node.retention import remove_unnamed
-from dicom_node.stored import opened
+from dicom_node.spool.stored import opened
+from dicom_node.upkeep.retention import remove_unnamed
 from model_store.engines.base import DeviceLostError
 from workers.encode import encode
 from workers.engines import Denoisers
@@ -298,7 +297,7 @@ class Pipeline:
     ) -> None:
         with self._node.ledger.write() as unit:
             batches.held(unit, batch)
-            batches.record_results(unit, batch, results)
+            record_results(unit, batch, results)
             for verdict in ended:
                 if verdict.error.next is Next.RETRY:
                     continue
@@ -321,13 +320,13 @@ class Pipeline:
         data = encode(inferred.source, inferred.pixels, spec)
         path = self._node.storage.result_path(spec.sop_instance_uid)
         self._node.storage.write_atomic(path, data)
-        meta = file_meta(data)
+        meta = FileMeta.read(data[:LONGEST_META])
         return NewResult(
             work_item_id=inferred.item.work_item_id,
             sop_instance_uid=spec.sop_instance_uid,
             series_uid=spec.series_instance_uid,
-            sop_class_uid=str(meta.MediaStorageSOPClassUID),
-            transfer_syntax_uid=str(meta.TransferSyntaxUID),
+            sop_class_uid=meta.sop_class_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
             path=self._node.storage.name(path),
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
@@ -388,9 +387,3 @@ class Pipeline:
         self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))
         with self._node.ledger.write() as unit:
             batches.fail_running(unit, batch, str(error))
-
-
-def file_meta(data: bytes) -> FileMetaDataset:
-    """File Meta Information of an encoded result (PS3.10 7.1)."""
-    nothing = read_partial(BytesIO(data), stop_when=lambda *_: True)  # of the data set behind it
-    return nothing.file_meta

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import past
-from dicom_node.db.past import PastBatch, PastResult
 from dicom_node.errors import FailItem, NodeError
+from dicom_node.ledger import past
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.past import PastBatch, PastResult
 from dicom_node.node import Node
 from dicom_node.places import place_of
-from dicom_node.stored import opened
+from dicom_node.spool.stored import opened
 from model_store.engines.base import DeviceLostError
 from model_store.engines.select import Kind, Precision, choose_engine
 from model_store.errors import EngineUnavailableError, ModelStoreError
@@ -118,7 +118,7 @@ class Replayer:
         Parameters
         ----------
         wanted : mapping of int to sequence of int
-            Batch id to ids of work items that have a result; see `dicom_node.db.past.named`.
+            Batch id to ids of work items that have a result; see `dicom_node.ledger.past.named`.
         who : str
             Who asks.
 

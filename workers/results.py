@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Final
 
-from dicom_node.db.batches import ClaimedBatch, ClaimedItem
-from dicom_node.domain.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
+from dicom_node.dicom.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.settings.sections import ResultSettings, WorkerSettings
 from model_store.engines.base import Engine
 from workers.encode import ResultSpec

@@ -13,19 +13,18 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from dicom_node.db import shadow
-from dicom_node.db.batches import ClaimedBatch, ClaimedItem
-from dicom_node.db.shadow import Measure
-from dicom_node.domain.registry import SHADOW
-from dicom_node.eligibility import Units
 from dicom_node.errors import FailItem, NodeError
+from dicom_node.ledger import shadow
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.node import Node
 from dicom_node.noise import SOFT_TISSUE, exposed, levels
 from dicom_node.places import place_of
+from dicom_node.routing.eligibility import Units
 from model_store.engines.base import DeviceLostError
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.registry.records import SHADOW, Measure
+from model_store.store import ModelVersion
 from workers.engines import Denoisers
 from workers.frame import Frame
 from workers.infer import Denoiser

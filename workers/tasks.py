@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 from celery.worker import state
 
+from dicom_node.bell.outbox import Queue
 from dicom_node.errors import NodeError, OtherMigration
-from dicom_node.outbox import Queue
 from model_store.engines.base import DeviceLostError
 from workers.app import app
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.header import text_of
+from dicom_node.dicom.header import text_of
 from model_store.ref import ModelRef
 
 _LO: Final = 64

@@ -16,13 +16,13 @@ import typer
 from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
-from dicom_node.db import queries
-from dicom_node.db.proof import Scope
-from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import ConfigError
+from dicom_node.ledger import queries
+from dicom_node.ledger.proof import Scope
+from dicom_node.ledger.unit_of_work import Ledger
 
 if TYPE_CHECKING:
-    from dicom_node.reconcile import DestinationProof, Report
+    from dicom_node.audit.reconcile import DestinationProof, Report
 
 app = typer.Typer(help="The audit record.", no_args_is_help=True)
 
@@ -173,7 +173,7 @@ def reconcile_command(  # noqa: PLR0917 -- options of a command
     the configuration could not be read; 3, nothing is missing or has failed, but something could
     not be proven: a destination offers no C-FIND or does not answer, or work is still under way.
     """
-    from dicom_node.reconcile import Verdict, reconcile  # noqa: PLC0415 -- loads pynetdicom
+    from dicom_node.audit.reconcile import Verdict, reconcile  # noqa: PLC0415 -- loads pynetdicom
 
     node = reader(config)
     report = reconcile(

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from dicom_node import log
+from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import NodeError
 from dicom_node.node import Node
-from dicom_node.outbox import SilentBell
 from dicom_node.settings import Settings, load
 
 _WIDEST = 10_000

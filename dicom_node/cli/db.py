@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
-from dicom_node.db import bounds, revision
-from dicom_node.db.engine import make_engine
+from dicom_node.ledger import bounds, revision
+from dicom_node.ledger.engine import make_engine
 
 app = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 
@@ -16,7 +16,7 @@ app = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 @plain_errors
 def upgrade(config: ConfigOption = None) -> None:
     """Bring the database to this release's migration; harmless if it is there."""
-    from dicom_node.db import migrate  # noqa: PLC0415 -- Alembic, which no other command needs
+    from dicom_node.ledger import migrate  # noqa: PLC0415 -- Alembic, which no other command needs
 
     engine = make_engine(settings(config).database_url, bounds.MIGRATION)
     migrate.upgrade(engine)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
-from dicom_node.db import queries
+from dicom_node.ledger import queries
 
 app = typer.Typer(help="Destinations and their deliveries.", no_args_is_help=True)
 

@@ -42,9 +42,9 @@ def explain(
 ) -> None:
     """Say which routes would take a file, and why the others would not."""
     # Imported here, so that no other command loads what reads DICOM files.
-    from dicom_node.deciding import Decider  # noqa: PLC0415
-    from dicom_node.header import read_header  # noqa: PLC0415
+    from dicom_node.dicom.header import read_header  # noqa: PLC0415
     from dicom_node.models import Models  # noqa: PLC0415
+    from dicom_node.routing.deciding import Decider  # noqa: PLC0415
 
     tree = settings(config)
     decider = Decider(tree, Models.at_hand(tree))

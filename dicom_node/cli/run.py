@@ -10,12 +10,12 @@ from typing import Final
 
 import structlog
 
+from dicom_node.bell.outbox import SilentBell
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
-from dicom_node.db import bounds, revision
-from dicom_node.db.engine import make_engine
 from dicom_node.errors import LedgerError
+from dicom_node.ledger import bounds, revision
+from dicom_node.ledger.engine import make_engine
 from dicom_node.node import Node
-from dicom_node.outbox import SilentBell
 from dicom_node.process_names import process_name
 
 _LONGEST_LOOK: Final = 300.0
@@ -36,7 +36,7 @@ def up(config: ConfigOption = None) -> None:
     engine = make_engine(tree.database_url, bounds.MIGRATION)
     try:
         if revision.current(engine) != revision.REVISION:
-            from dicom_node.db import migrate
+            from dicom_node.ledger import migrate
 
             migrate.upgrade(engine)
     except LedgerError as error:
@@ -68,8 +68,8 @@ def intake(config: ConfigOption = None) -> None:
 def upkeep(config: ConfigOption = None) -> None:
     """Run only the upkeep: plans, rings for due work, takes back what died, forgets."""
     from dicom_node import startup, supervisor
-    from dicom_node.planning import Planner
-    from dicom_node.upkeep import Upkeep
+    from dicom_node.routing.planning import Planner
+    from dicom_node.upkeep.upkeep import Upkeep
     from dicom_node.watchdog import Watchdog
 
     tree = settings(config)

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
-from dicom_node.db import conflicts as kept_aside
-from dicom_node.db import queries, recall
-from dicom_node.domain.work import WorkState
 from dicom_node.errors import FailItem
+from dicom_node.ledger import conflicts as kept_aside
+from dicom_node.ledger import queries, recall
+from dicom_node.ledger.states import WorkState
 
 app = typer.Typer(help="Studies and their work items.", no_args_is_help=True)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import DeliveryRow, InstanceRow, ResultRow, WorkItemRow
-from dicom_node.domain.work import DeliveryState, WorkState
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.states import DeliveryState, WorkState
+from dicom_node.ledger.tables import DeliveryRow, InstanceRow, ResultRow, WorkItemRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_rescale
 
 from dicom_node.demo.errors import ResultsMissing
-from dicom_node.eligibility import MODEL_NAME
+from dicom_node.routing.eligibility import MODEL_NAME
 
 Image = npt.NDArray[np.float32]
 

@@ -20,7 +20,7 @@ from dicom_node.demo.pacs import Pacs
 from dicom_node.demo.progress import Downloads
 from dicom_node.demo.summary import Summary, summarise
 from dicom_node.demo.transfer import Transfer, transfer
-from dicom_node.echo import echo
+from dicom_node.network.request.echo import echo
 from dicom_node.settings import DestinationSettings
 
 _NODE_AE, _PACS_AE = "DENOISE", "PACS"

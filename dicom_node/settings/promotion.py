@@ -14,9 +14,6 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _KEYS = re.compile(r'(?:"[^"]+"|[^."\s]+)(?:\.(?:"[^"]+"|[^."\s]+))*')
 _KEY = re.compile(r'"([^"]+)"|([^."]+)')
 
-EVERY = "*"
-"""Key of a path that stands for every key there is."""
-
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -124,6 +125,13 @@ class WorkerSettings(Section):
         60.0, description="A batch whose worker gave no sign for this long is taken back."
     )
     attempts: int = Field(3, ge=1, description="Tries of a batch before its items fail.")
+
+    @property
+    def engine_threads(self) -> int:
+        """Threads of an engine in one process: as set, else the cores shared by the processes."""
+        affinity = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count()
+        return self.threads or max(1, (cores or 1) // self.processes)
 
 
 class DeliverySettings(Section):

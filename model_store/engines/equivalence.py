@@ -12,7 +12,7 @@ from model_store.engines.golden import golden_images, golden_outputs
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import Manifest
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 _TWELVE_BITS = 4095.0
 DEFAULT_LIMIT = 1.0

@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from model_store.engines.base import Images
 from model_store.errors import ModelIntegrityError
 from model_store.manifest import Manifest
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 GOLDEN = "golden.safetensors"
 """File of the golden outputs beside the manifest."""

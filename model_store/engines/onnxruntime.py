@@ -9,7 +9,7 @@ import numpy as np
 
 from model_store.engines.base import Engine, Images, engine_error
 from model_store.errors import EngineError, EngineUnavailableError
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 
 class OnnxRuntimeEngine(Engine):

@@ -16,7 +16,7 @@ import numpy as np
 from model_store.engines.base import Engine, Images, engine_error
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.ref import ModelRef
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 Precision = Literal["f32", "bf16"]
 

@@ -13,7 +13,7 @@ from model_store.engines.tensorrt import build_tensorrt
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.graph import check_graph
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 Kind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch"]
 Precision = Literal["auto", "f32", "bf16", "f16", "int8", "fp8"]
@@ -89,7 +89,9 @@ def choose_engine(
         return EngineChoice(OnnxRuntimeEngine(version, threads), "onnxruntime f32: asked for")
     if kind == "torch":
         return EngineChoice(TorchEngine(version, threads), "torch f32: asked for")
-    raise EngineError(f"engine {kind!r} is none of auto, openvino, onnxruntime, tensorrt and torch")
+    raise EngineError(
+        f"engine {kind!r} is unknown; choose auto, openvino, onnxruntime, tensorrt or torch"
+    )
 
 
 def _best(version: ModelVersion, precision: Precision, threads: int) -> EngineChoice:
@@ -126,7 +128,9 @@ def _openvino(version: ModelVersion, precision: Precision, threads: int) -> Engi
     if precision in {"f16", "int8", "fp8"}:
         raise EngineUnavailableError(f"openvino runs in f32 and bf16 here, not in {precision}")
     if precision not in {"auto", "f32", "bf16"}:
-        raise EngineError(f"precision {precision!r} is none of {', '.join(get_args(Precision))}")
+        raise EngineError(
+            f"precision {precision!r} is unknown; choose {', '.join(get_args(Precision))}"
+        )
     if precision != "auto":
         engine = OpenVinoEngine(version, precision, threads)
         return EngineChoice(engine, f"openvino {precision}: precision set by the configuration")

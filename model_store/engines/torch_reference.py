@@ -17,7 +17,7 @@ from model_store.errors import (
 )
 from model_store.generators.sections import GeneratorSection, read_generator
 from model_store.manifest import Manifest
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 _SUFFIX = ".safetensors"
 _RECIPE = "recipe.toml"

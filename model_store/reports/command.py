@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from model_store.errors import DataError, ModelStoreError
-from model_store.registry import ModelStore, ModelVersion
 from model_store.reports.losses import LOG
+from model_store.store import ModelStore, ModelVersion
 
 if TYPE_CHECKING:
     from model_store.reports.pictures import CasePictures

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from model_store.errors import DataError
 from model_store.manifest import Manifest, Validity
-from model_store.registry import ModelVersion
 from model_store.reports.beside import beside
 from model_store.reports.losses import LOG, Points, read_losses
 from model_store.reports.published import Publication, publication_of
 from model_store.reports.sweep import Sweep
 from model_store.reports.verdict import Verdict
+from model_store.store import ModelVersion
 from model_store.training.recipe import Recipe
 
 _RECIPE = "recipe.toml"

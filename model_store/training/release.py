@@ -17,7 +17,7 @@ from model_store.evaluation.card import physics_tables, render_card
 from model_store.export import export_onnx, sha256
 from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.training.checkpoint import STATE
 from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.recipe import CtData, Recipe

@@ -35,7 +35,7 @@ from model_store.errors import (
 )
 from model_store.graph import check_graph
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion, packaged_zoo
+from model_store.store import ModelVersion, packaged_zoo
 from model_store.trust.gate import trust_store
 from model_store.trust.key import PrivateKey, PublicKey, generate
 from model_store.trust.quarantine import Quarantine

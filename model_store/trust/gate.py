@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model_store.errors import ManifestError, ModelIntegrityError, SignatureError, UnsignedError
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion, packaged_zoo
+from model_store.store import ModelVersion, packaged_zoo
 from model_store.trust.quarantine import Quarantine
 from model_store.trust.store import TrustStore, packaged_keys, verify
 

@@ -114,7 +114,7 @@ class Quarantine:
             ) from error
 
     def finding(self, name: ModelName) -> Finding | None:
-        """Why a version is in quarantine, be it that its marker is damaged; None if it is not."""
+        """Why a version is in quarantine (its marker may be damaged too); None if it is not."""
         try:
             return _read(self._place(name))
         except FileNotFoundError:

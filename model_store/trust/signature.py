@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.errors import SignatureError, TrustError, UnsignedError
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import ALGORITHM, KeyId, PrivateKey
 
 SIGNATURE = "manifest.sig"

@@ -15,7 +15,7 @@ from model_store.errors import (
     TrustError,
     UnknownKeyError,
 )
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PUBLIC_SUFFIX, PublicKey, Revocation
 from model_store.trust.signature import Signature, manifest_bytes
 

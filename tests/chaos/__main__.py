@@ -35,7 +35,7 @@ from tests.chaos.faults import every_fault
 from tests.chaos.forms import FormName
 from tests.chaos.system import adopt_orphans, end_descendants, private_mounts, watch_over
 from tests.chaos.trial import Line, Trial
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 
 _IMAGES: Final = 20_000
 _QUICK_IMAGES: Final = 320

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pynetdicom import evt
 
-from tests.pacs import FakePacs, reset
+from tests.support.pacs import FakePacs, reset
 
 ANSWER_LOST: Final = "the PACS's answer was lost"
 """It was not written, or was the last one of an association that was not released since."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
 
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.domain.work import BatchState, InstanceState, WorkState
-from dicom_node.outbox import SilentBell
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.states import BatchState, InstanceState, WorkState
+from dicom_node.ledger.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import Ledger
 
 _MOST = 500
 _TERMINAL = [state.value for state in WorkState if state.terminal]

@@ -15,11 +15,11 @@ from itertools import count, islice
 from typing import Final, Protocol
 
 from dicom_node.errors import NodeError
+from dicom_node.network.request import wire
+from dicom_node.network.request.address import Address, Timeouts
+from dicom_node.network.request.association import LinkFailed, numbered
+from dicom_node.network.request.dataset import EncodedDataSet
 from tests.chaos.images import CT, EXPLICIT, Identity
-from workers.send import wire
-from workers.send.address import Address, Timeouts
-from workers.send.association import LinkFailed, numbered
-from workers.send.dataset import EncodedDataSet
 
 SUCCESS: Final = 0x0000
 _PAUSE_SECONDS: Final = 0.3

@@ -23,9 +23,9 @@ from model_store.trust.signature import sign
 from tests.chaos.archive import Archive
 from tests.chaos.books import Books
 from tests.chaos.system import mount_memory, send_signal, sqlite_writer, unmount
-from tests.factories.models import model_version, smoothing
-from tests.node import ROLES, RunningNode, part
-from tests.servers import Postgres, Redis, accepts, free_port
+from tests.support.factories.models import model_version, smoothing
+from tests.support.node import ROLES, RunningNode, part
+from tests.support.servers import Postgres, Redis, accepts, free_port
 
 MODEL: Final = "smooth-ct"
 _READY_SECONDS: Final = 90.0

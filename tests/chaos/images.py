@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
-from tests.factories.bad import data_set
-from tests.factories.dicom import ct_slice
+from tests.support.factories.bad import data_set
+from tests.support.factories.dicom import ct_slice
 
 CT: Final = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"

@@ -18,12 +18,12 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.outbox import SilentBell
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.tables import InstanceRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
-from tests.factories.bad import (
+from tests.support.factories.bad import (
     CT,
     DELIVERED,
     EXPLICIT,
@@ -35,12 +35,12 @@ from tests.factories.bad import (
     image,
     radiograph,
 )
-from tests.factories.dicom import ct_series
-from tests.factories.models import STORED, model_version
-from tests.node import RunningNode
-from tests.pacs import Breach, BrokenPacs, FakePacs
-from tests.scanner import send
-from tests.unit.dicom_node.scp.fakes import (
+from tests.support.factories.dicom import ct_series
+from tests.support.factories.models import STORED, model_version
+from tests.support.node import RunningNode
+from tests.support.pacs import Breach, BrokenPacs, FakePacs
+from tests.support.scanner import send
+from tests.support.wire import (
     ABORT,
     IMPLICIT,
     RELEASE_RQ,

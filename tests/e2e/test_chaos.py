@@ -13,10 +13,12 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.e2e.test_main_job import done
-from tests.factories.dicom import ct_series
-from tests.node import RunningNode
-from tests.pacs import FakePacs
-from tests.scanner import send
+from tests.support.factories.dicom import ct_series
+from tests.support.node import RunningNode
+from tests.support.pacs import FakePacs
+from tests.support.scanner import send
+
+pytestmark = pytest.mark.holds(number=3)
 
 SLICES = 40
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 from dicom_node.cli import app
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 PASSWORD = "hunter2secret"
 DESTINATION = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 9\n'

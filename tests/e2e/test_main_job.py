@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.factories.dicom import ct_series, dx_image, non_image, to_bytes, write
-from tests.node import RunningNode
-from tests.pacs import FakePacs
-from tests.scanner import send, storescu
-from tests.servers import Orthanc, Postgres, Redis
+from tests.support.factories.dicom import ct_series, dx_image, non_image, to_bytes, write
+from tests.support.node import RunningNode
+from tests.support.pacs import FakePacs
+from tests.support.scanner import send, storescu
+from tests.support.servers import Orthanc, Postgres, Redis
 
 
 def done(count: int):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 CELERY = ("-m", "celery", "-A", "workers.app", "--quiet", "worker")
 ROLES = {

@@ -8,20 +8,20 @@ from pathlib import Path
 from pydicom import Dataset
 from sqlalchemy import select
 
-from dicom_node.db import models
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import BatchRow, ModelVersionRow
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.outbox import SilentBell
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.ledger import alias_moves
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.tables import BatchRow, ModelVersionRow
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
 from model_store.ref import ModelName
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
-from tests.factories.dicom import ct_series
-from tests.factories.models import convolutions, model_version
-from tests.node import RunningNode
-from tests.pacs import FakePacs
-from tests.scanner import send
+from tests.support.factories.dicom import ct_series
+from tests.support.factories.models import convolutions, model_version
+from tests.support.node import RunningNode
+from tests.support.pacs import FakePacs
+from tests.support.scanner import send
 
 ALIAS = ModelName("ct-default", "production")
 OLD, NEW = ModelName("toy-ct", "1.0.0"), ModelName("toy-ct", "1.1.0")
@@ -69,9 +69,9 @@ def study(node: RunningNode, slices: list[Dataset], folder: Path) -> None:
 
 
 def move(
-    ledger: Ledger, target: ModelName, expected: ModelName | None, action: models.Action
+    ledger: Ledger, target: ModelName, expected: ModelName | None, action: alias_moves.Action
 ) -> None:
     with ledger.write() as unit:
-        models.move(
+        alias_moves.move(
             unit, ALIAS, target, expected=expected, action=action, who="anna@pacs1", why="a test"
         )

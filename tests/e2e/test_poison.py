@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.outbox import SilentBell
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.tables import InstanceRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
-from tests.factories.dicom import ct_series
-from tests.node import RunningNode
-from tests.pacs import FakePacs
-from tests.scanner import send
+from tests.support.factories.dicom import ct_series
+from tests.support.node import RunningNode
+from tests.support.pacs import FakePacs
+from tests.support.scanner import send
+
+pytestmark = pytest.mark.holds(number=10)
 
 COUNT = 8
 HOOK = """
@@ -69,9 +71,10 @@ def deaths(node: RunningNode) -> list[str]:
 @pytest.mark.parametrize(
     "case",
     [
-        ("dicom_node upkeep", "dicom_node.header", "raise ZeroDivisionError('PHI MARKER')", [],
+        ("dicom_node upkeep", "dicom_node.dicom.header",
+         "raise ZeroDivisionError('PHI MARKER')", [],
          "given up after 3 tries: ZeroDivisionError at "),
-        ("dicom_node upkeep", "dicom_node.header", "import os; os._exit(9)", ["upkeep"] * 3,
+        ("dicom_node upkeep", "dicom_node.dicom.header", "import os; os._exit(9)", ["upkeep"] * 3,
          "ended 3 times"),
         ("-Q infer", "workers.load", "raise MemoryError('PHI MARKER')", [],
          "given up after 3 tries: MemoryError at "),

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from tests.factories.dicom import ct_series, write
-from tests.pacs import FakePacs
-from tests.scanner import storescu
-from tests.servers import accepts
+from tests.support.factories.dicom import ct_series, write
+from tests.support.pacs import FakePacs
+from tests.support.scanner import storescu
+from tests.support.servers import accepts
 
 SLICES = 3
 

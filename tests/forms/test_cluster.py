@@ -11,8 +11,8 @@ import pytest
 
 from tests.forms import documents, study
 from tests.forms.sandbox import Process, Sandbox
-from tests.pacs import FakePacs
-from tests.servers import Postgres, Redis, free_port
+from tests.support.pacs import FakePacs
+from tests.support.servers import Postgres, Redis, free_port
 
 PAGE = documents.page("how-to/run-as-a-cluster.md")
 NODE = "/opt/dicom-node"

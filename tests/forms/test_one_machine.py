@@ -12,8 +12,8 @@ import pytest
 
 from tests.forms import documents, study
 from tests.forms.sandbox import Process, Sandbox
-from tests.pacs import FakePacs
-from tests.servers import free_port
+from tests.support.pacs import FakePacs
+from tests.support.servers import free_port
 
 PAGE = documents.page("how-to/run-on-one-machine.md")
 CONFIG = "/etc/dicom-node/node.toml"

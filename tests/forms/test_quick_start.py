@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories.dicom import ct_series, write
 from tests.forms import documents, study
 from tests.forms.sandbox import SOURCES, Folder, Process, Sandbox, missing
-from tests.pacs import FakePacs
-from tests.servers import find_program, free_port
+from tests.support.factories.dicom import ct_series, write
+from tests.support.pacs import FakePacs
+from tests.support.servers import find_program, free_port
 
 PAGE = documents.page("getting-started.md")
 CONFIG = f"{SOURCES}/node.toml"

@@ -18,15 +18,15 @@ import pytest
 import redis
 from sqlalchemy import select
 
-from dicom_node.broker import rings_of
-from dicom_node.db.tables import DeliveryRow, ResultRow
-from dicom_node.folder_broker import FolderRings
-from dicom_node.outbox import BrokerBell
+from dicom_node.bell.broker import rings_of
+from dicom_node.bell.folder_broker import FolderRings
+from dicom_node.bell.outbox import BrokerBell
+from dicom_node.ledger.tables import DeliveryRow, ResultRow
 from dicom_node.settings import Settings
-from tests.factories import ct_slice, to_bytes
-from tests.ledgers import Life
-from tests.pacs import FakePacs
-from tests.servers import Redis
+from tests.support.factories import ct_slice, to_bytes
+from tests.support.ledgers import Life
+from tests.support.pacs import FakePacs
+from tests.support.servers import Redis
 
 SECONDS = 120.0
 """How long a test waits for what must come; nothing is measured."""

@@ -13,16 +13,16 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from dicom_node.db import bounds, migrate
-from dicom_node.db.bounds import Bounds
-from dicom_node.db.engine import make_engine
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import CommitInDoubt, LedgerError
-from dicom_node.outbox import SilentBell
-from tests.factories import ct_slice
-from tests.node import RunningNode
-from tests.scanner import send
-from tests.servers import Postgres
+from dicom_node.ledger import bounds, migrate
+from dicom_node.ledger.bounds import Bounds
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.unit_of_work import Ledger
+from tests.support.factories import ct_slice
+from tests.support.node import RunningNode
+from tests.support.scanner import send
+from tests.support.servers import Postgres
 
 pytestmark = pytest.mark.postgresql
 

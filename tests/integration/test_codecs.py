@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.factories import ct_slice, dx_image, write
+from tests.support.factories import ct_slice, dx_image, write
 from workers.load import load
 
 pytestmark = pytest.mark.dcmtk

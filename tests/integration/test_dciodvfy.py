@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_node.eligibility import check
+from dicom_node.dicom.reading import read_object
 from dicom_node.errors import NodeError
-from dicom_node.reading import read_object
-from tests.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
-from tests.factories.results import result_spec
+from dicom_node.routing.eligibility import check
+from tests.support.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
+from tests.support.factories.results import result_spec
 from workers.encode import encode
 from workers.load import load
 

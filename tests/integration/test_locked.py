@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.factories import ct_slice
-from tests.node import RunningNode
-from tests.scanner import send
-from tests.writers import holding
+from tests.support.factories import ct_slice
+from tests.support.node import RunningNode
+from tests.support.scanner import send
+from tests.support.writers import holding
 
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from dicom_node.db import revision
-from dicom_node.db.engine import make_engine
+from dicom_node.ledger import revision
+from dicom_node.ledger.engine import make_engine
 from dicom_node.settings import load
-from tests.factories import ct_slice
-from tests.node import RunningNode
-from tests.scanner import send
+from tests.support.factories import ct_slice
+from tests.support.node import RunningNode
+from tests.support.scanner import send
 
 CELERY = ("-m", "celery", "-A", "workers.app", "--quiet", "worker", "--without-gossip",
           "--without-mingle", "-P", "solo", "-Q")  # fmt: skip

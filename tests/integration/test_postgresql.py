@@ -10,24 +10,24 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from dicom_node.db.tables import Base
 from dicom_node.errors import LedgerError
-from tests.ledgers import Life, open_ledger
-from tests.servers import Postgres
-from tests.unit.dicom_node.db.test_batches import *  # noqa: F403
-from tests.unit.dicom_node.db.test_concurrency import *  # noqa: F403
-from tests.unit.dicom_node.db.test_conflicts import *  # noqa: F403
-from tests.unit.dicom_node.db.test_given_up import *  # noqa: F403
-from tests.unit.dicom_node.db.test_instances import *  # noqa: F403
-from tests.unit.dicom_node.db.test_migrations import *  # noqa: F403
-from tests.unit.dicom_node.db.test_models import *  # noqa: F403
-from tests.unit.dicom_node.db.test_parcels import *  # noqa: F403
-from tests.unit.dicom_node.db.test_proof import *  # noqa: F403
-from tests.unit.dicom_node.db.test_recall import *  # noqa: F403
-from tests.unit.dicom_node.db.test_shadow import *  # noqa: F403
-from tests.unit.dicom_node.db.test_turns import *  # noqa: F403
-from tests.unit.dicom_node.db.test_work_items import *  # noqa: F403
-from tests.unit.dicom_node.test_timekeeping import *  # noqa: F403
+from dicom_node.ledger.tables import Base
+from tests.support.ledgers import Life, open_ledger
+from tests.support.servers import Postgres
+from tests.unit.dicom_node.ledger.test_batches import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_concurrency import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_conflicts import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_given_up import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_instances import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_migrations import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_model_versions import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_parcels import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_proof import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_recall import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_shadow import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_turns import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_work_items import *  # noqa: F403
+from tests.unit.dicom_node.upkeep.test_timekeeping import *  # noqa: F403
 
 pytestmark = pytest.mark.postgresql
 

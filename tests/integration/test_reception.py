@@ -23,12 +23,13 @@ from pynetdicom import AE, Association, build_role
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from dicom_node.errors import ConfigError, LedgerError
-from dicom_node.scp.admission import Admission, Peer
-from dicom_node.scp.association import Reader
-from dicom_node.scp.server import Server
-from dicom_node.storage import Storage
-from tests.factories.dicom import ct_slice, write
-from tests.unit.dicom_node.scp.fakes import (
+from dicom_node.network.accept.admission import Admission, Peer
+from dicom_node.network.accept.association import Reader
+from dicom_node.network.accept.server import Server
+from dicom_node.spool.storage import Storage
+from tests.support.factories.dicom import ct_slice, write
+from tests.support.waiting import eventually
+from tests.support.wire import (
     ABORT,
     CT,
     ECHO,
@@ -47,7 +48,6 @@ from tests.unit.dicom_node.scp.fakes import (
     pdv,
     store_request,
 )
-from tests.waiting import eventually
 
 MPEG4 = "1.2.840.10008.1.2.4.102"
 HTJ2K = "1.2.840.10008.1.2.4.201"
@@ -447,6 +447,7 @@ def test_requests_that_are_refused(
     assert left_over(intake.storage) == []
 
 
+@pytest.mark.holds(number=1)
 def test_a_failing_intake_is_a_failure_status_and_the_next_object_is_taken(
     start: Start, intake: RecordingIntake
 ) -> None:
@@ -534,6 +535,7 @@ def test_silence_between_messages(start: Start, intake: RecordingIntake) -> None
     assert len(intake.stored) == 1
 
 
+@pytest.mark.holds(number=13)
 def test_silence_before_the_first_message(start: Start, intake: RecordingIntake) -> None:
     with RawPeer(start(idle_timeout=0.4).port) as peer:
         peer.associate()
@@ -569,6 +571,7 @@ def test_a_long_object_does_not_run_into_the_idle_timeout(
     assert received_data(intake) == [DATA[:100] * 10]
 
 
+@pytest.mark.holds(number=13)
 @pytest.mark.parametrize("sent", [b"", b"\x01\x00\x00", associate_request()[:80]])
 def test_a_connection_without_a_request_is_closed(
     start: Start, intake: RecordingIntake, sent: bytes
@@ -623,6 +626,7 @@ def test_what_is_illegal_ends_the_association_and_nothing_else(
     assert left_over(intake.storage) == []
 
 
+@pytest.mark.holds(number=13)
 @pytest.mark.parametrize(
     "sent",
     [

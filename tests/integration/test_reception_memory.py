@@ -18,14 +18,15 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import StateMachine
 
-from dicom_node.scp.admission import Admission
-from dicom_node.scp.association import BURST, Reader
-from dicom_node.scp.inline import InlineReader, MessageAssembler
-from dicom_node.scp.receiver import StoreReceiver
-from dicom_node.scp.server import Server
-from dicom_node.scp.transport import BufferedSocket
-from dicom_node.storage import IncomingFile, Storage
-from tests.unit.dicom_node.scp.fakes import (
+from dicom_node.network.accept.admission import Admission
+from dicom_node.network.accept.association import BURST, Reader
+from dicom_node.network.accept.inline import InlineReader, MessageAssembler
+from dicom_node.network.accept.receiver import StoreReceiver
+from dicom_node.network.accept.server import Server
+from dicom_node.network.accept.transport import BufferedSocket
+from dicom_node.spool.storage import IncomingFile, Storage
+from tests.support.waiting import eventually
+from tests.support.wire import (
     ABORT,
     RELEASE_RQ,
     RawPeer,
@@ -34,7 +35,6 @@ from tests.unit.dicom_node.scp.fakes import (
     message,
     store_request,
 )
-from tests.waiting import eventually
 
 OF_ONE_ASSOCIATION = (
     Association, DULServiceProvider, DIMSEServiceProvider, ACSE, StateMachine, DIMSEMessage,

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from dicom_node.db.proof import Scope
-from dicom_node.db.tables import ResultRow
-from dicom_node.find import Finder
-from dicom_node.reconcile import DestinationProof, Report, Verdict, reconcile
-from dicom_node.scu import NoAnswer, Trouble
+from dicom_node.audit.reconcile import DestinationProof, Report, Verdict, reconcile
+from dicom_node.ledger.proof import Scope
+from dicom_node.ledger.tables import ResultRow
+from dicom_node.network.request.find import Finder
+from dicom_node.network.request.scu import NoAnswer, Trouble
 from dicom_node.settings import DestinationSettings
-from tests.factories import ct_series, ct_slice, to_bytes
-from tests.ledgers import TWO_ROUTES, Life
-from tests.node import RunningNode
-from tests.pacs import Breach, BrokenPacs, FakePacs
-from tests.scanner import send
-from tests.servers import Orthanc, Postgres, free_port
+from tests.support.factories import ct_series, ct_slice, to_bytes
+from tests.support.ledgers import TWO_ROUTES, Life
+from tests.support.node import RunningNode
+from tests.support.pacs import Breach, BrokenPacs, FakePacs
+from tests.support.scanner import send
+from tests.support.servers import Orthanc, Postgres, free_port
 
 ALLOWED = {"DicomAlwaysAllowFind": True}
 STUDY = "1.2.3"

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicom_node.db import shadow
-from dicom_node.db.engine import make_engine
-from dicom_node.db.shadow import Measure
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.outbox import SilentBell
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.ledger import shadow
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
-from tests.factories.dicom import ct_series
-from tests.factories.models import convolutions, model_version
-from tests.node import RunningNode
-from tests.pacs import FakePacs
-from tests.scanner import send
+from model_store.registry.records import Measure
+from tests.support.factories.dicom import ct_series
+from tests.support.factories.models import convolutions, model_version
+from tests.support.node import RunningNode
+from tests.support.pacs import FakePacs
+from tests.support.scanner import send
 
 OLD, NEW = "toy-ct@1.0.0", "toy-ct@1.1.0"
 ALIAS = "toy-ct@production"

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledgers import fresh_url
+from tests.support.ledgers import fresh_url
 
 NAMESPACE = ("unshare", "--mount", "--map-root-user")
 SCRIPT = """
 import subprocess, sys
 from pathlib import Path
 from sqlalchemy import select
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import InstanceRow
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.tables import InstanceRow
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.errors import SpoolAway, StorageError
-from dicom_node.intake import LedgerIntake
-from dicom_node.outbox import SilentBell
-from dicom_node.spool import open_spool
-from tests.factories.received import CALLER, received
+from dicom_node.intake.intake import LedgerIntake
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.intake.marker import open_spool
+from tests.support.factories.received import CALLER, received
 
 root, disk, url = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 

@@ -14,15 +14,17 @@ import pytest
 import structlog
 from sqlalchemy import select
 
-from dicom_node.db.tables import InstanceRow
-from dicom_node.db.unit_of_work import Ledger
 from dicom_node.errors import NodeError
-from dicom_node.intake import SUCCESS, LedgerIntake
-from dicom_node.scp.ports import Caller
-from dicom_node.storage import Storage
-from tests.factories.received import received
-from tests.ledgers import fresh_url, open_ledger
-from tests.servers import Postgres
+from dicom_node.intake.intake import SUCCESS, LedgerIntake
+from dicom_node.ledger.tables import InstanceRow
+from dicom_node.ledger.unit_of_work import Ledger
+from dicom_node.network.accept.ports import Caller
+from dicom_node.spool.storage import Storage
+from tests.support.factories.received import received
+from tests.support.ledgers import fresh_url, open_ledger
+from tests.support.servers import Postgres
+
+pytestmark = pytest.mark.holds(number=11)
 
 ROUNDS = 1000
 _WAIT = 60.0

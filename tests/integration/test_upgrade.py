@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.db import revision
-from dicom_node.db.engine import make_engine
-from tests.servers import Postgres
+from dicom_node.ledger import revision
+from dicom_node.ledger.engine import make_engine
+from tests.support.servers import Postgres
 
 AT_ONCE = 3
 ROUNDS = 3
@@ -20,7 +20,7 @@ ROUNDS = 3
 # Everything that takes time is done before the start, so that all begin together.
 UPGRADE = """
 import sys
-from dicom_node.db import migrate, revision
+from dicom_node.ledger import migrate, revision
 from dicom_node.cli import app
 print("ready", flush=True)
 sys.stdin.readline()

@@ -68,7 +68,9 @@ def run(
             "processes": processes,
             "seconds": seconds,
             "verbose": verbose,
-            "prepare": ["tests.ledgers:template"] if "db" in " ".join(area.code) else [],
+            "prepare": ["tests.support.ledgers:template"]
+            if "ledger" in " ".join(area.code)
+            else [],
             "out": str(out),
         }
         job.write_text(json.dumps(content), encoding="utf-8")

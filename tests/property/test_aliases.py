@@ -9,12 +9,12 @@ from functools import cache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_node.db import models
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.domain.registry import Move, earlier
 from dicom_node.errors import AliasMoved
+from dicom_node.ledger import alias_moves
+from dicom_node.ledger.unit_of_work import Ledger
 from model_store.ref import ModelName
-from tests.ledgers import fresh_url, open_ledger, temporary_folder
+from model_store.registry.records import Move, earlier, replay
+from tests.support.ledgers import fresh_url, open_ledger, temporary_folder
 
 VERSIONS = [None, *(ModelName("toy-ct", f"1.{minor}.0") for minor in range(4))]
 TAGS = ("production", "candidate")
@@ -41,7 +41,7 @@ numbers = itertools.count()
 
 def move(alias: ModelName, target: ModelName | None, seen: ModelName | None, action: str) -> Move:
     with ledger().write() as unit:
-        return models.move(
+        return alias_moves.move(
             unit, alias, target, expected=seen, action=action,  # type: ignore[arg-type]
             who="anna@pacs1", why="a reason",
         )  # fmt: skip
@@ -76,14 +76,14 @@ def test_the_history_replays_to_what_the_aliases_stand_for(
         assert made.previous == believed
         expected[alias] = target
         with ledger().read() as session:
-            piles[alias] = earlier(models.history(session, alias))
+            piles[alias] = earlier(alias_moves.history(session, alias))
         if action == "promote" and believed not in (None, target):
             assert piles[alias][0] == believed
         assert target not in piles[alias]
     with ledger().read() as session:
-        moves = [each for each in models.history(session) if each.alias.name == label]
-        now_ = {a: m.target for a, m in models.aliases(session).items() if a.name == label}
-    assert models.replay(moves) == now_ == expected
+        moves = [each for each in alias_moves.history(session) if each.alias.name == label]
+        now_ = {a: m.target for a, m in alias_moves.current(session).items() if a.name == label}
+    assert replay(moves) == now_ == expected
     for alias in expected:
         mine = [each for each in moves if each.alias == alias]
         assert [each.serial for each in mine] == list(range(1, len(mine) + 1))

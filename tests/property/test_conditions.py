@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import DSfloat, PersonName
 
+from dicom_node.dicom.header import value_of
 from dicom_node.domain.condition import Condition
 from dicom_node.domain.route import Output, Route, explain
-from dicom_node.header import value_of
 from model_store.ref import ModelName
 
 finite = st.floats(-1e6, 1e6)

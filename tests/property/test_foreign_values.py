@@ -19,18 +19,18 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.valuerep import VR
 
 import workers.encode
-from dicom_node import eligibility
-from dicom_node.deciding import Decider
+from dicom_node import dicom, routing
+from dicom_node.dicom.header import read_header
+from dicom_node.dicom.part10 import DataSet
 from dicom_node.errors import NodeError
-from dicom_node.header import read_header
+from dicom_node.routing.deciding import Decider
 from dicom_node.settings import Settings
-from tests.factories import ct_slice, dx_image, enhanced_ct
-from tests.factories.bad import DX, EXPLICIT, data_set
-from tests.factories.dicom import IMPLICIT
-from tests.factories.results import MODEL, result_spec
-from tests.ledgers import TWO_ROUTES, FakeModels, temporary_folder
+from tests.support.factories import ct_slice, dx_image, enhanced_ct
+from tests.support.factories.bad import DX, EXPLICIT, data_set
+from tests.support.factories.dicom import IMPLICIT
+from tests.support.factories.results import MODEL, result_spec
+from tests.support.ledgers import TWO_ROUTES, FakeModels, temporary_folder
 from workers.encode import encode
-from workers.encode.part10 import DataSet
 from workers.load import load
 from workers.templates import series_labels
 
@@ -42,9 +42,11 @@ PLAN = {
     "series_description": "{SeriesDescription} {Modality} denoised",
     "series_number": "9{SeriesNumber}",
 }
-ROOMS = (eligibility.__file__, *map(str, Path(workers.encode.__file__).parents[1].glob("*.py")),
-         *map(str, Path(workers.encode.__file__).parent.glob("*.py")),
-         str(Path(eligibility.__file__).with_name("deciding.py")))  # fmt: skip
+ROOMS = [
+    str(each)
+    for module in (workers, workers.encode, dicom, routing)
+    for each in Path(module.__file__ or "").parent.glob("*.py")
+]
 """Modules that name attributes of foreign objects."""
 
 INSIDE: tuple[tuple[str, ...], ...] = (

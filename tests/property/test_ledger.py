@@ -7,16 +7,20 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import batches, conflicts, recall, work_items
-from dicom_node.db.batches import ClaimedBatch
-from dicom_node.db.parcels import ClaimedParcel
-from dicom_node.db.tables import (
+from dicom_node.errors import LedgerError
+from dicom_node.ledger import batches, conflicts, recall, work_items
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.batches import ClaimedBatch
+from dicom_node.ledger.parcels import ClaimedParcel
+from dicom_node.ledger.results import record_results
+from dicom_node.ledger.states import BatchState, InstanceState, ParcelState, WorkEvent, WorkState
+from dicom_node.ledger.tables import (
     AuditRow,
     BatchRow,
     DeliveryRow,
@@ -25,10 +29,10 @@ from dicom_node.db.tables import (
     ResultRow,
     WorkItemRow,
 )
-from dicom_node.domain.work import BatchState, InstanceState, ParcelState, WorkEvent, WorkState
-from dicom_node.errors import LedgerError
-from dicom_node.storage import Storage
-from tests.ledgers import LEASE, Life, new_result, temporary_folder
+from dicom_node.spool.storage import Storage
+from tests.support.ledgers import LEASE, Life, new_result, temporary_folder
+
+pytestmark = pytest.mark.holds(number=2)
 
 STATE_AFTER = {
     AuditEvent.WORK_PLANNED: WorkState.PLANNED,
@@ -139,7 +143,7 @@ class LedgerLife(RuleBasedStateMachine):
                 batches.held(unit, batch)
                 for item, verdict in zip(running, verdicts, strict=False):
                     if verdict == "r":
-                        batches.record_results(unit, batch, [new_result(batch, item)])
+                        record_results(unit, batch, [new_result(batch, item)])
                     else:
                         passed = verdict == "p"
                         work_items.transition(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.factories import ct_slice, dx_image, write
-from tests.factories.results import result_spec
+from tests.support.factories import ct_slice, dx_image, write
+from tests.support.factories.results import result_spec
 from workers.encode import encode
 from workers.load import Source, load
 
@@ -123,6 +124,7 @@ def test_values_are_those_that_were_stored(drawn: Drawn) -> None:
         assert bool(valid) is not drawn.is_padding(int(stored))
 
 
+@pytest.mark.holds(number=5)
 @given(images())
 def test_what_did_not_change_comes_back_bit_for_bit(drawn: Drawn) -> None:
     source = through_a_file(drawn.image)

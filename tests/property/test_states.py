@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.domain.work import TRANSITIONS, WorkEvent, WorkState, after, sources
+from dicom_node.ledger.states import TRANSITIONS, WorkEvent, WorkState, after, sources
 
 PERSON = {WorkEvent.RETRY, WorkEvent.REDELIVER, WorkEvent.DISMISS}
 events = st.lists(st.sampled_from(WorkEvent), max_size=50)

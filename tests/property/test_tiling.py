@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from model_store.engines.base import Engine, Images
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.manifest import TilingSpec
-from model_store.registry import ModelStore, ModelVersion
-from tests.factories.models import model_version
+from model_store.store import ModelStore, ModelVersion
+from tests.support.factories.models import model_version
 from workers.frame import Frame
 from workers.infer import Denoiser
 from workers.tiling import default_tile, reflected, smallest_tile, spans

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.domain.uids import is_valid_uid, result_series_uid, result_sop_instance_uid
+from dicom_node.dicom.uids import is_valid_uid, result_series_uid, result_sop_instance_uid
 
 uids = st.from_regex(r"\A[12](\.(0|[1-9][0-9]{0,9})){1,5}\Z")
 names = st.text(max_size=12)

@@ -17,8 +17,8 @@ from typer.main import get_command
 
 from dicom_node import settings
 from dicom_node.cli import app
-from tests.factories.dicom import ct_slice, write
-from tests.servers import Orthanc, StoreScp
+from tests.support.factories.dicom import ct_slice, write
+from tests.support.servers import Orthanc, StoreScp
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 EXAMPLES = sorted((DEPLOY / "examples").glob("*.toml"))

@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_command
 
 from dicom_node.cli import app
-from dicom_node.domain.work import WorkEvent
+from dicom_node.ledger.states import WorkEvent
 from dicom_node.settings import RouteSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,3 +131,13 @@ def test_the_readme_names_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make demo" in text
     assert "make test" in text
+
+
+def test_what_must_always_hold_is_tested_by_its_number() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## What must always hold")[2].partition("\n## ")[0]
+    numbers = {int(each) for each in re.findall(r"^(\d+)\. ", section, flags=re.MULTILINE)}
+    tests = (ROOT / "tests").rglob("test_*.py")
+    marks = "".join(each.read_text(encoding="utf-8") for each in tests)
+    assert numbers == {int(each) for each in re.findall(r"mark\.holds\(number=(\d+)\)", marks)}
+    assert numbers == set(range(1, 15))

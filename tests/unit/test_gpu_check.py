@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import gpu
 from model_store.errors import EngineError, EngineUnavailableError
-from tests.factories.models import drl_version, model_version
+from tests.support.factories.models import drl_version, model_version
 
 PEAK = gpu.Peak({"f32": 60e12, "f16": 800e12}, 50e9)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dicom_node.db import unplanned
+from dicom_node.ledger import unplanned
 from dicom_node.startup import require_port
-from tests.ledgers import Life
-from tests.write_blocks import OutsideItsStatements, strict
+from tests.support.ledgers import Life
+from tests.support.write_blocks import OutsideItsStatements, strict
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from dicom_node.reading import VALUE_ERRORS
-from workers.encode.part10 import DataSet, tag_of
+from dicom_node.dicom.part10 import DataSet, tag_of
+from dicom_node.dicom.reading import VALUE_ERRORS
 from workers.load import Source
 
 _WIDTHS = {

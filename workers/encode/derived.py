@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.header import items_of, text_of, texts_of
+from dicom_node.dicom.header import items_of, text_of, texts_of
+from dicom_node.dicom.part10 import DataSet, part10_file
 from workers.encode.carry import carry_all, encode_items
 from workers.encode.image_type import code_strings, image_type
-from workers.encode.part10 import DataSet, part10_file
 from workers.encode.pixels import cells_of, set_pixels
 from workers.encode.provenance import (
     instance_reference,

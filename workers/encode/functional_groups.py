@@ -6,9 +6,9 @@ from itertools import zip_longest
 
 from pydicom.dataset import Dataset
 
-from dicom_node.header import items_of
+from dicom_node.dicom.header import items_of
+from dicom_node.dicom.part10 import DataSet
 from workers.encode.carry import encode_items
-from workers.encode.part10 import DataSet
 from workers.load import Source
 
 _KEPT = (

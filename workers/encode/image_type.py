@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from dicom_node.header import texts_of
+from dicom_node.dicom.header import texts_of
 from workers.load import Source
 
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{0,16}")

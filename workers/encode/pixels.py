@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_node.dicom.part10 import DataSet
 from dicom_node.errors import EncodeError
-from workers.encode.part10 import DataSet
 from workers.load import Source
 
 _PIXEL_DATA = 0x7FE00010

@@ -6,11 +6,11 @@ import math
 import re
 from datetime import datetime
 
-from dicom_node.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
+from dicom_node.dicom.header import numbers_of, text_of
+from dicom_node.dicom.part10 import DataSet
 from dicom_node.errors import EncodeError
-from dicom_node.header import numbers_of, text_of
+from dicom_node.routing.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
 from workers.encode.carry import carry, has_value, items_of
-from workers.encode.part10 import DataSet
 from workers.encode.spec import ResultSpec
 from workers.load import Source
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.header import numbers_of, text_of
+from dicom_node.dicom.header import numbers_of, text_of
+from dicom_node.dicom.part10 import DataSet, part10_file
 from workers.encode.attributes import (
     ACQUISITION,
     ANIMAL,
@@ -30,7 +31,6 @@ from workers.encode.attributes import (
 from workers.encode.carry import carry, carry_overlays, has_value
 from workers.encode.functional_groups import set_functional_groups
 from workers.encode.image_type import image_type
-from workers.encode.part10 import DataSet, part10_file
 from workers.encode.pixels import cells_of, set_pixels, word_frames
 from workers.encode.provenance import (
     MANUFACTURER,

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
-from pydicom.uid import ExplicitVRLittleEndian
-
-from dicom_node.domain.uids import is_valid_uid
+from dicom_node.dicom.uids import is_valid_uid
 from model_store.ref import ModelRef
 
 Form = Literal["secondary-capture", "secondary-capture-multiframe", "derived"]
@@ -35,7 +33,7 @@ class ResultSpec:
     route : str
         Name of the route.
     sop_instance_uid, series_instance_uid : str
-        Derived by `dicom_node.domain.uids`.
+        Derived by `dicom_node.dicom.uids`.
     series_number : int
         Series Number (0020,0011).
     series_description : str
@@ -50,13 +48,11 @@ class ResultSpec:
         Where the node stands.
     software_version : str
         Version of the node.
-    transfer_syntax : str
-        Explicit VR Little Endian; delivery transcodes where a destination wants another.
 
     Raises
     ------
     ValueError
-        If a UID, the form, the time, the number or the transfer syntax is not as described.
+        If a UID, the form, the time or the number is not as described.
     """
 
     form: Form
@@ -73,7 +69,6 @@ class ResultSpec:
     device_serial_number: str = ""
     institution_name: str = ""
     software_version: str = "0"
-    transfer_syntax: str = ExplicitVRLittleEndian
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
@@ -85,5 +80,3 @@ class ResultSpec:
             raise ValueError("the time of a result must have a time zone")
         if not 0 <= self.series_number <= _LARGEST_IS:
             raise ValueError(f"series number {self.series_number} is not an integer string")
-        if self.transfer_syntax != ExplicitVRLittleEndian:
-            raise ValueError("results are written in Explicit VR Little Endian")

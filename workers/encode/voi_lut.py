@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
-from dicom_node.header import items_of, text_of
-from dicom_node.reading import VALUE_ERRORS
+from dicom_node.dicom.header import items_of, text_of
+from dicom_node.dicom.part10 import DataSet, tag_of
+from dicom_node.dicom.reading import VALUE_ERRORS
 from workers.encode.carry import carry
-from workers.encode.part10 import DataSet, tag_of
 from workers.load import Source
 
 _ALLOWED = (8, 16)

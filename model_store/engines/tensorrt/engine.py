@@ -18,7 +18,7 @@ from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arit
 from model_store.engines.tensorrt.profile import BATCH, Profile, profiles_of
 from model_store.engines.tensorrt.program import TensorrtProgram
 from model_store.errors import EngineError, EngineUnavailableError, ModelStoreError
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from model_store.evaluation.physics.measure import (
@@ -12,64 +11,12 @@ from model_store.evaluation.physics.measure import (
     RodResult,
     TaskResult,
     best_strength,
-    strength_sweep,
 )
 from model_store.evaluation.physics.npwe import npwe_index
 from model_store.evaluation.physics.observer import interval
-from model_store.evaluation.physics.study import Model, Study
 
 Table = dict[str, Any]
 Cell = str | float | None
-
-
-def measure_physics(
-    model: Model, data: Path | None, *, strength: float = 1.0, quick: bool = False
-) -> dict[str, Any]:
-    """Measure a denoiser on phantoms, before and after.
-
-    Parameters
-    ----------
-    model : callable
-        Image in HU, float32 of shape (rows, columns), to the denoised image of the same shape.
-    data : Path or None
-        Folder above ``ct_physics``; None for the simulated phantoms alone.
-    strength : float
-        Of the denoising, 0 to 1: the output is ``x + strength * (model(x) - x)``.
-    quick : bool
-        Few images.
-
-    Returns
-    -------
-    dict
-        As of `summary`.
-
-    Raises
-    ------
-    DataError
-        If `data` lacks the phantoms.
-    """
-    return summary(Measurement.of(Study.run(model, data, quick=quick), strength))
-
-
-def find_strength(model: Model, data: Path | None, *, quick: bool = False) -> dict[str, Any]:
-    """Find the largest strength at which a denoiser keeps every acceptance limit.
-
-    Parameters
-    ----------
-    model, data, quick
-        As of `measure_physics`.
-
-    Returns
-    -------
-    dict
-        As of `sweep_summary`.
-
-    Raises
-    ------
-    DataError
-        If `data` lacks the phantoms.
-    """
-    return sweep_summary(strength_sweep(Study.run(model, data, quick=quick)))
 
 
 def summary(measurement: Measurement) -> dict[str, Any]:

@@ -18,6 +18,8 @@ class ClockJumps(Fault):
     """The clock of all processes jumps; a worker is killed, so that work has to be taken back."""
 
     seconds = 1.0
+    weight = 0.2
+    """Under libfaketime threads that wait spin, and everything takes many times as long."""
 
     def __init__(self, hours: int) -> None:
         self.name = f"clock {'back' if hours < 0 else 'forward'}"

@@ -11,12 +11,13 @@ from typing import Final
 
 import psutil
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
-from dicom_node.db.engine import make_engine
+from dicom_node.ledger.engine import make_engine
 from tests.chaos.fault import CLUSTER, ONE_MACHINE, Fault, FaultFailed, Scene
 from tests.chaos.forms import Cluster, OneMachine
 from tests.chaos.system import send_signal, sqlite_writer
-from tests.servers import ServerDidNotStart
+from tests.support.servers import ServerDidNotStart
 
 _CAUGHT_SECONDS: Final = 30.0
 _NEWER: Final = "9999_of_a_later_release"
@@ -87,6 +88,9 @@ class LockedSqlite(Fault):
         self.heal(scene)
 
 
+_LOCK: Final = "LOCK TABLE instance, work_item, batch, parcel, delivery IN ACCESS EXCLUSIVE MODE"
+
+
 class LockedTables(Fault):
     """Somebody else locks the tables that everybody writes."""
 
@@ -101,10 +105,19 @@ class LockedTables(Fault):
 
     def inject(self, scene: Scene) -> None:
         self._engine = make_engine(scene.form.database_url)
-        self._connection = self._engine.connect()
-        self._connection.execute(
-            text("LOCK TABLE instance, work_item, batch, parcel, delivery IN ACCESS EXCLUSIVE MODE")
-        )
+        scene.wait(self._locked, _CAUGHT_SECONDS, "a lock on every table")
+
+    def _locked(self) -> bool:
+        """Take them one after the other; where that meets a circle, let go, and try again."""
+        assert self._engine is not None
+        connection = self._engine.connect()
+        try:
+            connection.execute(text(_LOCK))
+        except OperationalError:
+            connection.close()
+            return False
+        self._connection = connection
+        return True
 
     def heal(self, scene: Scene) -> None:
         if self._connection is not None and self._engine is not None:

@@ -6,10 +6,10 @@ import socket
 from contextlib import suppress
 from typing import Final
 
-from dicom_node.domain.uids import IMPLEMENTATION_CLASS_UID
+from dicom_node.dicom import pdus
+from dicom_node.dicom.uids import IMPLEMENTATION_CLASS_UID
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.images import CT, EXPLICIT
-from workers.send import pdus
 
 _ASSOCIATIONS: Final = 200
 

@@ -12,7 +12,7 @@ from typing import Final
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.flow import SUCCESS, Image, Sendable, store
 from tests.chaos.images import Identity
-from tests.factories.bad import Bad, bad, bombs, damaged, image, with_value
+from tests.support.factories.bad import Bad, bad, bombs, damaged, image, with_value
 
 _ROUNDS: Final = (10, 100)
 _BARRIER_SECONDS: Final = 10.0

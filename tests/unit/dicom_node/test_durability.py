@@ -10,22 +10,24 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, select, text
 
-from dicom_node.db.engine import make_engine
-from dicom_node.db.tables import InstanceRow, ResultRow
-from dicom_node.db.unit_of_work import Ledger
-from dicom_node.intake import LedgerIntake
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.intake.intake import LedgerIntake
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.tables import InstanceRow, ResultRow
+from dicom_node.ledger.unit_of_work import Ledger
+from dicom_node.network.accept.inline import MessageAssembler
+from dicom_node.network.accept.receiver import StoreReceiver
 from dicom_node.node import Node
-from dicom_node.outbox import SilentBell
-from dicom_node.scp.inline import MessageAssembler
-from dicom_node.scp.receiver import StoreReceiver
-from dicom_node.storage import Storage
-from tests.factories import ct_slice, to_bytes
-from tests.factories.disk import Recorder
-from tests.factories.received import CALLER
-from tests.ledgers import TWO_ROUTES, Life, fresh_url
-from tests.unit.dicom_node.scp.fakes import EXPLICIT, elements, pdv, store_request
+from dicom_node.spool.storage import Storage
+from tests.support.factories import ct_slice, to_bytes
+from tests.support.factories.disk import Recorder
+from tests.support.factories.received import CALLER
+from tests.support.ledgers import TWO_ROUTES, Life, fresh_url
+from tests.support.wire import EXPLICIT, elements, pdv, store_request
 from tests.unit.workers.test_pipeline import FakeDenoisers
 from workers.pipeline import Pipeline
+
+pytestmark = pytest.mark.holds(number=1)
 
 BEFORE_THE_LEDGER = [
     ("write", "incoming"),

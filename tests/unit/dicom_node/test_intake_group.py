@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dicom_node import intake
-from dicom_node.db.bounds import INTAKE
-from dicom_node.db.tables import AssociationRow, InstanceRow
-from dicom_node.db.unit_of_work import UnitOfWork
 from dicom_node.errors import LedgerError
-from dicom_node.intake import SUCCESS
-from tests.factories.received import CALLER
-from tests.unit.dicom_node.test_intake import Node
+from dicom_node.intake import intake
+from dicom_node.intake.intake import SUCCESS
+from dicom_node.ledger.bounds import INTAKE
+from dicom_node.ledger.tables import AssociationRow, InstanceRow
+from dicom_node.ledger.unit_of_work import UnitOfWork
+from tests.support.factories.received import CALLER
+from tests.unit.dicom_node.intake.test_intake import Node
 
 
 @pytest.fixture

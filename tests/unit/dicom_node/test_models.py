@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dicom_node import planning
 from dicom_node.checks import look
-from dicom_node.db import models as registry
-from dicom_node.db.tables import BatchRow, ModelVersionRow, WorkItemRow
 from dicom_node.errors import ConfigError
+from dicom_node.ledger import alias_moves, model_versions
+from dicom_node.ledger.tables import BatchRow, ModelVersionRow, WorkItemRow
 from dicom_node.models import ALIAS_SECONDS, CHECK_SECONDS, Models
-from dicom_node.planning import Planner
+from dicom_node.routing import planning
+from dicom_node.routing.planning import Planner
+from dicom_node.spool.storage import Storage
 from dicom_node.startup import require_model, require_startable
-from dicom_node.storage import Storage
 from model_store.content import ContentStore
 from model_store.errors import (
     ManifestError,
@@ -34,13 +34,13 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.gate import SignedOnly
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
-from tests.factories.models import convolutions, model_version
-from tests.ledgers import Life
-from tests.servers import free_port
+from tests.support.factories.models import convolutions, model_version
+from tests.support.ledgers import Life
+from tests.support.servers import free_port
 
 ALIAS = ModelName("ct-default", "production")
 OLD, NEW = ModelName("toy-ct", "1.0.0"), ModelName("toy-ct", "1.1.0")
@@ -75,11 +75,11 @@ class Site:
     def move(self, target: ModelName | None, expected: ModelName | None, **values: Any) -> None:
         values = {"action": "promote", "who": "anna@pacs1", "why": "less noise"} | values
         with self.life.ledger.write() as unit:
-            registry.move(unit, ALIAS, target, expected=expected, **values)
+            alias_moves.move(unit, ALIAS, target, expected=expected, **values)
 
     def retire(self, name: ModelName) -> None:
         with self.life.ledger.write() as unit:
-            registry.retire(unit, name, "anna@pacs1", "blurs lesions")
+            model_versions.retire(unit, name, "anna@pacs1", "blurs lesions")
 
     def items(self) -> list[tuple[str, str]]:
         statement = select(WorkItemRow.state, WorkItemRow.reason).order_by(WorkItemRow.id)

@@ -8,9 +8,9 @@ import pytest
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
-from dicom_node.db.plans import plan_sha256
-from dicom_node.db.tables import BatchRow
 from dicom_node.domain.condition import Condition
+from dicom_node.ledger.plans import plan_sha256
+from dicom_node.ledger.tables import BatchRow
 from dicom_node.places import place_of
 
 
@@ -27,7 +27,7 @@ def test_a_foreign_place_is_named_with_ours_that_called_it() -> None:
     with pytest.raises(TypeError) as caught:
         plan_sha256(BatchRow(plan={"strength": object()}))
     place = place_of(caught.value)
-    assert re.search(r"TypeError at [^ ]+:\d+ in \w+, called from dicom_node/db/plans", place)
+    assert re.search(r"TypeError at [^ ]+:\d+ in \w+, called from dicom_node/ledger/plans", place)
 
 
 def test_the_text_of_an_exception_is_never_repeated() -> None:

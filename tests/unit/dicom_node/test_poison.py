@@ -16,15 +16,15 @@ import pytest
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import recall, work_items
-from dicom_node.db.tables import AuditRow, InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import UnitOfWork
-from dicom_node.domain.work import MOST_TRIES
+from dicom_node.dicom.header import read_header
 from dicom_node.errors import LedgerError, RetryLater
-from dicom_node.header import read_header
+from dicom_node.ledger import recall, work_items
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.states import MOST_TRIES
+from dicom_node.ledger.tables import AuditRow, InstanceRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.watchdog import Watchdog
-from tests.ledgers import TWO_ROUTES, FakeModels, Life
+from tests.support.ledgers import TWO_ROUTES, FakeModels, Life
 
 ONE_ROUTE = TWO_ROUTES | {"routes": TWO_ROUTES["routes"][:1]}
 POISON = "1.2.4.5"
@@ -47,7 +47,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ZeroDivisionError("PHI MARKER")
         return read_header(path, uid)
 
-    monkeypatch.setattr("dicom_node.planning.read_header", read)
+    monkeypatch.setattr("dicom_node.routing.planning.read_header", read)
 
 
 def items(life: Life) -> dict[str, tuple[str, str, str]]:
@@ -82,7 +82,7 @@ def test_the_others_are_planned_at_once_and_the_one_fails_at_its_third_try(
     assert "given up after 3 tries" in reason
     assert "ZeroDivisionError at " in reason
     assert "test_poison.py:" in reason
-    assert "called from dicom_node/planning.py:" in reason
+    assert "called from dicom_node/routing/planning.py:" in reason
     assert "study retry" in reason
     assert "MARKER" not in reason
     assert {state for _, state, _ in items(life).values()} == {"planned", "failed"}
@@ -119,7 +119,7 @@ def test_what_failed_has_three_tries_again_when_a_person_says_so(
     life.receive_series(5)
     plan_all(life)
     (failed,) = life.rows(select(WorkItemRow.id).where(WorkItemRow.state == "failed"))
-    monkeypatch.setattr("dicom_node.planning.read_header", read_header)
+    monkeypatch.setattr("dicom_node.routing.planning.read_header", read_header)
     with life.ledger.write() as unit:
         assert recall.retry(unit, [failed.id]).planned == 1
     life.planner.plan()
@@ -135,11 +135,11 @@ def test_what_waits_for_a_disk_is_no_try(life: Life, monkeypatch: pytest.MonkeyP
     def away(path: Path, uid: str) -> Any:
         raise RetryLater(f"{uid}: input/output error")
 
-    monkeypatch.setattr("dicom_node.planning.read_header", away)
+    monkeypatch.setattr("dicom_node.routing.planning.read_header", away)
     life.receive_series(3)
     plan_all(life)
     assert set(tries(life).values()) == {0}
-    monkeypatch.setattr("dicom_node.planning.read_header", read_header)
+    monkeypatch.setattr("dicom_node.routing.planning.read_header", read_header)
     assert life.planner.plan() == 3
 
 
@@ -199,7 +199,7 @@ def test_a_planner_leaves_alone_what_another_one_is_looking_at(
             assert other.plan() == 0
         return read_header(path, uid)
 
-    monkeypatch.setattr("dicom_node.planning.read_header", read)
+    monkeypatch.setattr("dicom_node.routing.planning.read_header", read)
     life.receive_series(4)
     assert life.planner.plan() == 4
     assert len(looked) == 4
@@ -214,7 +214,7 @@ def test_fresh_instances_are_planned_before_those_that_may_end_the_process(
         order.append(uid)
         return read_header(path, uid)
 
-    monkeypatch.setattr("dicom_node.planning.read_header", read)
+    monkeypatch.setattr("dicom_node.routing.planning.read_header", read)
     life.receive_series(4)
     with life.ledger.write() as unit:
         for number, count in ((1, 2), (2, 1)):
@@ -230,11 +230,11 @@ def test_fresh_instances_are_planned_before_those_that_may_end_the_process(
 CHILD = """
 import os, sys, threading
 from pathlib import Path
-from dicom_node import planning
-from dicom_node.upkeep import Upkeep
-from dicom_node.header import read_header
+from dicom_node.routing import planning
+from dicom_node.upkeep.upkeep import Upkeep
+from dicom_node.dicom.header import read_header
 from dicom_node.watchdog import Watchdog
-from tests.ledgers import Life
+from tests.support.ledgers import Life
 from tests.unit.dicom_node.test_poison import ONE_ROUTE, POISON
 
 def read(path, uid):

@@ -12,15 +12,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DataError
 from structlog.testing import capture_logs
 
-from dicom_node import retention, stored
-from dicom_node.db import keeping, recall
-from dicom_node.db.proof import Scope
-from dicom_node.db.tables import InstanceRow, WorkItemRow
-from dicom_node.db.unit_of_work import UnitOfWork
+from dicom_node.audit.reconcile import reconcile
 from dicom_node.errors import LedgerError
-from dicom_node.reconcile import reconcile
-from dicom_node.storage import SHARDS
-from tests.ledgers import Life, age
+from dicom_node.ledger import keeping, recall
+from dicom_node.ledger.proof import Scope
+from dicom_node.ledger.tables import InstanceRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import UnitOfWork
+from dicom_node.spool import stored
+from dicom_node.spool.storage import SHARDS
+from dicom_node.upkeep import retention
+from tests.support.ledgers import Life, age
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import select
 
 from dicom_node import supervisor
-from dicom_node.db.stuck import StuckWriter
-from dicom_node.db.tables import BatchRow
+from dicom_node.ledger.stuck import StuckWriter
+from dicom_node.ledger.tables import BatchRow
 from dicom_node.settings import Settings
 from dicom_node.supervisor import Role, Supervisor, roles
-from tests.ledgers import Life
-from tests.waiting import eventually
-from tests.writers import HOLD
+from tests.support.ledgers import Life
+from tests.support.waiting import eventually
+from tests.support.writers import HOLD
 
 SLEEPS = ("-c", "import time; time.sleep(600)")
 

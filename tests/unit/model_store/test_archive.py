@@ -19,10 +19,10 @@ from model_store.errors import (
     ModelStoreError,
     SignatureError,
 )
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import sign
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.models import convolutions, model_version
 
 Entry = tuple[str, bytes]
 _ONNX = convolutions().SerializeToString()

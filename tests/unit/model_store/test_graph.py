@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from model_store import graph
 from model_store.errors import EngineError, GraphError
 from model_store.graph import OPERATORS, check_graph
-from tests.factories.models import convolutions, small_unet
+from tests.support.factories.models import convolutions, small_unet
 
 Change = Callable[[onnx.ModelProto], object]
 

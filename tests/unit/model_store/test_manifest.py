@@ -6,7 +6,7 @@ import pytest
 
 from model_store.errors import ManifestError
 from model_store.manifest import Manifest
-from tests.factories.models import model_version
+from tests.support.factories.models import model_version
 
 
 @pytest.fixture

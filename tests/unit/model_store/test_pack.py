@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 from model_store.archive import unpack
 from model_store.cli import app
 from model_store.trust.signature import sign
-from tests.factories.models import model_version
-from tests.factories.released import key_pair
+from tests.support.factories.models import model_version
+from tests.support.factories.released import key_pair
 
 
 def _pack(zoo: Path, out: Path, version: str = "toy-ct@1.0.0") -> Result:

@@ -17,11 +17,11 @@ from model_store.errors import (
     VersionTakenError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelStore, ModelVersion
+from model_store.store import ModelStore, ModelVersion
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import SIGNATURE, sign
-from tests.factories.models import convolutions, model_version
-from tests.factories.processes import until_killed
+from tests.support.factories.models import convolutions, model_version
+from tests.support.factories.processes import until_killed
 
 TOY = ModelName("toy-ct", "1.0.0")
 

@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from dicom_node.db import recall
-from dicom_node.db.plans import plan_sha256
-from dicom_node.db.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
+from dicom_node.ledger import recall
+from dicom_node.ledger.plans import plan_sha256
+from dicom_node.ledger.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
 from dicom_node.node import Node
-from tests.factories import ct_slice, to_bytes
-from tests.ledgers import TWO_ROUTES, Life
-from tests.pacs import FakePacs
+from tests.support.factories import ct_slice, to_bytes
+from tests.support.ledgers import TWO_ROUTES, Life
+from tests.support.pacs import FakePacs
 from tests.unit.workers.test_pipeline import FakeDenoisers
 from workers.deliver import Courier
 from workers.pipeline import Pipeline
+
+pytestmark = pytest.mark.holds(number=9)
 
 UID = "1.2.4.1"
 WHOLE = to_bytes(

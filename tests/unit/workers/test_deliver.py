@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from dicom_node.db import parcels, recall
-from dicom_node.db.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
+from dicom_node.bell.outbox import Queue
 from dicom_node.errors import LedgerError
+from dicom_node.ledger import parcels, recall
+from dicom_node.ledger.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.node import Node
-from dicom_node.outbox import Queue
 from dicom_node.process_names import process_name
 from dicom_node.settings import Settings
-from tests.ledgers import TWO_ROUTES, Life
-from tests.pacs import FakePacs
-from tests.servers import free_port
+from tests.support.ledgers import TWO_ROUTES, Life
+from tests.support.pacs import FakePacs
+from tests.support.servers import free_port
 from workers import deliver
 from workers.deliver import Courier
 

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node.db import parcels, recall
-from dicom_node.db.tables import ResultRow, WorkItemRow
 from dicom_node.errors import IllegalTransition
-from tests.servers import free_port
+from dicom_node.ledger import answers, recall
+from dicom_node.ledger.tables import ResultRow, WorkItemRow
+from dicom_node.network.request import sender, wire
+from dicom_node.network.request.transcode import transcode
+from tests.support.servers import free_port
 from tests.unit.workers.test_deliver import Post, pacs_for
 from workers import deliver
-from workers.send import sender, wire
-from workers.send.transcode import transcode
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def in_sending(_: Post, patch: pytest.MonkeyPatch, uid: str) -> None:
 
 
 def in_recording(post: Post, patch: pytest.MonkeyPatch, uid: str) -> None:
-    answered = parcels.answered
+    answered = answers.answered
     (poison,) = [each.id for each in post.deliveries("pacs") if uid_of(post, each) == uid]
 
     def poisoned(unit: Any, parcel: Any, delivery_id: int, **rest: Any) -> bool:
@@ -59,7 +59,7 @@ def in_recording(post: Post, patch: pytest.MonkeyPatch, uid: str) -> None:
             raise IllegalTransition("work item 4711 is planned; cannot deliver")
         return answered(unit, parcel, delivery_id, **rest)
 
-    patch.setattr(deliver.parcels, "answered", poisoned)
+    patch.setattr(answers, "answered", poisoned)
 
 
 def uid_of(post: Post, delivery: Any) -> str:
@@ -100,6 +100,7 @@ def test_the_others_of_the_parcel_go_on_and_the_one_is_a_dead_letter_at_its_thir
     assert [line["event"] for line in lines].count("delivery.fault") == 3
 
 
+@pytest.mark.holds(number=4)
 def test_a_fault_of_one_object_holds_back_no_other_parcel(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:

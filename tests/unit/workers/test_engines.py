@@ -11,7 +11,7 @@ from dicom_node.models import Models
 from dicom_node.settings import Settings, WorkerSettings
 from model_store.engines.base import EngineMemoryError
 from model_store.ref import ModelName, ModelRef
-from tests.factories.models import model_version
+from tests.support.factories.models import model_version
 from workers.engines import Denoisers
 
 SETTINGS = WorkerSettings(engine="onnxruntime", threads=1)

@@ -10,8 +10,8 @@ from model_store.engines.base import DeviceLostError, Engine, EngineMemoryError,
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import EngineError
 from model_store.manifest import TilingSpec
-from model_store.registry import ModelVersion
-from tests.factories.models import STORED, convolutions, model_version, small_unet
+from model_store.store import ModelVersion
+from tests.support.factories.models import STORED, convolutions, model_version, small_unet
 from workers.frame import Frame
 from workers.infer import Denoiser
 

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node.db import recall
-from dicom_node.db.tables import BatchRow, WorkItemRow
 from dicom_node.errors import FailItem, RetryLater
+from dicom_node.ledger import recall
+from dicom_node.ledger.tables import BatchRow, WorkItemRow
 from dicom_node.node import Node
 from model_store.engines.base import DeviceLostError
-from tests.ledgers import TWO_ROUTES, Life
+from tests.support.ledgers import TWO_ROUTES, Life
 from tests.unit.workers.test_pipeline import (
     FakeDenoisers,
     reasons,

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node.db.batches import ClaimedBatch
-from dicom_node.db.tables import BatchRow
 from dicom_node.errors import LedgerError
-from tests.ledgers import LEASE, Life
-from tests.waiting import eventually
+from dicom_node.ledger.batches import ClaimedBatch
+from dicom_node.ledger.tables import BatchRow
+from tests.support.ledgers import LEASE, Life
+from tests.support.waiting import eventually
 from workers import lease
 from workers.lease import Lease
 

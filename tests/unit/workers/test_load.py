@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import RLELosslessEncoder
 
+from dicom_node.dicom.reading import read_object
 from dicom_node.errors import (
     FailItem,
     NodeError,
@@ -21,8 +22,7 @@ from dicom_node.errors import (
     RetryLater,
     UnreadableObject,
 )
-from dicom_node.reading import read_object
-from tests.factories import (
+from tests.support.factories import (
     ct_slice,
     dx_image,
     encapsulated,

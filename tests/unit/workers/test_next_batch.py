@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_store.ref import ModelRef
-from tests.ledgers import Life
+from tests.support.ledgers import Life
 from workers.next_batch import LEFT_OUT_SECONDS, NextBatch
 
 

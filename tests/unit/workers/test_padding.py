@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.factories import ct_slice, dx_image, multiframe, write
+from tests.support.factories import ct_slice, dx_image, multiframe, write
 from workers.load import Source, load
 
 F32 = np.float32

@@ -14,17 +14,17 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import select
 
-from dicom_node.db import batches
-from dicom_node.db.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
-from dicom_node.domain.uids import result_series_uid, result_sop_instance_uid
-from dicom_node.domain.work import WorkState
+from dicom_node.bell.outbox import Queue
+from dicom_node.dicom.uids import result_series_uid, result_sop_instance_uid
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, OutOfSpace, RetryLater
+from dicom_node.ledger import batches
+from dicom_node.ledger.states import WorkState
+from dicom_node.ledger.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
 from dicom_node.node import Node
-from dicom_node.outbox import Queue
 from dicom_node.process_names import process_name
 from model_store.ref import ModelRef
-from tests.factories import ct_slice, to_bytes
-from tests.ledgers import TWO_ROUTES, Life
+from tests.support.factories import ct_slice, to_bytes
+from tests.support.ledgers import TWO_ROUTES, Life
 from workers.pipeline import Pipeline
 
 ONE_ROUTE = TWO_ROUTES | {

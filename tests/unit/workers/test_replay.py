@@ -18,25 +18,27 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from dicom_node.audit.events import AuditEvent
-from dicom_node.db import past
-from dicom_node.db.engine import make_engine
-from dicom_node.db.past import PastBatch
-from dicom_node.db.tables import AuditRow, BatchRow, InstanceRow, ResultRow, WorkItemRow
-from dicom_node.db.unit_of_work import Ledger
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.cli.replay import replay
 from dicom_node.errors import FailItem
+from dicom_node.ledger import past
+from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.past import PastBatch
+from dicom_node.ledger.tables import AuditRow, BatchRow, InstanceRow, ResultRow, WorkItemRow
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.node import Node
-from dicom_node.outbox import SilentBell
 from dicom_node.settings import Settings
-from dicom_node.storage import Storage
-from tests.factories import ct_slice, enhanced_ct, to_bytes
-from tests.factories.models import model_version
-from tests.ledgers import Life
-from workers.cli.replay import replay
+from dicom_node.spool.storage import Storage
+from tests.support.factories import ct_slice, enhanced_ct, to_bytes
+from tests.support.factories.models import model_version
+from tests.support.ledgers import Life
 from workers.engines import Denoisers
 from workers.pipeline import Pipeline
 from workers.replay import Replayed, Replayer, _chunks
+
+pytestmark = pytest.mark.holds(number=8)
 
 STUDY, SLICES = "1.2.3", "1.2.4"
 SYNTAX = "1.2.840.10008.1.2.1"

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from dicom_node.db.batches import ClaimedBatch, ClaimedItem
 from dicom_node.domain.condition import Condition
 from dicom_node.domain.route import Output, Route
-from dicom_node.planning import Wanted, plan_of
+from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
+from dicom_node.routing.planning import Wanted, plan_of
 from dicom_node.settings import WorkerSettings
 from dicom_node.settings.sections import ResultSettings
-from dicom_node.stored import Kind, Stored
+from dicom_node.spool.stored import Kind, Stored
 from model_store.ref import ModelName, ModelRef
-from tests.factories import ct_slice, write
+from tests.support.factories import ct_slice, write
 from workers.encode import ResultSpec
 from workers.load import Source, load
 from workers.results import parameters_of, result_spec

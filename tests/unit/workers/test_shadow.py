@@ -15,20 +15,19 @@ import pytest
 import structlog
 from sqlalchemy import select
 
-from dicom_node.db import shadow
-from dicom_node.db.batches import ClaimedItem
-from dicom_node.db.shadow import Measure
-from dicom_node.db.tables import BatchRow, DeliveryRow, ResultRow, WorkItemRow
-from dicom_node.domain.registry import Move
 from dicom_node.errors import FailItem, LedgerError, RetryLater
+from dicom_node.ledger import shadow
+from dicom_node.ledger.batches import ClaimedItem
+from dicom_node.ledger.tables import BatchRow, DeliveryRow, ResultRow, WorkItemRow
 from dicom_node.node import Node
-from dicom_node.storage import Storage
-from dicom_node.stored import Kind, Stored
+from dicom_node.spool.storage import Storage
+from dicom_node.spool.stored import Kind, Stored
 from model_store.engines.base import DeviceLostError
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
-from tests.factories import ct_slice, to_bytes
-from tests.ledgers import TWO_ROUTES, FakeModels, Life
+from model_store.registry.records import Measure, Move
+from tests.support.factories import ct_slice, to_bytes
+from tests.support.ledgers import TWO_ROUTES, FakeModels, Life
 from workers.frame import Frame
 from workers.pipeline import Pipeline
 from workers.shadow import Kept, Shadows, is_seen, measured, spread

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import FailItem, PassThrough
-from tests.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
+from tests.support.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
 from workers.load import Source, load
 
 F32 = np.float32

@@ -23,9 +23,9 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from dicom_node.cli import app, audit
-from dicom_node.db.tables import Base
-from tests.factories import ct_slice, to_bytes
-from tests.ledgers import TWO_ROUTES, Life
+from dicom_node.ledger.tables import Base
+from tests.support.factories import ct_slice, to_bytes
+from tests.support.ledgers import TWO_ROUTES, Life
 
 MARKERS = ("MARKER", "19010203")
 PATIENT = {

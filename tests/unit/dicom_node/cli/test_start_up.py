@@ -11,7 +11,7 @@ import pytest
     [
         ("dicom_node.cli", ["alembic", "celery", "kombu", "pydicom", "pynetdicom", "openvino"]),
         ("dicom_node.receiving", ["alembic", "celery", "kombu", "openvino"]),
-        ("dicom_node.upkeep", ["alembic", "celery", "kombu", "pynetdicom", "openvino"]),
+        ("dicom_node.upkeep.upkeep", ["alembic", "celery", "kombu", "pynetdicom", "openvino"]),
         ("workers.app", ["alembic", "openvino", "torch"]),
     ],
 )

@@ -6,8 +6,8 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from dicom_node import eligibility
 from dicom_node.demo.identity import rewritten
+from dicom_node.routing import eligibility
 
 PEOPLE = {
     "PatientName": "Secret^Person",

@@ -6,9 +6,10 @@ from itertools import islice
 
 import numpy as np
 
-from dicom_node import eligibility, noise
+from dicom_node import noise
 from dicom_node.demo import phantom
 from dicom_node.demo.results import pixels
+from dicom_node.routing import eligibility
 
 
 def test_ct_has_tissue_values_and_the_noise_that_it_claims() -> None:

@@ -17,7 +17,7 @@ from dicom_node.demo.images import Series
 from dicom_node.demo.report import Run, write_html, write_picture
 from dicom_node.demo.results import origin
 from dicom_node.demo.summary import Summary, summarise
-from dicom_node.eligibility import MODEL_NAME
+from dicom_node.routing.eligibility import MODEL_NAME
 
 SAID = (
     "Denoised by model ct@1.2.0, sha256 00, strength 1, engine openvino f32 on CPU, route ct. More."

@@ -10,7 +10,7 @@ from model_store.engines.openvino import supports
 from model_store.engines.tensorrt.device import DeviceProperties
 from model_store.engines.tensorrt.library import Library
 from model_store.errors import EngineUnavailableError
-from tests.factories.device import H200
+from tests.support.factories.device import H200
 
 
 def found() -> dict[tuple[str, str], Option]:

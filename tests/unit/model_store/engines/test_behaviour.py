@@ -13,8 +13,8 @@ from model_store.engines.golden import Golden, golden_images
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import BehaviourError
 from model_store.manifest import InputSpec, TilingSpec
-from model_store.registry import ModelVersion, packaged_zoo
-from tests.factories.models import STORED, convolutions, model_version, small_unet
+from model_store.store import ModelVersion, packaged_zoo
+from tests.support.factories.models import STORED, convolutions, model_version, small_unet
 
 WIDE = TilingSpec(margin=6, stride=2)
 

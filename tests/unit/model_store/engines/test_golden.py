@@ -13,8 +13,8 @@ from model_store.engines.golden import GOLDEN, Golden, golden_images, golden_out
 from model_store.engines.openvino import OpenVinoEngine
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
 from model_store.manifest import InputSpec, TilingSpec
-from model_store.registry import ModelVersion, packaged_zoo
-from tests.factories.models import HU, STORED, convolutions, drl_version, model_version
+from model_store.store import ModelVersion, packaged_zoo
+from tests.support.factories.models import HU, STORED, convolutions, drl_version, model_version
 
 _PACKAGED = sorted(path.parent for path in packaged_zoo().glob("*/*/manifest.json"))
 

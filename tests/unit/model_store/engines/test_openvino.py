@@ -11,8 +11,8 @@ from model_store.engines.base import Engine
 from model_store.engines.openvino import OpenVinoEngine, supports
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
 from model_store.manifest import TilingSpec
-from model_store.registry import ModelVersion
-from tests.factories.models import convolutions, model_version, small_unet
+from model_store.store import ModelVersion
+from tests.support.factories.models import convolutions, model_version, small_unet
 
 
 @pytest.fixture(params=["convolutions", "small_unet"])
@@ -117,7 +117,7 @@ calls = []
 sys.addaudithook(lambda event, args: calls.append(event) if event.startswith("socket.") else None)
 import numpy as np
 from model_store.engines.openvino import OpenVinoEngine
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 with OpenVinoEngine(ModelVersion.open(Path(sys.argv[1]))) as engine:
     engine.infer(np.zeros((1, 1, 8, 8), np.float32))
 time.sleep(0.5)

@@ -5,8 +5,8 @@ import pytest
 
 from model_store.engines.base import Engine, EngineMemoryError, Images
 from model_store.engines.rates import measure
-from model_store.registry import ModelVersion
-from tests.factories.models import model_version
+from model_store.store import ModelVersion
+from tests.support.factories.models import model_version
 
 
 class Clock:

@@ -13,8 +13,8 @@ from model_store.engines.tensorrt import build_tensorrt
 from model_store.engines.tensorrt.library import INSTALL
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import TilingSpec
-from model_store.registry import ModelVersion
-from tests.factories.models import HU, STORED, convolutions, model_version, small_unet
+from model_store.store import ModelVersion
+from tests.support.factories.models import HU, STORED, convolutions, model_version, small_unet
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from model_store.engines.select import build_engine
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
-from model_store.registry import ModelVersion
-from tests.factories.models import convolutions, model_version
+from model_store.store import ModelVersion
+from tests.support.factories.models import convolutions, model_version
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")

@@ -23,7 +23,7 @@ from model_store.evaluation.trial import Trial
 from model_store.manifest import Manifest
 from model_store.training.recipe import Recipe
 from model_store.training.recipe_file import dump_toml
-from tests.factories.models import STORED, model_version
+from tests.support.factories.models import STORED, model_version
 from tests.unit.model_store.evaluation.recipes import CONTENT, CRITIC, POISSON, XRAY, recipe
 
 Floats = NDArray[np.float32]

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from model_store.evaluation.validity import Level, measure_validity, zero_crossing
 from model_store.manifest import Manifest, Validity
-from tests.factories.models import model_version
+from tests.support.factories.models import model_version
 from tests.unit.model_store.evaluation.recipes import XRAY, recipe
 
 Floats = NDArray[np.float32]

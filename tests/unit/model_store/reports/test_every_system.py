@@ -13,13 +13,13 @@ from PIL import Image
 
 import model_store.training
 from model_store.evaluation.report import evaluate_version
-from model_store.registry import ModelStore
 from model_store.reports.command import write_reports
+from model_store.store import ModelStore
 from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.release import release, write_metrics
-from tests.factories import dicom
+from tests.support.factories import dicom
 
 _RECIPES = Path(model_store.training.__file__).parent / "recipes"
 _WIDTHS: dict[str, dict[str, Any]] = {"n2n-unet": {}, "sharpxr": {"widths": [4, 5, 6, 7]}}

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from model_store.cli import app
 from model_store.errors import DataError
 from model_store.manifest import TrainedNoise
-from model_store.registry import ModelStore
 from model_store.reports.command import write_reports
 from model_store.reports.page import prose
-from tests.factories.models import STORED, model_version
+from model_store.store import ModelStore
+from tests.support.factories.models import STORED, model_version
 
 _GROUP = "simulated noise of 10 HU"
 _HEADLINE = {

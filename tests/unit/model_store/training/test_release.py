@@ -13,12 +13,12 @@ from model_store.cli import app
 from model_store.engines.golden import GOLDEN, golden_images, golden_outputs
 from model_store.errors import EngineUnavailableError, ExportError, ModelIntegrityError
 from model_store.generators.drl import Drl, DrlConfig
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.training.recipe_file import dump_toml
 from model_store.training.release import add_golden, write_physics
 from model_store.trust.key import PrivateKey
 from model_store.trust.signature import sign
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.models import convolutions, model_version
 from tests.unit.model_store.evaluation.recipes import CT, recipe
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
 from model_store.trust.store import TrustStore
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.models import convolutions, model_version
 
 DAY = date(2026, 1, 2)
 

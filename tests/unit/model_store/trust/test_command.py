@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from model_store.ref import ModelName
 from model_store.trust.command import add_trust
 from model_store.trust.quarantine import Quarantine
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.models import convolutions, model_version
 
 
 class Cli:

@@ -17,13 +17,15 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry import ModelStore
+from model_store.store import ModelStore
 from model_store.trust.gate import SignedOnly, trust_store
 from model_store.trust.quarantine import Quarantine
 from model_store.trust.signature import sign
 from model_store.trust.store import TrustStore, packaged_keys
-from tests.factories.models import model_version
+from tests.support.factories.models import model_version
 from tests.unit.model_store.trust.conftest import DAY, Signed
+
+pytestmark = pytest.mark.holds(number=7)
 
 NAME = ModelName("toy-ct", "1.0.0")
 

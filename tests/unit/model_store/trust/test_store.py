@@ -17,11 +17,11 @@ from model_store.errors import (
     UnknownKeyError,
     UnsignedError,
 )
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.trust.key import PublicKey
 from model_store.trust.signature import Signature, sign
 from model_store.trust.store import TrustStore, verify
-from tests.factories.models import model_version
+from tests.support.factories.models import model_version
 from tests.unit.model_store.trust.conftest import DAY, Signed, key_pair
 
 

@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_sequence
 
-from dicom_node.eligibility import check, is_own_result
 from dicom_node.errors import PassThrough
-from tests.factories import ct_slice, dx_image, enhanced_ct, multiframe, to_bytes, write
-from tests.factories.results import result_spec
+from dicom_node.routing.eligibility import check, is_own_result
+from tests.support.factories import ct_slice, dx_image, enhanced_ct, multiframe, to_bytes, write
+from tests.support.factories.results import result_spec
 from workers.encode import Form, encode
 from workers.load import load
 

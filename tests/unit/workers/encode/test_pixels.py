@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_node.dicom.part10 import DataSet
 from dicom_node.errors import EncodeError
-from tests.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
-from workers.encode.part10 import DataSet
+from tests.support.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
 from workers.encode.pixels import WordFrames, cells_of, set_pixels, word_frames
 from workers.load import load
 

@@ -13,8 +13,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 
 from dicom_node.errors import EncodeError
-from tests.factories import ct_slice, to_bytes, write
-from tests.factories.results import MODEL, result_spec
+from tests.support.factories import ct_slice, to_bytes, write
+from tests.support.factories.results import MODEL, result_spec
 from workers.encode import Form, encode
 from workers.load import load
 

@@ -16,9 +16,9 @@ from model_store.engines.tensorrt.plan import Plan
 from model_store.engines.tensorrt.profile import Profile
 from model_store.engines.tensorrt.program import TensorrtProgram
 from model_store.errors import EngineError, EngineUnavailableError, ModelIntegrityError
-from model_store.registry import ModelVersion
-from tests.factories.device import FakeDevice, TwicePlusOne
-from tests.factories.models import convolutions, model_version
+from model_store.store import ModelVersion
+from tests.support.factories.device import FakeDevice, TwicePlusOne
+from tests.support.factories.models import convolutions, model_version
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from model_store.engines.tensorrt.executor import Executor
 from model_store.engines.tensorrt.profile import Profile, Size
 from model_store.engines.tensorrt.program import Context
 from model_store.errors import EngineError
-from tests.factories.device import FakeDevice, TwicePlusOne
+from tests.support.factories.device import FakeDevice, TwicePlusOne
 
 PROFILES = (
     Profile("slices", (1, 2, 2), (4, 8, 8), (4, 8, 8)),

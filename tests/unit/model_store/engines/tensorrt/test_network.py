@@ -13,8 +13,8 @@ from model_store.engines.tensorrt.profile import Profile, profile_for, profiles_
 from model_store.errors import EngineError
 from model_store.manifest import TilingSpec
 from model_store.ref import ModelRef
-from model_store.registry import ModelStore
-from tests.factories.models import convolutions, model_version, small_unet
+from model_store.store import ModelStore
+from tests.support.factories.models import convolutions, model_version, small_unet
 
 RECIPES: tuple[Recipe, ...] = ("f32", "f16")  # int8 and fp8 are in test_quantise
 REF = ModelRef("toy-ct", "1.0.0", "0" * 64)

@@ -17,8 +17,8 @@ from model_store.engines.tensorrt.network import BuildSettings, Built
 from model_store.engines.tensorrt.plan import PlanCache, default_folder, kept_plans
 from model_store.engines.tensorrt.profile import Profile
 from model_store.errors import EngineError, ModelIntegrityError
-from tests.factories.device import H200
-from tests.factories.models import convolutions, model_version
+from tests.support.factories.device import H200
+from tests.support.factories.models import convolutions, model_version
 
 PROFILE = Profile("slices", (1, 2, 2), (2, 32, 32), (2, 32, 32))
 LIBRARY = Library("tensorrt", "11.3.0.1", None)

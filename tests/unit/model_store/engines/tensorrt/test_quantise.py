@@ -19,10 +19,10 @@ from model_store.engines.tensorrt.quantise import KINDS, Kind, codes, quantisabl
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import TilingSpec
 from model_store.ref import ModelRef
-from model_store.registry import ModelStore
-from tests.factories.device import H200
-from tests.factories.models import convolutions, model_version, wide_unet
-from tests.factories.released import released
+from model_store.store import ModelStore
+from tests.support.factories.device import H200
+from tests.support.factories.models import convolutions, model_version, wide_unet
+from tests.support.factories.released import released
 
 REF = ModelRef("toy-ct", "1.0.0", "0" * 64)
 SMALL = (Profile("slices", (1, 2, 2), (2, 32, 32), (2, 32, 32)),)

@@ -11,11 +11,11 @@ from model_store.evaluation.physics import measure
 from model_store.evaluation.physics.phantom import SHARP_FULL
 from model_store.evaluation.physics.study import Model, Study
 from model_store.manifest import Manifest
-from model_store.registry import ModelVersion
+from model_store.store import ModelVersion
 from model_store.training.recipe_file import dump_toml
 from model_store.training.release import write_metrics, write_physics
 from model_store.trust.signature import SIGNATURE
-from tests.factories.models import model_version
+from tests.support.factories.models import model_version
 from tests.unit.model_store.evaluation.recipes import CT, recipe
 
 ZOO = Path(__file__).parents[5] / "model_store" / "zoo"

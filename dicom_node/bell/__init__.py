@@ -1,0 +1,1 @@
+"""The bell that wakes workers: messages that may be lost and say nothing."""

@@ -1,0 +1,1 @@
+"""``dicom-node model``: the life of a model version on a node."""

@@ -1,0 +1,1 @@
+"""What the DICOM standard says; knows no ledger, no settings, no model."""

@@ -1,0 +1,1 @@
+"""Taking objects over: a durable file and a row in the ledger, then success."""

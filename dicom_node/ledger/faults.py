@@ -1,0 +1,84 @@
+"""What a database's error means for the node, in one line without secrets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+
+from dicom_node.errors import CommitInDoubt, LedgerError
+from dicom_node.ledger import holders
+
+_BUSY: Final = ("database is locked", "database table is locked")
+_REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+_SAFE: Final = "is safe, for what it had not committed is taken back"
+
+
+def ledger_error(error: DBAPIError, engine: Engine | None = None) -> LedgerError:
+    """Say what the database said, without statement, parameters or credentials.
+
+    Parameters
+    ----------
+    error : DBAPIError
+    engine : Engine, optional
+        Of the ledger; of one that is locked, it is said by whom.
+    """
+    text = str(error.orig).splitlines()[0] if error.orig and str(error.orig) else "no answer"
+    if engine is not None and text in _BUSY:
+        return LedgerError(f"[database] url: the ledger is locked: {_by_whom(engine)}")
+    return LedgerError(f"[database] url: the ledger's database answered: {text}")
+
+
+def busy(seconds: float) -> LedgerError:
+    """Say that none of this process's own connections became free."""
+    return LedgerError(
+        f"[database] url: all connections of this process to the ledger were in use for "
+        f"{seconds:.0f} s; it is tried again"
+    )
+
+
+def silent(seconds: float) -> LedgerError:
+    """Say that the server took a connection and then answered nothing."""
+    return LedgerError(
+        f"[database] url: the ledger's database has not answered for {seconds:.0f} s; see whether "
+        "its server is stopped, out of memory or cut off; it is tried again"
+    )
+
+
+def in_doubt() -> CommitInDoubt:
+    """Say that the connection was lost between a commit and its answer."""
+    return CommitInDoubt(
+        "[database] url: the ledger's database did not say whether it has written; it is asked "
+        "again by whoever needs to know"
+    )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a database is there and refused what it was asked: what was written is at fault."""
+    return isinstance(error, LedgerError) and isinstance(error.__cause__, _REFUSALS)
+
+
+def _by_whom(engine: Engine) -> str:
+    path = holders.file_of(engine)
+    holder = None if path is None else holders.writer(path)
+    if holder is None:
+        return (
+            "somebody wrote for too long, who is not seen (it may have ended just now, or be in "
+            "another container); what was to be written is tried again"
+        )
+    if holder.stopped:
+        return (
+            f"{holder} stopped while it wrote, and nobody else can; let it go on with "
+            f"'kill -CONT {holder.pid}', or end it: 'kill -9 {holder.pid}' {_SAFE}"
+        )
+    return (
+        f"{holder} is writing for too long; it is waited for again; if it does not go on, "
+        f"'kill -9 {holder.pid}' {_SAFE}"
+    )

@@ -1,0 +1,1 @@
+"""Associations: those that are accepted and those that are requested."""

@@ -1,0 +1,1 @@
+"""Which routes apply to an instance, and what is planned for it."""

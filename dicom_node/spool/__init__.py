@@ -1,0 +1,1 @@
+"""Files of received objects and results."""

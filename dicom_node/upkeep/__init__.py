@@ -1,0 +1,1 @@
+"""What is done now and then: planning, taking back, ringing again, forgetting."""

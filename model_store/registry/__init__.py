@@ -1,0 +1,1 @@
+"""Which model version is used: aliases and their moves, gates, certificates, comparison."""

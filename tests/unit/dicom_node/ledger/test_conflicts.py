@@ -1,0 +1,116 @@
+"""Conflicts: a person closes them, the instance that came first stays."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from dicom_node.errors import FailItem
+from dicom_node.ledger import conflicts, recall
+from dicom_node.ledger.tables import AuditRow, InstanceRow, WorkItemRow
+from tests.support.ledgers import Life, reversed_where_unordered
+
+
+@pytest.fixture
+def disputed(life: Life) -> int:
+    """Two instances, and a second version of one of them; the id of the conflict."""
+    life.associate()
+    life.receive_series(2)
+    life.receive("1.2.4.1", version=1)
+    life.planner.plan()
+    ((conflict,),) = life.rows(select(InstanceRow.id).where(InstanceRow.state == "conflict"))
+    return int(conflict)
+
+
+def test_a_conflict_ends_passed_and_nothing_else_changes(life: Life, disputed: int) -> None:
+    before = life.rows(select(InstanceRow.path).where(InstanceRow.id != disputed))
+    with life.ledger.write() as unit:
+        done = conflicts.discard(unit, [disputed])
+    assert (done.count, len(done.paths)) == (1, 1)
+    assert life.rows(select(InstanceRow.path).where(InstanceRow.id != disputed)) == before
+    ((item, state),) = life.rows(
+        select(WorkItemRow.id, WorkItemRow.state).where(WorkItemRow.instance_id == disputed)
+    )
+    assert state == "passed"
+    with life.ledger.write() as unit:
+        assert recall.retry(unit, [item]).left == 1
+
+
+def test_that_a_person_discarded_it_is_recorded(life: Life, disputed: int) -> None:
+    ((sha256,),) = life.rows(select(InstanceRow.sha256).where(InstanceRow.id == disputed))
+    with life.ledger.write() as unit:
+        conflicts.discard(unit, [disputed])
+    events = life.rows(
+        select(AuditRow.instance_id, AuditRow.detail).where(
+            AuditRow.event == "instance:person:discarded"
+        )
+    )
+    assert [tuple(row) for row in events] == [(disputed, {"sha256": sha256})]
+
+
+def test_what_came_first_is_no_conflict_and_stays(life: Life, disputed: int) -> None:
+    ids = [row.id for row in life.rows(select(InstanceRow.id).where(InstanceRow.id != disputed))]
+    for first in ids:
+        with pytest.raises(FailItem, match=f"no conflict {first}"), life.ledger.write() as unit:
+            conflicts.discard(unit, [first])
+    assert None not in [row.path for row in life.rows(select(InstanceRow.path))]
+
+
+def test_conflicts_are_listed_as_they_came_each_beside_what_came_first(
+    life: Life, disputed: int
+) -> None:
+    life.receive("1.2.4.2", version=1)
+    life.receive("1.2.4.1", version=2)
+    life.planner.plan()
+    reversed_where_unordered(life.ledger.engine)
+    with life.ledger.read() as session:
+        found = conflicts.listed(session)
+    assert [row["conflict"] for row in found] == [disputed, disputed + 1, disputed + 2]
+    assert [row["sop_instance_uid"] for row in found] == ["1.2.4.1", "1.2.4.2", "1.2.4.1"]
+    came_first = dict(
+        life.rows(
+            select(InstanceRow.sop_instance_uid, InstanceRow.sha256).where(
+                InstanceRow.state == "planned"
+            )
+        )
+    )
+    for row in found:
+        assert row["first_sha256"] == came_first[row["sop_instance_uid"]] != row["sha256"]
+
+
+def test_one_wrong_number_discards_nothing(life: Life, disputed: int) -> None:
+    with (
+        pytest.raises(FailItem, match=f"no conflict {disputed + 1}"),
+        life.ledger.write() as unit,
+    ):
+        conflicts.discard(unit, [disputed, disputed + 1])
+    with life.ledger.read() as session:
+        assert [each["conflict"] for each in conflicts.listed(session)] == [disputed]
+
+
+def test_a_conflict_that_expired_is_still_closed_by_a_person(life: Life, disputed: int) -> None:
+    with life.ledger.write() as unit:
+        unit.session.get_one(InstanceRow, disputed).path = None
+    with life.ledger.read() as session:
+        (found,) = conflicts.listed(session)
+    assert not found["bytes_kept"]
+    with life.ledger.write() as unit:
+        assert conflicts.discard(unit, [disputed]).paths == ()
+    with life.ledger.read() as session:
+        assert conflicts.listed(session) == []
+
+
+def test_what_ended_long_ago_is_forgotten_and_what_is_recalled_is_not(life: Life) -> None:
+    life.associate()
+    life.receive_series(3)
+    life.denoise_all()
+    while life.due_parcels():
+        life.deliver_all()
+    life.clock.advance(73 * 3600)
+    for (path,) in life.rows(select(InstanceRow.path)):
+        life.storage.remove(life.storage.root / path)
+    first = [row.id for row in life.rows(select(WorkItemRow.id).order_by(WorkItemRow.id).limit(2))]
+    with life.ledger.write() as unit:
+        assert recall.retry(unit, first).redelivered == 2
+    assert life.retention.forget() == 2
+    assert len(life.rows(select(InstanceRow.id).where(InstanceRow.path.is_not(None)))) == 1

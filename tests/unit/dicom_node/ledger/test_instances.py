@@ -1,0 +1,93 @@
+"""Whose file a row names, whatever comes in one group or at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import select, update
+
+from dicom_node.ledger import instances
+from dicom_node.ledger.instances import Admission, Admitted, NewInstance
+from dicom_node.ledger.tables import AuditRow, InstanceRow
+from tests.support.ledgers import Life
+
+NEW = NewInstance("1.2.4.1", "1.2", "1.2.840.10008.1.2.1", "a" * 64, 1000, "first", "a")
+
+
+def admit(life: Life, *new: NewInstance, refuse: bool = False) -> list[Admission]:
+    with life.ledger.write() as unit:
+        return instances.admit(unit, new, refuse_conflicts=refuse)
+
+
+def paths(answers: list[Admission]) -> list[str | None]:
+    return [None if each.stored is None else each.stored.path for each in answers]
+
+
+def rows(life: Life) -> list[tuple[str, str | None]]:
+    statement = select(InstanceRow.state, InstanceRow.path).order_by(InstanceRow.id)
+    return [tuple(row) for row in life.rows(statement)]
+
+
+def test_a_resend_is_told_the_file_that_the_row_has(life: Life) -> None:
+    life.associate()
+    first, again = admit(life, NEW, replace(NEW, path="second"))
+    assert (first.answer, again.answer) == (Admitted.STORED, Admitted.RESENT)
+    assert paths([first, again]) == ["first", "first"]
+    assert rows(life) == [("received", "first")]
+    assert paths(admit(life, replace(NEW, path="third"))) == ["first"]
+
+
+def test_a_row_without_a_file_takes_the_first_that_comes(life: Life) -> None:
+    life.associate()
+    admit(life, NEW)
+    with life.ledger.write() as unit:
+        unit.session.execute(update(InstanceRow).values(path=None))
+    answers = admit(life, replace(NEW, path="second"), replace(NEW, path="third"))
+    assert paths(answers) == ["second", "second"]
+    assert rows(life) == [("received", "second")]
+
+
+def test_only_the_file_that_was_seen_to_be_wrong_is_replaced_and_by_one(life: Life) -> None:
+    life.associate()
+    admit(life, NEW)
+    second = replace(NEW, path="second", instead_of="first")
+    third = replace(NEW, path="third", instead_of="first")
+    assert paths(admit(life, second, third)) == ["second", "second"]
+    assert paths(admit(life, replace(third, path="fourth"))) == ["second"]
+    assert rows(life) == [("received", "second")]
+
+
+def test_other_bytes_are_a_conflict_with_a_file_of_their_own(life: Life) -> None:
+    life.associate()
+    other = replace(NEW, sha256="b" * 64, path="other")
+    answers = admit(life, NEW, other, replace(other, path="again"))
+    assert [each.answer for each in answers] == [
+        Admitted.STORED, Admitted.QUARANTINED, Admitted.RESENT,
+    ]  # fmt: skip
+    assert paths(answers) == ["first", "other", "other"]
+    assert rows(life) == [("received", "first"), ("conflict", "other")]
+
+
+def test_what_is_refused_has_no_row(life: Life) -> None:
+    life.associate()
+    (_, refused) = admit(life, NEW, replace(NEW, sha256="b" * 64, path="other"), refuse=True)
+    assert (refused.answer, refused.row_id, refused.stored) == (Admitted.REFUSED, None, None)
+    assert rows(life) == [("received", "first")]
+
+
+def test_answers_and_audit_are_in_the_order_of_reception(life: Life) -> None:
+    life.associate()
+    group = [replace(NEW, sop_instance_uid=f"1.2.4.{n}", path=f"p{n}") for n in (3, 1, 2)]
+    assert paths(admit(life, *group)) == ["p3", "p1", "p2"]
+    stored = life.rows(select(AuditRow.detail).where(AuditRow.event.like("%stored")))
+    assert [detail["sop_instance_uid"] for (detail,) in stored] == ["1.2.4.3", "1.2.4.1", "1.2.4.2"]
+
+
+def test_only_its_own_row_names_a_file(life: Life) -> None:
+    """Not another UID's that has the same bytes."""
+    life.associate()
+    admit(life, NEW, replace(NEW, sop_instance_uid="1.2.4.2", path="other"))
+    with life.ledger.read() as session:
+        assert instances.names(session, NEW)
+        for wrong in ({"path": "other"}, {"sop_instance_uid": "1.2.4.3"}, {"sha256": "b" * 64}):
+            assert not instances.names(session, replace(NEW, **wrong))  # type: ignore[arg-type]
