@@ -106,8 +106,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only faults that take no time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.add_argument(
-        "--page", action="store_true", help="write docs/trial.md, and what it shows"
-    )
+        "--page", type=Path, nargs="+", metavar="FILE",
+        help="write docs/trial.md, and what it shows, from what --json wrote",
+    )  # fmt: skip
     parser.add_argument("--folder", type=Path, help="where to make the folder of the trial")
     parser.add_argument("--keep", action="store_true", help="keep that folder")
     parser.add_argument("--list", action="store_true", help="name the faults and end")

@@ -149,7 +149,7 @@ ROUTES = [
 
 UNKIND: dict[str, tuple[Callable[[], FakePacs | BrokenPacs], str, str]] = {
     "refuses-for-now": (lambda: FakePacs(statuses=[0xA700, 0xA700]), DELIVERED, ""),
-    "refuses-for-ever": (lambda: FakePacs(statuses=lambda *_: 0xA700), FAILED, "0xA700"),
+    "refuses-for-ever": (lambda: FakePacs(statuses=lambda *_: 0xA700), FAILED, "0xA700|in time"),
     "class-not-supported": (lambda: FakePacs(statuses=lambda *_: 0x0122), FAILED, "0x0122"),
     "does-not-understand": (lambda: FakePacs(statuses=lambda *_: 0xC000), FAILED, "0xC000"),
     "rejects": (lambda: FakePacs(reject=(1, 1, 7)), FAILED, "AE title"),
