@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerError
-from dicom_node.ledger import parcels, plans, work_items
+from dicom_node.ledger import leases, parcels, plans, work_items
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.ringing import make_due
 from dicom_node.ledger.states import BatchState, InstanceState, WorkEvent, WorkState
@@ -264,21 +264,12 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
 
 
 def _is_held(batch: ClaimedBatch) -> ColumnElement[bool]:
-    """Whether a row is the batch as it was claimed; a worker may lose a batch and get it again."""
-    return and_(
-        BatchRow.id == batch.batch_id,
-        BatchRow.worker == batch.worker,
-        BatchRow.attempts == batch.attempts,
-        BatchRow.state == BatchState.RUNNING.value,
-    )
+    return leases.is_held(BatchRow, batch.batch_id, batch, BatchState.RUNNING)
 
 
 def renew(unit: UnitOfWork, batch: ClaimedBatch, lease: timedelta) -> bool:
     """Prolong the lease; False if the batch was taken back in the meantime."""
-    renewed = unit.session.execute(
-        update(BatchRow).where(_is_held(batch)).values(lease_until=unit.at + lease)
-    )
-    return bool(renewed.rowcount)  # type: ignore[attr-defined]
+    return leases.renew(unit, BatchRow, _is_held(batch), lease)
 
 
 def held(unit: UnitOfWork, batch: ClaimedBatch) -> BatchRow:
@@ -351,9 +342,7 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
 
 def holders(session: Session) -> list[str]:
     """Names of the workers that hold batches."""
-    running = BatchRow.state == BatchState.RUNNING.value
-    found = session.execute(select(BatchRow.worker).where(running).distinct()).scalars()
-    return [worker for worker in found if worker]
+    return leases.holders(session, BatchRow, BatchState.RUNNING)
 
 
 def _release(unit: UnitOfWork, row: BatchRow, why: str) -> list[int]:

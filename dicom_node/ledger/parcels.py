@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerError
-from dicom_node.ledger import deliveries
+from dicom_node.ledger import deliveries, leases
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.ringing import make_due
 from dicom_node.ledger.states import MOST_TRIES, DeliveryState, ParcelState
@@ -170,21 +170,12 @@ def _alone(unit: UnitOfWork, destination: str) -> None:
 
 
 def _held(parcel: ClaimedParcel) -> ColumnElement[bool]:
-    """Whether a row is the parcel as it was claimed; threads of a sender share its name."""
-    return and_(
-        ParcelRow.id == parcel.parcel_id,
-        ParcelRow.worker == parcel.worker,
-        ParcelRow.attempts == parcel.attempts,
-        ParcelRow.state == ParcelState.SENDING.value,
-    )
+    return leases.is_held(ParcelRow, parcel.parcel_id, parcel, ParcelState.SENDING)
 
 
 def renew(unit: UnitOfWork, parcel: ClaimedParcel, lease: timedelta) -> bool:
     """Prolong the lease of a parcel that is on its way; False if it was taken back."""
-    renewed = unit.session.execute(
-        update(ParcelRow).where(_held(parcel)).values(lease_until=unit.at + lease)
-    )
-    return bool(renewed.rowcount)  # type: ignore[attr-defined]
+    return leases.renew(unit, ParcelRow, _held(parcel), lease)
 
 
 def crashed(unit: UnitOfWork, parcel: ClaimedParcel) -> None:
@@ -322,9 +313,7 @@ def take_back_expired(unit: UnitOfWork, *, worker: str | None = None) -> list[in
 
 def holders(session: Session) -> list[str]:
     """Names of the senders that hold parcels."""
-    sending = ParcelRow.state == ParcelState.SENDING.value
-    found = session.execute(select(ParcelRow.worker).where(sending).distinct()).scalars()
-    return [worker for worker in found if worker]
+    return leases.holders(session, ParcelRow, ParcelState.SENDING)
 
 
 def _killer(delivery: DeliveryRow) -> str:

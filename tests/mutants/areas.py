@@ -136,6 +136,7 @@ AREAS: Final = (
             "dicom_node.ledger.work_items",
             "dicom_node.ledger.batches",
             "dicom_node.ledger.parcels",
+            "dicom_node.ledger.leases",
             "dicom_node.ledger.recall",
         ),
         (
