@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import gdcm
@@ -80,10 +81,11 @@ def decode(
         )
     frames = _frames(data, layout, uid)
     cells = np.empty(shape, dtype=layout.word)
+    one = replace(layout, frames=1)
     for index in range(layout.frames):  # every frame is written, or there is an error
         name = f"{uid} frame {index + 1}"
         if syntax.coding is Coding.CELLS:
-            view = _view(frames[index], layout.of_one_frame, False, name, words)
+            view = _view(frames[index], one, False, name, words)
             cells[index] = view.reshape(shape[1:])
         else:
             cells[index] = _decode_frame(frames[index], layout, syntax, name)

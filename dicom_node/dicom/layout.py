@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -99,11 +99,6 @@ class Layout:
                 f"{uid}: {bits} bits stored up to high bit {high_bit} of {allocated} allocated"
             )
         return layout
-
-    @property
-    def of_one_frame(self) -> Layout:
-        """The layout of each of its frames."""
-        return replace(self, frames=1)
 
     @property
     def pixel_count(self) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from dicom_node.dicom.header import numbers_of, text_of
 from dicom_node.dicom.part10 import DataSet
+from dicom_node.dicom.syntaxes import DECODED
 from dicom_node.errors import EncodeError
 from dicom_node.routing.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
 from workers.encode.carry import carry, has_value, items_of
@@ -22,13 +23,6 @@ SMOOTHING = ("113087", "DCM", "Smoothing")
 SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
 _MODIFYING = (MODIFYING_EQUIPMENT, "DCM", "Modifying Equipment")
 
-_LOSSY_METHODS = {
-    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.53": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.55": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
-}
 _REFERABLE = re.compile(r"[0-9.]{1,64}")
 _WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction")
 _WINDOW_NOTE = " The source's display window was impossible and was left out."
@@ -113,8 +107,8 @@ def set_lossy_history(result: DataSet, source: Source) -> None:
         "LossyImageCompressionMethod",
     )
     carry(source, result, *keywords)
-    method = _LOSSY_METHODS.get(source.transfer_syntax)
-    if method is None or text_of(source.dataset, "LossyImageCompression") == "01":
+    method = DECODED[source.transfer_syntax].lossy_method
+    if not method or text_of(source.dataset, "LossyImageCompression") == "01":
         return
     ratio = source.layout.byte_count / max(source.pixel_bytes, 1)
     result.set_text("LossyImageCompression", "01")
