@@ -6,7 +6,7 @@ from dicom_node.ledger.certificates import KeptCertificates
 from dicom_node.node import Node
 from model_store.ref import ModelName
 from model_store.registry import promotion
-from model_store.registry.gates import BehaviourGate, Candidate, EngineAsked, EquivalenceGate, Gate
+from model_store.registry.gates import Candidate, EngineAsked, EquivalenceGate, Gate
 from model_store.store import ModelVersion
 
 
@@ -23,26 +23,17 @@ def every(node: Node, who: str) -> tuple[Gate, ...]:
     """All gates of a guarded alias; certificates are made on behalf of `who`."""
     return promotion.gates(
         node.models, KeptCertificates(node.ledger), node.settings.promotion, who,
-        unsigned=_unsigned(node),
+        unsigned=node.settings.models.accepts_unsigned,
     )  # fmt: skip
-
-
-def behaviour() -> Gate:
-    """The gate that runs the network."""
-    return BehaviourGate()
 
 
 def equivalence(node: Node, who: str) -> Gate:
     """The gate that holds this node's engine against the reference, on behalf of `who`."""
-    rules = node.settings.promotion
-    kept = KeptCertificates(node.ledger)
-    return EquivalenceGate(kept, rules.equivalence_hu, rules.equivalence_grey, who)
+    return EquivalenceGate(KeptCertificates(node.ledger), node.settings.promotion, who)
 
 
 def whole(node: Node, *, retired: bool = False) -> tuple[Gate, ...]:
     """The gates that look only at whether a version is what was released, and may be used."""
-    return promotion.whole(node.models, unsigned=_unsigned(node), retired=retired)
-
-
-def _unsigned(node: Node) -> bool:
-    return node.settings.models.unsigned == "accept"
+    return promotion.whole(
+        node.models, unsigned=node.settings.models.accepts_unsigned, retired=retired
+    )

@@ -78,7 +78,7 @@ class Models:
         )
         folders = () if settings.models.trust is None else (settings.models.trust,)
         self.trust: Final = trust_store(*folders)
-        accepted = (self.folder,) if settings.models.unsigned == "accept" else ()
+        accepted = (self.folder,) if settings.models.accepts_unsigned else ()
         self._gate = SignedOnly(self.trust, self._quarantine, (packaged_zoo(), *accepted))
         self._files: Mapping[ModelName, ModelName] | None = None
         self._known: tuple[float, Known] | None = None

@@ -188,6 +188,11 @@ class ModelSettings(Section):
         2, ge=1, le=512, description="Most instances of a batch that a shadow version runs on."
     )
 
+    @property
+    def accepts_unsigned(self) -> bool:
+        """Whether versions of the node's own store may be without a signature."""
+        return self.unsigned == "accept"
+
 
 class ResultSettings(Section):
     """What all results carry."""

@@ -18,13 +18,12 @@ from model_store.graph import check_graph
 from model_store.ref import ModelName
 from model_store.registry import metric_rules
 from model_store.registry.certificates import Certificates, certified
+from model_store.registry.limits import EquivalenceLimits, limit_of, unit_of
 from model_store.registry.metric_rules import MetricRule
 from model_store.registry.records import Indexed
 from model_store.store import ModelVersion
 from model_store.trust.key import PublicKey
 from model_store.trust.quarantine import Quarantine
-
-_UNITS = {"HU": "HU", "grey": "grey levels of 12 bits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +276,8 @@ class EquivalenceGate(Gate):
     ----------
     kept : Certificates
         Those there are, and where one that is made is kept.
-    hu, grey : float
-        Largest difference of a pixel, in HU or in grey levels of 12 bits.
+    limits : EquivalenceLimits
+        Largest difference of a pixel.
     who : str
         Who has a certificate made, where there is none yet.
     """
@@ -286,17 +285,17 @@ class EquivalenceGate(Gate):
     name = "equivalence"
     runs = True
 
-    def __init__(self, kept: Certificates, hu: float, grey: float, who: str) -> None:
+    def __init__(self, kept: Certificates, limits: EquivalenceLimits, who: str) -> None:
         self._kept = kept
-        self._limits = {"HU": hu, "stored": grey}
+        self._limits = limits
         self._who = who
 
     def _judge(self, candidate: Candidate) -> Verdict:
-        limit = self._limits[candidate.version.manifest.input.units]
+        limit = limit_of(self._limits, candidate.version.manifest)
         found = certified(
             self._kept, candidate.version, candidate.engine(), limit, self._who
         ).certificate
-        units = _UNITS[found.units]
+        units = unit_of(found.units)
         return self._verdict(
             found.largest <= limit,
             f"largest difference {found.largest:.3g} {units}, limit {limit:g} {units} (mean "

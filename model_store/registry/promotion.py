@@ -26,20 +26,13 @@ from model_store.registry.gates import (
     StateGate,
     Verdict,
 )
+from model_store.registry.limits import EquivalenceLimits
 from model_store.registry.metric_rules import MetricRule
 from model_store.store import ModelStore, ModelVersion
 
 
-class PromotionRules(Protocol):
+class PromotionRules(EquivalenceLimits, Protocol):
     """What is asked of a version before a guarded alias is moved to it."""
-
-    @property
-    def equivalence_hu(self) -> float:
-        """Largest difference of a pixel from the reference engine, HU."""
-
-    @property
-    def equivalence_grey(self) -> float:
-        """The same for radiographs, in grey levels of 12 bits."""
 
     @property
     def metrics(self) -> Sequence[MetricRule]:
@@ -53,7 +46,7 @@ def gates(
     return (
         *whole(models, unsigned=unsigned),
         BehaviourGate(),
-        EquivalenceGate(kept, rules.equivalence_hu, rules.equivalence_grey, who),
+        EquivalenceGate(kept, rules, who),
         MetricsGate(rules.metrics),
         PurposeGate(),
     )

@@ -13,9 +13,10 @@ from dicom_node.cli.common import ConfigOption, JsonOption, reader, show
 from dicom_node.cli.model import names
 from dicom_node.cli.model.common import Code, plain, print_json, progress, version_name
 from model_store.errors import EngineError, EngineUnavailableError, ModelStoreError
+from model_store.registry.limits import limit_of
 
 if TYPE_CHECKING:
-    from dicom_node.settings import Settings, WorkerSettings
+    from dicom_node.settings import WorkerSettings
     from model_store.engines.available import Option
     from model_store.engines.base import Engine
     from model_store.engines.equivalence import Equivalence
@@ -67,7 +68,7 @@ def bench(
     node = reader(config)
     found = node.models.version(name)
     threads = node.settings.workers.engine_threads
-    limit = limit_of(node.settings, found.manifest)
+    limit = limit_of(node.settings.promotion, found.manifest)
     sizes = _sizes(found.manifest)
     contestants = _contestants(wanted)
     ready: list[_Ready] = []
@@ -109,17 +110,6 @@ def one_of(kinds: Any, text: str | None, option: str) -> Any:
             f"{text!r} is unknown; choose {', '.join(get_args(kinds))}", param_hint=option
         )
     return text
-
-
-def limit_of(settings: Settings, manifest: Manifest) -> float:
-    """What an engine may differ from the reference: HU, or grey levels of 12 bits."""
-    rules = settings.promotion
-    return rules.equivalence_hu if manifest.input.units == "HU" else rules.equivalence_grey
-
-
-def unit_of(units: str) -> str:
-    """A certificate's units in words."""
-    return "HU" if units == "HU" else "grey levels of 12 bits"
 
 
 def _sizes(manifest: Manifest) -> list[Size]:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, JsonOption, reader, show
 from dicom_node.cli.model import names
-from dicom_node.cli.model.bench import limit_of, one_of, unit_of
+from dicom_node.cli.model.bench import one_of
 from dicom_node.cli.model.common import (
     ByOption,
     Code,
@@ -24,6 +24,7 @@ from dicom_node.cli.model.common import (
 )
 from dicom_node.ledger import certificates
 from dicom_node.ledger.certificates import KeptCertificates
+from model_store.registry.limits import limit_of, unit_of
 
 if TYPE_CHECKING:
     from dicom_node.node import Node
@@ -87,7 +88,7 @@ def build(  # noqa: PLR0917 -- options of a command
         seconds = time.perf_counter() - started
         with choice.engine as made:
             tell("certifying")
-            limit = limit_of(node.settings, found.manifest)
+            limit = limit_of(node.settings.promotion, found.manifest)
             result = certified(KeptCertificates(node.ledger), found, made, limit, by)
             about = made.describe()
     held = result.certificate

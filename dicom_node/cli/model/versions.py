@@ -173,6 +173,7 @@ def verify(  # noqa: PLR0917 -- options of a command
     3 something is not well, and the table says what.
     """
     from dicom_node import model_gates  # noqa: PLC0415 -- loads engines
+    from model_store.registry.gates import BehaviourGate  # noqa: PLC0415
 
     if release and not versions:
         raise typer.BadParameter("name the versions to take out of quarantine")
@@ -180,7 +181,7 @@ def verify(  # noqa: PLR0917 -- options of a command
     wanted = [version_name(each) for each in versions] if versions else _all(node.models)
     asked = model_gates.whole(node, retired=True)
     if not quick:
-        asked += (model_gates.behaviour(),)
+        asked += (BehaviourGate(),)
     if certify:
         asked += (model_gates.equivalence(node, who(by)),)
     rows: list[tuple[str, Sequence[Verdict]]] = []
