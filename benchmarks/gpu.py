@@ -162,10 +162,10 @@ def torch_run(version: Any, torch: Any, device: str, precision: str, *, compiled
     section = importlib.import_module("model_store.generators.sections").read_generator(
         version.read("recipe.toml").decode()
     )
-    (weights,) = (name for name in version.manifest.files if name.endswith(".safetensors"))
+    weights = importlib.import_module("model_store.weights").trained_weights(version)
     generator = importlib.import_module("model_store.generators.build").build(section).eval()
-    load = importlib.import_module("safetensors.torch").load
-    generator.load_state_dict(load(version.read(weights)))
+    tensors = importlib.import_module("model_store.generators.base").tensors
+    generator.load_state_dict(tensors(weights))
     kind = torch.float16 if precision == "f16" else torch.float32
     generator = generator.to(device=device, dtype=kind)
     network = generator.residual if version.manifest.output == "residual" else generator

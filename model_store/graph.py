@@ -109,6 +109,27 @@ def check_graph(data: bytes) -> Graph:
         raise GraphError(f"not an ONNX file that can be used: {error}") from error
 
 
+def initialisers(data: bytes) -> dict[str, NDArray[Any]]:
+    """Weights and constants of an ONNX file by their names; no more of it is looked at.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Float32, int32 or int64, finite, read-only, of at most four dimensions.
+
+    Raises
+    ------
+    GraphError
+        If it is no ONNX file with a graph, or one of them is something else.
+    """
+    try:
+        model = read_message("the ONNX file", data, schema.MODEL)
+        graph = read_message("the graph", _only(model, "graph", "ONNX file"), schema.GRAPH)
+        return dict(_tensor(part) for part in graph.parts("initializer"))
+    except ProtobufError as error:
+        raise GraphError(f"not an ONNX file that can be used: {error}") from error
+
+
 def _check_model(model: Message) -> Graph:
     if model.integer("ir_version") not in _IR_VERSIONS:
         raise GraphError(f"ONNX IR version {model.integer('ir_version')} is not one that is read")

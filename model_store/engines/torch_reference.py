@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from model_store.engines.base import Engine, Images, engine_error
-from model_store.engines.golden import GOLDEN
 from model_store.errors import (
     EngineError,
     EngineUnavailableError,
@@ -16,20 +15,19 @@ from model_store.errors import (
     RecipeError,
 )
 from model_store.generators.sections import GeneratorSection, read_generator
-from model_store.manifest import Manifest
 from model_store.store import ModelVersion
+from model_store.weights import trained_weights
 
-_SUFFIX = ".safetensors"
 _RECIPE = "recipe.toml"
 
 
 class TorchEngine(Engine):
-    """A model version's safetensors in the generator of its recipe, in f32 on the processor.
+    """A model version's weights in the generator of its recipe, in f32 on the processor.
 
     Parameters
     ----------
     version : ModelVersion
-        Its recipe and safetensors bytes are read and verified here.
+        The bytes of its recipe and weights are read and verified here.
     threads : int
         Threads of torch, for the whole process; 0 leaves them as they are.
     compiled : bool
@@ -38,8 +36,7 @@ class TorchEngine(Engine):
     Raises
     ------
     EngineUnavailableError
-        If torch or safetensors is not installed, or the version has no safetensors file or no
-        recipe.
+        If torch is not installed, or the version has no weights that torch can use, or no recipe.
     ModelIntegrityError
         If a file is not the released one, the recipe is of another system than the manifest, or
         the tensors do not fit the generator.
@@ -50,22 +47,22 @@ class TorchEngine(Engine):
     def __init__(self, version: ModelVersion, threads: int = 0, *, compiled: bool = False) -> None:
         try:
             torch: Any = importlib.import_module("torch")
-            load = importlib.import_module("safetensors.torch").load
         except ImportError as error:
             raise EngineUnavailableError(
-                "the torch engine needs torch and safetensors: pip install 'dicom-node[train]'"
+                "the torch engine needs torch: pip install 'dicom-node[train]'"
             ) from error
         name = "torch-compile" if compiled else "torch"
         super().__init__(version.ref, name=name, precision="f32", device="CPU")
         if threads:
             torch.set_num_threads(threads)
-        data = version.read(_weights_name(version.manifest))
+        weights = trained_weights(version)
         section = _section(version)
         self._torch = torch
         build = importlib.import_module("model_store.generators.build").build
+        tensors = importlib.import_module("model_store.generators.base").tensors
         generator: Any = build(section).eval()
         try:
-            generator.load_state_dict(load(data))
+            generator.load_state_dict(tensors(weights))
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelIntegrityError(
                 f"{version.ref}: the weights do not fit the recipe's {section.system} generator"
@@ -94,15 +91,6 @@ class TorchEngine(Engine):
             "library": str(self._torch.__version__),
             "threads": str(self._torch.get_num_threads()),
         }
-
-
-def _weights_name(manifest: Manifest) -> str:
-    names = [name for name in manifest.files if name.endswith(_SUFFIX) and name != GOLDEN]
-    if len(names) != 1:
-        raise EngineUnavailableError(
-            f"{manifest.ref} has {len(names)} safetensors files of weights; torch needs one"
-        )
-    return names[0]
 
 
 def _section(version: ModelVersion) -> GeneratorSection:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_store.errors import RecipeError
@@ -77,3 +80,8 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor]) -> None:
             + (f"; and {more} more" if more > 0 else "")
         )
     network.load_state_dict(dict(state))
+
+
+def tensors(weights: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """A version's weights as torch takes them; the arrays are copied."""
+    return {name: torch.from_numpy(array.copy()) for name, array in weights.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.numpy import save
 
 from model_store.engines.golden import GOLDEN, Golden, golden_images, golden_outputs
 from model_store.engines.torch_reference import TorchEngine
@@ -23,11 +23,10 @@ from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.recipe import CtData, Recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
 from model_store.training.run import RECIPE, load_average
-from model_store.trust.signature import SIGNATURE
+from model_store.trust.signature import MANIFEST, SIGNATURE
+from model_store.weights import WEIGHTS, Weights, same_weights, weights_in_graph
 
-MANIFEST = "manifest.json"
 ONNX = "model.onnx"
-WEIGHTS = "weights.safetensors"
 CARD = "card.md"
 
 
@@ -59,13 +58,12 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
     version = version or recipe.version
     folder = zoo / recipe.name / version
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in (SIGNATURE, GOLDEN):
+    for stale in (SIGNATURE, GOLDEN, WEIGHTS):
         (folder / stale).unlink(missing_ok=True)
     parameters, macs = count_parameters(generator), macs_per_pixel(generator)
-    state = {key: value.contiguous() for key, value in generator.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)
+    state = {key: value.numpy().copy() for key, value in generator.state_dict().items()}
     difference = export_onnx(generator, folder / ONNX)
+    _keep_weights(folder, state)
     shutil.copyfile(run / RECIPE, folder / RECIPE)
     progress = json.loads((run / STATE).read_text(encoding="utf-8"))
     metrics: dict[str, Any] = {
@@ -112,6 +110,12 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
     _write(folder, manifest, recipe)
     add_golden(folder)
     return folder
+
+
+def _keep_weights(folder: Path, state: Weights) -> None:
+    """Write what was trained beside the graph, unless the graph has it."""
+    if not same_weights(state, weights_in_graph((folder / ONNX).read_bytes())):
+        (folder / WEIGHTS).write_bytes(save(dict(state)))
 
 
 def add_golden(folder: Path) -> bool:
@@ -227,6 +231,7 @@ def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
     card = render_card(manifest, recipe)
     Manifest.model_validate(manifest.model_dump())  # nothing is written unless all of it can be
     (folder / CARD).write_text(card, encoding="utf-8")
-    names = [ONNX, WEIGHTS, RECIPE, CARD, *([GOLDEN] if (folder / GOLDEN).exists() else [])]
+    beside = [name for name in (WEIGHTS, GOLDEN) if (folder / name).exists()]
+    names = [ONNX, RECIPE, CARD, *beside]
     files = {name: sha256(folder / name) for name in names}
     Manifest.model_validate({**manifest.model_dump(), "files": files}).write(folder / MANIFEST)

@@ -9,9 +9,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import model_store
-from model_store.errors import RecipeError
-from model_store.training.checkpoint import AVERAGE, WEIGHTS
+from model_store.errors import ModelStoreError, RecipeError
+from model_store.generators.base import tensors
+from model_store.store import ModelVersion
+from model_store.training.checkpoint import AVERAGE
 from model_store.training.recipe import Recipe
+from model_store.trust.signature import MANIFEST
+from model_store.weights import trained_weights
 
 ZOO = Path(model_store.__file__).parent / "zoo"
 _RECIPE = "recipe.toml"
@@ -36,7 +40,7 @@ def load_start(recipe: Recipe, out: Path, zoo: Path) -> dict[str, Tensor]:
     """
     name, at, version = (recipe.training.start or "").partition("@")
     folder = zoo / name / version if at else out.parent / name
-    path = folder / (WEIGHTS if at else AVERAGE)
+    path = folder / (MANIFEST if at else AVERAGE)
     if not path.exists():
         remedy = f"install {name}@{version}" if at else f"train {name} first, into {folder}"
         raise RecipeError(f"{recipe.name} starts from {recipe.training.start}: no {path}; {remedy}")
@@ -46,6 +50,18 @@ def load_start(recipe: Recipe, out: Path, zoo: Path) -> dict[str, Tensor]:
             f"{recipe.name} starts from {recipe.training.start}, whose [input] is "
             f"{before.input!r}, not {recipe.input!r}: give both the same"
         )
+    return _released(folder) if at else _averaged(path)
+
+
+def _released(folder: Path) -> dict[str, Tensor]:
+    try:
+        weights = trained_weights(ModelVersion.open(folder))
+    except ModelStoreError as error:
+        raise RecipeError(f"{folder}: cannot be read: {error}") from error
+    return tensors(weights)
+
+
+def _averaged(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -7,14 +7,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import model_store
 from model_store.export import export_onnx, sha256
+from model_store.generators.base import tensors
 from model_store.graph import check_graph
 from model_store.manifest import Manifest
+from model_store.store import ModelVersion
 from model_store.training.recipe import Recipe
 from model_store.training.run import build_generator
+from model_store.weights import trained_weights
 from tests.unit.model_store.generators.networks import SMALL, generator
 
 ZOO = Path(model_store.__file__).parent / "zoo"
@@ -74,7 +76,7 @@ def test_released_files_are_the_ones_that_were_released(folder: Path) -> None:
 @pytest.mark.parametrize("folder", RELEASED, ids=_version)
 def test_released_graph_equals_its_weights_in_torch(folder: Path) -> None:
     generator = build_generator(Recipe.read(folder / "recipe.toml"))
-    generator.load_state_dict(load_file(folder / "weights.safetensors"))
+    generator.load_state_dict(tensors(trained_weights(ModelVersion.open(folder))))
     generator.eval()
     session = onnxruntime.InferenceSession(
         folder / "model.onnx", providers=["CPUExecutionProvider"]

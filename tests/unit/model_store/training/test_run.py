@@ -20,7 +20,9 @@ from model_store.training.loop import Trainer
 from model_store.training.patches import Batch
 from model_store.training.precision import resolve_precision
 from model_store.training.recipe import Recipe
+from model_store.training.release import release
 from model_store.training.run import load_average, train
+from model_store.training.start import load_start
 
 _RECIPE = """
 name = "tiny"
@@ -235,6 +237,27 @@ def test_an_arm_starts_from_the_run_beside_it(data: Path, recipe: Path, tmp_path
     got = load_file(tmp_path / "runs" / "second" / AVERAGE)
     assert all(torch.equal(first[key], got[key]) for key in first)
     assert Recipe.read(tmp_path / "runs" / "second" / "recipe.toml").generator.system == "drl"
+
+
+@pytest.mark.parametrize("system", ["drl", "wgan-vgg"])  # the first has norms to fold
+def test_a_run_starts_from_a_released_version(
+    data: Path, recipe: Path, tmp_path: Path, system: str
+) -> None:
+    text = recipe.read_text(encoding="utf-8").replace('system = "drl"', f'system = "{system}"')
+    recipe.write_text(text, encoding="utf-8")
+    train(recipe, data, tmp_path / "run")
+    folder = release(tmp_path / "run", tmp_path / "zoo")
+    kept = folder / "weights.safetensors"
+    assert kept.exists() is (system == "drl")
+    second = tmp_path / "second.toml"
+    second.write_text(f'extends = "{recipe}"\n[training]\nstart = "tiny@0.1.0"\n')
+    found = load_start(Recipe.read(second), tmp_path / "next", tmp_path / "zoo")
+    trained = load_file(tmp_path / "run" / AVERAGE)
+    assert found.keys() == trained.keys()
+    assert all(torch.equal(found[key], trained[key]) for key in trained)
+    (kept if kept.exists() else folder / "model.onnx").write_bytes(b"changed")
+    with pytest.raises(RecipeError, match="released was"):
+        load_start(Recipe.read(second), tmp_path / "next", tmp_path / "zoo")
 
 
 @pytest.mark.parametrize(
