@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from model_store.console import progress_bar
 from model_store.errors import ModelStoreError
 from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
 from model_store.reports.command import add_report
 from model_store.store import ModelVersion
+from model_store.training.pairs.command import add_pairs
 from model_store.trust.command import add_trust, version_folder
 from model_store.trust.signature import SIGNATURE
 
@@ -37,7 +38,7 @@ def train(  # noqa: PLR0917
     data: Annotated[Path, typer.Option(help="folder that the recipe's sources are relative to")],
     out: Annotated[Path, typer.Option(help="folder for recipe, checkpoints and cache")],
     budget: Annotated[float | None, typer.Option(help="minutes to fit the run into")] = None,
-    cache: Annotated[Path | None, typer.Option(help="folder for simulated noise")] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder for simulated noise and pairs")] = None,
     resume: Annotated[bool, typer.Option(help="go on from the checkpoint in --out")] = False,
     threads: Annotated[int | None, typer.Option(help="processor threads")] = None,
     weights: Annotated[
@@ -53,31 +54,26 @@ def train(  # noqa: PLR0917
     import torch  # noqa: PLC0415
 
     from model_store.training.checkpoint import Progress as Done  # noqa: PLC0415
+    from model_store.training.recipe_file import recipe_path  # noqa: PLC0415
     from model_store.training.run import train as run  # noqa: PLC0415
 
     if threads:
         torch.set_num_threads(threads)
-    shipped = Path(__file__).parent / "training" / "recipes" / f"{recipe}.toml"
-    path = shipped if not recipe.exists() and shipped.exists() else recipe
     console = Console()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, refresh_per_second=1) as bar:
-        task = bar.add_task("preparing", total=None)
+    with progress_bar(console) as told:
+
+        def said(text: str) -> None:
+            console.print(text, highlight=False, soft_wrap=True)
 
         def report(done: Done) -> None:
             text = f"loss {done.loss:.4f}"
-            bar.update(task, completed=done.step, total=done.iterations, description=text)
+            told(text, done.step, done.iterations)
             if not console.is_terminal and done.step % 100 == 0:
                 console.print(f"{done.step}/{done.iterations} {text} {done.seconds:.0f} s")
 
         try:
             done = run(
-                path,
+                recipe_path(recipe),
                 data,
                 out,
                 arm=arm,
@@ -87,6 +83,8 @@ def train(  # noqa: PLR0917
                 cache=cache,
                 precision=precision.value if precision else None,
                 report=report,
+                told=told,
+                said=said,
             )
         except ModelStoreError as error:
             raise _failed(console, error) from error
@@ -166,6 +164,7 @@ def pack(
     console.print(f"{packed.ref} written to {made}{said}", highlight=False, soft_wrap=True)
 
 
+add_pairs(app)
 add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)
 add_report(app, _ZOO)

@@ -8,6 +8,7 @@ from typing import Any
 from model_store.evaluation.physics.acceptance import kept_and_missed, strongest
 from model_store.manifest import Manifest, TrainedNoise, Validity
 from model_store.training.objective import objective
+from model_store.training.pairs.facts import sentence
 from model_store.training.recipe import Recipe
 
 
@@ -37,6 +38,8 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
         objective(recipe),
     ]
     training = manifest.metrics.get("training")
+    if training and training.get("pairs"):
+        parts.append(sentence(training["pairs"]))
     if training:
         parts.append(
             f"{training['iterations']:,} iterations of {recipe.training.batch} patches of "
@@ -47,6 +50,8 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
             "The whole recipe is `recipe.toml` beside this card."
         )
     parts += ["## Measured", _measured(manifest.metrics)]
+    if manifest.metrics.get("pairs"):
+        parts += ["## On pairs of images", _measured(manifest.metrics["pairs"])]
     if manifest.metrics.get("physics"):
         parts += ["## On phantoms", _physics(manifest.metrics["physics"])]
     if manifest.validity is not None:

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from model_store.console import progress_bar
 from model_store.errors import ModelStoreError
 
-Data = Annotated[Path, typer.Option(help="folder that the recipe's held-out data are below")]
+Data = Annotated[
+    Path, typer.Option(help="folder that the recipe's held-out data, or the pairs, are below")
+]
 Weights = Annotated[
     Path | None,
     typer.Option(help="folder with the weights of LPIPS; without it, no perceptual distance"),
@@ -35,6 +38,10 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
         zoo: Annotated[Path, typer.Option(help="folder of model versions")] = zoo_folder,
         weights: Weights = None,
         filters: Filters = None,
+        pairs: Annotated[
+            Path | None,
+            typer.Option(help='TOML with [data] of kind "pairs": measure on these, as they are'),
+        ] = None,
         compare: Annotated[bool, typer.Option(help="against classical filters")] = True,
         out: Out = None,
         markdown: Markdown = None,
@@ -44,8 +51,14 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
         quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
         threads: Threads = 0,
     ) -> None:
-        """Measure a version on held-out data, against filters, and where it begins to harm."""
+        """Measure a version on held-out data, against filters, and where it begins to harm.
+
+        A version that was trained on pairs is measured on those of the patients kept for the test.
+
+        Example: model-store evaluate drunet-ct@1.2.0 --data DATA --pairs pairs.toml
+        """
         from model_store.evaluation.filter_file import FilterFile  # noqa: PLC0415
+        from model_store.evaluation.pairs import read_section  # noqa: PLC0415
         from model_store.evaluation.report import evaluate_version  # noqa: PLC0415
         from model_store.training.release import refuse_signed, write_metrics  # noqa: PLC0415
 
@@ -56,18 +69,23 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
         try:
             if write:
                 refuse_signed(folder)  # rather now than in minutes
-            results = evaluate_version(
-                folder,
-                data,
-                weights=weights,
-                filters=FilterFile(filters, quick=quick) if compare else None,
-                quick=quick,
-                threads=threads,
-            )
+            with progress_bar(console) as told:
+                results = evaluate_version(
+                    folder,
+                    data,
+                    weights=weights,
+                    filters=FilterFile(filters, quick=quick) if compare else None,
+                    pairs=None if pairs is None else read_section(pairs),
+                    quick=quick,
+                    threads=threads,
+                    told=told,
+                )
             if write:
-                write_metrics(folder, results)
+                write_metrics(folder, results, beside=pairs is not None)
         except ModelStoreError as error:
             raise _failed(console, error) from error
+        for line in results["refused"]:
+            console.print(f"refused: {line}", highlight=False, soft_wrap=True)
         _show(results, console, out, markdown)
 
     @app.command()

@@ -204,6 +204,8 @@ def held_out_slices(recipe: Recipe, data: Path, count: int) -> list[tuple[str, C
     DataError
         If there are none, or one is missing or unreadable.
     """
+    if not isinstance(recipe.data, CtData):
+        raise DataError(f"{recipe.name} was not trained on CT with simulated noise")
     result = []
     for folder in recipe.data.held_out:
         if folder != PAIRS:

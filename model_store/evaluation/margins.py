@@ -10,6 +10,7 @@ from model_store.evaluation.groups import Group
 from model_store.evaluation.papers import DNGAN, N2N_CT, N2N_XRAY, PaperTable
 from model_store.evaluation.xray import LEVELS_DB, poisson_group
 from model_store.training.objective import for_fidelity
+from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import CtData, Recipe
 
 _CLASSICAL = FAMILIES[:3]
@@ -115,6 +116,9 @@ def _statement(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]
         f"Against the best filter per image: {min(values):+.1f} to {max(values):+.1f} dB, ahead in "
         f"{ahead} of {len(values)} conditions."
     ]
+    if isinstance(recipe.data, PairsData):
+        parts.append("Measured on pairs of its own data, which no publication shares.")
+        return " ".join(parts)
     ct = isinstance(recipe.data, CtData)
     table = N2N_CT if ct else N2N_XRAY
     arm = "N2C-MSE" if recipe.data.target == "clean" else "N2N-MSE"
@@ -133,18 +137,17 @@ def _statement(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]
         )
     elif not same:
         parts.append("That is another noise than this model's; no condition here repeats it.")
-    parts.append(_seen(recipe, training, table.training))
+    parts.append(_seen(recipe, len(recipe.data.sources), training, table.training))
     return " ".join(parts)
 
 
-def _seen(recipe: Recipe, training: dict[str, Any], theirs: str) -> str:
+def _seen(recipe: Recipe, sources: int, training: dict[str, Any], theirs: str) -> str:
     section = recipe.training
     steps = training.get("iterations")
     if steps is None:
         return f"The publication trained on {theirs}."
     patches = steps * section.batch
     pixels = patches * section.patch**2 / 1e6
-    sources = len(recipe.data.sources)
     return (
         f"This run saw {patches:,} patches of {section.patch} x {section.patch} ({pixels:,.0f} "
         f"million pixels) from {sources} sources; the publication trained on {theirs}. "

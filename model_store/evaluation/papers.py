@@ -351,7 +351,7 @@ def _cascade_arm(section: DrlCascadeSection, start: str) -> str:
 def _n2n_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str] | None:
     target = "N2C" if recipe.data.target == "clean" else "N2N"
     arm = f"{target}-{'MAE' if 'mae' in terms else 'MSE'}"
-    table = N2N_XRAY
+    table = N2N_CT if recipe.input.units == "HU" else N2N_XRAY
     if isinstance(recipe.data, CtData):
         noise = recipe.data.noise
         strong = isinstance(noise, AwgnNoise) and (noise.psnr or _STRONG_DB) < _STRONG_DB

@@ -16,11 +16,15 @@ from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.groups import Group, tables
 from model_store.evaluation.lpips import DESCRIPTION, Lpips
 from model_store.evaluation.margins import margins
+from model_store.evaluation.pairs import pair_cases
 from model_store.evaluation.session import Denoiser, ReleasedModel
 from model_store.evaluation.trial import Case, Trial, run_trial
 from model_store.evaluation.validity import measure_validity
 from model_store.evaluation.xray import xray_cases
+from model_store.manifest import Validity
 from model_store.training.noise import AwgnNoise, ProjectionNoise
+from model_store.training.pairs.listing import Told, nobody
+from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import CtData, Recipe
 
 
@@ -30,31 +34,39 @@ def evaluate_version(
     *,
     weights: Path | None = None,
     filters: FilterFile | None = None,
+    pairs: PairsData | None = None,
     quick: bool = False,
     threads: int = 0,
+    told: Told = nobody,
 ) -> dict[str, Any]:
-    """Measure the version in `folder` on the data that its recipe held out.
+    """Measure the version in `folder` on the data that its recipe held out, or on pairs.
 
     Parameters
     ----------
     folder : Path
         ``<zoo>/<name>/<version>``.
     data : Path
-        Folder that the recipe's held-out folders and files are below.
+        Folder that the recipe's held-out folders and files, or the pairs, are below.
     weights : Path, optional
         Folder with the weights of LPIPS; without it the perceptual distance is left out.
     filters : FilterFile, optional
         Where the filters' scores come from; without it there are no filters.
+    pairs : PairsData, optional
+        Pairs to measure on instead; those of the recipe's patients for the test if it was trained
+        on pairs.
     quick : bool
         Fewer images and levels.
     threads : int
         Processor threads; 0 leaves the choice to ONNX Runtime.
+    told : callable
+        Is told how far the reading of pairs is.
 
     Returns
     -------
     dict
         ``summary`` (``tables``, ``headline`` and ``margin``, for manifest and card), ``validity``
-        (of the manifest) and ``trials`` (all numbers).
+        (of the manifest; None for pairs, to which no noise is added), ``trials`` (all numbers) and
+        ``refused`` (pairs, with the reason).
 
     Raises
     ------
@@ -66,12 +78,15 @@ def evaluate_version(
     model = ReleasedModel(folder, threads)
     recipe = Recipe.read(folder / "recipe.toml")
     perceptual = None if weights is None else Lpips(weights)
-    trials = [
-        trial_of(case, model, filters) for case in cases_of(recipe, data, perceptual, quick=quick)
-    ]
+    section = pairs or (recipe.data if isinstance(recipe.data, PairsData) else None)
+    measured = None
+    if section is None:
+        cases = cases_of(recipe, data, perceptual, quick=quick)
+    else:
+        units = model.manifest.input.units
+        cases, measured = pair_cases(section, units, data, perceptual, quick=quick, told=told)
+    trials = [trial_of(case, model, filters) for case in cases]
     groups = Group.of(trials)
-    white = isinstance(recipe.data.noise, AwgnNoise)
-    validity, sweep = measure_validity(partial(model, beyond=white), recipe, data, quick=quick)
     margin = margins(groups, recipe, model.manifest.metrics.get("training", {}))
     shown = tables(groups)
     if perceptual is None:
@@ -79,11 +94,13 @@ def evaluate_version(
     else:
         missing = f" PDR is {DESCRIPTION}; for CT in the 400 HU window."
     shown[0]["note"] += missing
+    if measured is not None:
+        shown[0]["note"] = f"{measured.note} {shown[0]['note']}"
     if filters is not None:
         shown.append(margin["table"])
-    shown.append(sweep)
-    if isinstance(recipe.data, CtData) and isinstance(recipe.data.noise, ProjectionNoise):
-        shown.append(ct_spectra(data))
+    validity = None
+    if section is None:
+        validity = _swept(model, recipe, data, shown, quick=quick)
     summary = {
         "headline": _headline(groups),
         "margin": margin["statement"] if filters is not None else "",
@@ -91,15 +108,31 @@ def evaluate_version(
     }
     return {
         "summary": summary,
-        "validity": validity.model_dump(mode="json"),
+        "validity": None if validity is None else validity.model_dump(mode="json"),
         "trials": [trial.as_dict() for trial in trials],
+        "refused": [] if measured is None else measured.tally.refused,
     }
+
+
+def _swept(
+    model: ReleasedModel, recipe: Recipe, data: Path, shown: list[dict[str, Any]], *, quick: bool
+) -> Validity:
+    """The sweep over levels of the recipe's noise; adds what it shows to the tables."""
+    noise = None if isinstance(recipe.data, PairsData) else recipe.data.noise
+    beyond = isinstance(noise, AwgnNoise)
+    validity, sweep = measure_validity(partial(model, beyond=beyond), recipe, data, quick=quick)
+    shown.append(sweep)
+    if isinstance(recipe.data, CtData) and isinstance(noise, ProjectionNoise):
+        shown.append(ct_spectra(data))
+    return validity
 
 
 def cases_of(
     recipe: Recipe, data: Path, perceptual: Lpips | None, *, quick: bool = False
 ) -> Iterator[Case]:
-    """Cases that a recipe's model is measured on; see `ct_cases` and `xray_cases`."""
+    """Cases that a recipe's model is measured on; see `ct_cases`, `xray_cases`, `pair_cases`."""
+    if isinstance(recipe.data, PairsData):
+        return pair_cases(recipe.data, recipe.input.units, data, perceptual, quick=quick)[0]
     cases = ct_cases if isinstance(recipe.data, CtData) else xray_cases
     return cases(recipe, data, perceptual, quick=quick)
 

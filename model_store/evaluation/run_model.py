@@ -13,7 +13,6 @@ from model_store.errors import RecipeError
 from model_store.evaluation.session import denoise
 from model_store.manifest import InputSpec
 from model_store.training.checkpoint import STATE
-from model_store.training.recipe import CtData
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
 from model_store.training.run import load_average
 
@@ -41,13 +40,13 @@ class RunModel:
             self.iterations, self.minutes = int(state["step"]), float(state["seconds"]) / 60
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RecipeError(f"{run / STATE}: not the state of a run: {error}") from error
-        ct = isinstance(self.recipe.data, CtData)
+        hounsfield = self.recipe.input.units == "HU"
         self._spec = InputSpec(
             units=self.recipe.input.units,
             offset=self.recipe.input.offset,
             scale=self.recipe.input.scale,
-            minimum=LOWEST_HU if ct else 0.0,
-            maximum=HIGHEST_HU if ct else 1.0,
+            minimum=LOWEST_HU if hounsfield else 0.0,
+            maximum=HIGHEST_HU if hounsfield else 1.0,
         )
 
     @property

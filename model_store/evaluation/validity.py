@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.errors import DataError
 from model_store.evaluation.ct import MAIN as CT_MAIN
 from model_store.evaluation.ct import coloured, held_out_slices, seed_of
 from model_store.evaluation.metrics import psnr, psnr_window
@@ -24,9 +25,11 @@ from model_store.training.noise import (
     AwgnNoise,
     PoissonGaussianNoise,
     WhiteNoise,
+    XrayNoise,
     deviation_of,
     white_noise,
 )
+from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import CtData, Recipe
 from model_store.training.references import CtSlice
 from model_store.training.simulation.xray import RadiographNoise, awgn
@@ -98,14 +101,20 @@ def measure_validity(
     DataError
         If held-out data are missing or unreadable.
     """
+    section = recipe.data
+    if isinstance(section, PairsData):
+        raise DataError(f"{recipe.name} was trained on pairs: there is no noise to draw in a sweep")
     count = 2 if quick else IMAGES
-    if isinstance(recipe.data, CtData):
-        measure, noise, levels = _sweep_ct(model, recipe, data, count, 3 if quick else 1)
+    if isinstance(section, CtData):
+        white = isinstance(section.noise, AwgnNoise)
+        slices = held_out_slices(recipe, data, count)[:count]
+        measure, noise, levels = _sweep_ct(model, slices, white, 3 if quick else 1)
         unit = "HU"
     else:
-        measure, noise, levels = _sweep_xray(model, recipe, data, count, 3 if quick else 1)
+        images = [_central(image) for _, image in held_out_images(recipe, data)[:count]]
+        measure, noise, levels = _sweep_xray(model, images, section.noise, 3 if quick else 1)
         unit = "of the range"
-    low, high = recipe.data.noise_range
+    low, high = section.noise_range
     validity = _validity(levels, (low, high), measure, noise, unit)
     return validity, _table(levels, validity, unit)
 
@@ -136,18 +145,17 @@ def zero_crossing(levels: Sequence[Level]) -> tuple[float, float] | None:
 
 
 def _sweep_ct(
-    model: Denoise, recipe: Recipe, data: Path, count: int, step: int
+    model: Denoise, slices: Sequence[tuple[str, CtSlice]], white: bool, step: int
 ) -> tuple[str, str, list[Level]]:
-    slices = held_out_slices(recipe, data, count)
-    references = [(name, _quiet(item)) for name, item in slices[:count]]
+    references = [(name, _quiet(item)) for name, item in slices]
     quiet = (
         f"slices of one patient not trained on, averaged down by 2 after a Gaussian of {_SMOOTH:g} "
         "pixel, which leaves at most 5 to 7 HU of noise of their own (9 to 10 before); what is "
         "left counts as signal, so its removal counts against the model at the quiet end"
     )
-    if isinstance(recipe.data.noise, AwgnNoise):
+    if white:
 
-        def white(item: CtSlice, level: float, seed: int) -> Floats:
+        def drawn(item: CtSlice, level: float, seed: int) -> Floats:
             generator = np.random.default_rng([seed, int(100 * level)])
             return awgn(item.hounsfield, 4096 * deviation_of(level), generator)
 
@@ -155,7 +163,7 @@ def _sweep_ct(
             _level(
                 4096 * deviation_of(level),
                 [
-                    (white(item, level, seed_of(name) + 1), item.hounsfield)
+                    (drawn(item, level, seed_of(name) + 1), item.hounsfield)
                     for name, item in references
                 ],
                 model,
@@ -180,10 +188,8 @@ def _sweep_ct(
 
 
 def _sweep_xray(
-    model: Denoise, recipe: Recipe, data: Path, count: int, step: int
+    model: Denoise, images: Sequence[Floats], section: XrayNoise, step: int
 ) -> tuple[str, str, list[Level]]:
-    images = [_central(image) for _, image in held_out_images(recipe, data)[:count]]
-    section = recipe.data.noise
     name = "white normal noise" if isinstance(section, AwgnNoise) else "Poisson noise"
     if isinstance(section, PoissonGaussianNoise):
         name = "Poisson and normal noise, half of the variance each"

@@ -18,6 +18,7 @@ from model_store.training.noise import (
     PoissonGaussianNoise,
     PoissonNoise,
     WhiteNoise,
+    XrayNoise,
     deviation_of,
     white_noise,
 )
@@ -78,9 +79,11 @@ def xray_cases(
     DataError
         If there are none, or the recipe is not of radiographs.
     """
+    if not isinstance(recipe.data, XrayData):
+        raise DataError(f"{recipe.name} was not trained on radiographs with simulated noise")
     images = held_out_images(recipe, data)
     score = scorer(perceptual)
-    kinds = _kinds(recipe)
+    kinds = _kinds(recipe.data.noise)
     for group, draw in list(kinds.items())[:1] if quick else kinds.items():
         for index, (name, image) in enumerate(images[: 2 if quick else _IMAGES]):
             generator = np.random.default_rng([_SEED, index, zlib.crc32(group.encode())])
@@ -89,9 +92,8 @@ def xray_cases(
             yield Case(group, name, noisy, image, middle, score, MAIN, facts, size=192)
 
 
-def _kinds(recipe: Recipe) -> dict[str, _Noise]:
-    """What is added to the cases of a recipe, by the name of its group."""
-    noise = recipe.data.noise
+def _kinds(noise: XrayNoise) -> dict[str, _Noise]:
+    """What is added to the cases of a recipe's noise, by the name of its group."""
     if isinstance(noise, PoissonGaussianNoise):
         return {"Poisson noise of 175 quanta and normal noise of 15/255": _section(SHARPXR)}
     if isinstance(noise, AwgnNoise):

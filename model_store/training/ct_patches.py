@@ -20,6 +20,7 @@ from model_store.training.patches import (
     VALIDATION,
     Batch,
     Window,
+    noise_weight,
     random_deviation,
     random_turn,
     random_window,
@@ -34,7 +35,6 @@ from model_store.training.references import (
 from model_store.training.simulation.ct import Exposure, Kernel, ParallelBeam, noise_image
 from model_store.training.simulation.phantom import random_phantom, scanned_phantom
 
-_WEIGHT_KNEE_HU = 10.0
 _PHANTOM_SIZE = 384
 Reference = tuple[CtSlice, Kernel | None]
 """A slice without noise, and the kernel that it was reconstructed with if its noise must fit it."""
@@ -179,7 +179,7 @@ class CtPatches:
         self, generator: np.random.Generator, noisy_target: bool, sign: float = 1.0
     ) -> tuple[Floats, Floats, float]:
         item = self._slices[generator.choice(len(self._slices), p=self._share)]
-        window = _window(item.clean, self._patch, generator)
+        window = body_window(item.clean, self._patch, generator)
         clean = np.asarray(item.clean[window])
         if isinstance(self._data.noise, ProjectionNoise):
             noisy, target, weight = self._projected(item, window, generator, noisy_target, sign)
@@ -219,7 +219,7 @@ class CtPatches:
 
         noisy = with_noise(first)
         target = with_noise(second) if noisy_target else clean
-        return noisy, target, _WEIGHT_KNEE_HU**2 / (_WEIGHT_KNEE_HU**2 + deviation**2)
+        return noisy, target, noise_weight(deviation, hounsfield=True)
 
     def _scaled(self, hounsfield: Floats) -> Floats:
         scaled = (hounsfield + self._input.offset) / self._input.scale
@@ -237,7 +237,7 @@ def _hounsfield(fraction: Floats) -> Floats:
     return result
 
 
-def _window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
+def body_window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
     """Draw a window: most often mainly soft tissue, else mainly body, seldom anything."""
     lower, upper, share = (-200, 300, 0.6) if generator.random() < 0.65 else (-950, 3000, 0.7)  # noqa: PLR2004
     window = random_window(image, patch, generator)

@@ -72,6 +72,13 @@ class TrainingLog:
         self._count = 0
 
 
+def note(path: Path, step: int, what: Mapping[str, object]) -> None:
+    """Add a line that is no mean over iterations, such as what a run is trained on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, **what}) + "\n")
+
+
 def _step(line: str) -> float:
     """Iteration of a line; infinite for one that was not written to its end."""
     try:

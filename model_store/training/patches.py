@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Window = tuple[slice, slice]
 
+_WEIGHT_KNEE_HU = 10.0
+_WEIGHT_KNEE = 0.015
+
 VALIDATION = 0x56414C
 """Part of the seed of every validation batch."""
 
@@ -42,7 +45,7 @@ class PatchSource(Protocol):
         """Batch number `step`: the same step always gives the same batch."""
 
     def validation(self, index: int) -> Batch:
-        """Batch `index` of a series apart from those of `batch`, its targets always clean."""
+        """Batch `index` of a series apart from those of `batch`, its targets clean if any are."""
 
 
 def random_window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
@@ -60,6 +63,20 @@ def random_turn(generator: np.random.Generator) -> Callable[[Floats], Floats]:
         return turned[:, ::-1] if flip else turned
 
     return turn
+
+
+def noise_weight(deviation: float, *, hounsfield: bool) -> float:
+    """Weight that makes quiet and noisy patches count alike.
+
+    Parameters
+    ----------
+    deviation : float
+        Standard deviation of the noise, in HU or as a fraction of the full range.
+    hounsfield : bool
+        Which of the two.
+    """
+    knee = _WEIGHT_KNEE_HU if hounsfield else _WEIGHT_KNEE
+    return knee**2 / (knee**2 + deviation**2)
 
 
 def random_deviation(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model_store.errors import RecipeError
 from model_store.generators.sections import CriticSection, GeneratorSection
 from model_store.training.noise import CtNoise, MixedNoise, ProjectionNoise, XrayNoise
+from model_store.training.pairs.section import PairsData, Target
 from model_store.training.recipe_file import parse_toml, read_toml
 
 _UNIT_HU = 4096.0
@@ -20,7 +21,6 @@ _PAIR = 2
 _NARROWEST = 1e-3
 
 Betas = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
-Target = Literal["clean", "noisy"]
 
 
 class _Strict(BaseModel):
@@ -283,7 +283,7 @@ class Recipe(_Strict):
     generator: GeneratorSection
     critic: AdversarySection | None = None
     input: InputSection
-    data: Annotated[CtData | XrayData, Field(discriminator="kind")]
+    data: Annotated[CtData | XrayData | PairsData, Field(discriminator="kind")]
     training: TrainingSection
     release: ReleaseSection
 
@@ -311,7 +311,7 @@ class Recipe(_Strict):
                 raise ValueError(f"training.loss: window {list(window)} is too narrow")
         if paired and self.training.batch % 2:
             raise ValueError("data.antithetic takes an even training.batch")
-        if (self.data.kind == "ct") != (self.input.units == "HU"):
+        if self.data.kind != "pairs" and (self.data.kind == "ct") != (self.input.units == "HU"):
             raise ValueError('input.units is "HU" for CT and "stored" for radiographs')
         return self
 
@@ -349,8 +349,12 @@ class Recipe(_Strict):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            problems = "; ".join(
-                ": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"]])
-                for item in error.errors()
-            )
-            raise RecipeError(f"{origin}: {problems}") from error
+            raise RecipeError(f"{origin}: {plain(error)}") from error
+
+
+def plain(error: ValidationError) -> str:
+    """What is wrong with which keys, in one line."""
+    return "; ".join(
+        ": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"]])
+        for item in error.errors()
+    )

@@ -1,7 +1,8 @@
 """Recipe files: TOML that may extend another file, or be a study with one arm for every weight.
 
 ``extends = "bases/ct.toml"`` takes every table of that file (its path is relative to the file that
-names it) and lets the own keys replace single ones. ``[study]`` holds ``factors`` and, in
+names it; without the suffix it is a recipe that is shipped: ``extends = "drl-pairs"``) and lets the
+own keys replace single ones. ``[study]`` holds ``factors`` and, in
 ``weights``, names of its arms with the key whose value an arm multiplies::
 
     [study]
@@ -21,6 +22,10 @@ from typing import Any
 
 from model_store.errors import RecipeError
 
+RECIPES = Path(__file__).parent / "recipes"
+"""Those that are shipped."""
+
+_SUFFIX = ".toml"
 _BASE = "base"
 _DEEPEST = 4
 
@@ -55,6 +60,12 @@ def read_toml(path: Path, arm: str | None = None) -> dict[str, Any]:
     if key is not None:
         _multiply(content, key, factor, path)
     return content
+
+
+def recipe_path(recipe: Path) -> Path:
+    """A recipe's file: as it is named, or else the shipped one of that name."""
+    own = RECIPES / f"{recipe}{_SUFFIX}"
+    return own if not recipe.exists() and own.exists() else recipe
 
 
 def study_arms(content: dict[str, Any], path: Path) -> dict[str, tuple[str | None, float]]:
@@ -113,6 +124,8 @@ def _extended(path: Path, depth: int) -> dict[str, Any]:
     base = content.pop("extends", None)
     if base is None:
         return content
+    if isinstance(base, str) and not base.endswith(_SUFFIX):
+        base = str(RECIPES / f"{base}{_SUFFIX}")
     if depth == 0 or not isinstance(base, str):
         raise RecipeError(f"{path}: extends = {base!r}: not a file, or files extend in a circle")
     return _merged(_extended(path.parent / base, depth - 1), content)

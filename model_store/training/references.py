@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.errors import InvalidDicomError
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
 from model_store.errors import DataError
+from model_store.training.readers.dicom import READ_ERRORS, fraction, hounsfield, read_data_set
+from model_store.training.readers.kinds import is_dicom
 
 Floats = NDArray[np.float32]
 
@@ -75,11 +75,10 @@ def read_ct_slice(path: Path) -> CtSlice:
         If the file is not a readable CT image with rescale and pixel spacing.
     """
     try:
-        dataset = pydicom.dcmread(path)
-        stored = dataset.pixel_array.astype(np.float32)
+        dataset = read_data_set(path)
+        image = hounsfield(dataset)
         spacing = float(dataset.PixelSpacing[0])
-        image = stored * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    except (OSError, InvalidDicomError, AttributeError, ValueError, RuntimeError) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{path}: not a readable CT image: {error}; {_REMEDY}") from error
     valid = image >= LOWEST_HU
     return CtSlice(np.clip(image, LOWEST_HU, HIGHEST_HU).astype(np.float32), valid, spacing)
@@ -118,9 +117,9 @@ def read_radiograph(path: Path) -> Floats:
     DataError
         If the file is not a readable grey-scale image.
     """
-    if path.suffix.lower() == ".dcm":
-        return _read_dicom_radiograph(path)
     try:
+        if is_dicom(path):
+            return _read_dicom_radiograph(path)
         with Image.open(path) as picture:
             deep = picture.mode.startswith("I;16") or picture.mode == "I"
             pixels = np.asarray(picture if deep else picture.convert("L"), dtype=np.float32)
@@ -131,12 +130,6 @@ def read_radiograph(path: Path) -> Floats:
 
 def _read_dicom_radiograph(path: Path) -> Floats:
     try:
-        dataset = pydicom.dcmread(path)
-        pixels = dataset.pixel_array.astype(np.float32) / np.float32(2**dataset.BitsStored - 1)
-        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    except (OSError, InvalidDicomError, AttributeError, ValueError, RuntimeError) as error:
+        return fraction(read_data_set(path))
+    except READ_ERRORS as error:
         raise DataError(f"{path}: not a readable radiograph: {error}; {_REMEDY}") from error
-    if pixels.ndim != 2:  # noqa: PLR2004
-        raise DataError(f"{path}: not a single grey-scale frame; {_REMEDY}")
-    result: Floats = 1 - pixels if inverted else pixels
-    return result

@@ -20,7 +20,9 @@ from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, 
 from model_store.store import ModelVersion
 from model_store.training.checkpoint import STATE
 from model_store.training.objective import NOT_FIDELITY, for_fidelity
-from model_store.training.recipe import CtData, Recipe
+from model_store.training.pairs.facts import Facts
+from model_store.training.pairs.section import PairsData
+from model_store.training.recipe import Recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
 from model_store.training.run import RECIPE, load_average
 from model_store.trust.signature import MANIFEST, SIGNATURE
@@ -75,8 +77,13 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
         },
         "onnx_largest_difference": float(f"{difference:.2e}"),
     }
-    ct = isinstance(recipe.data, CtData)
-    least, greatest = recipe.data.noise_range
+    hounsfield = recipe.input.units == "HU"
+    if isinstance(recipe.data, PairsData):
+        facts = Facts.read(run)
+        metrics["training"]["pairs"] = facts.numbers()
+        least, greatest = facts.noise_sd
+    else:
+        least, greatest = recipe.data.noise_range
     use = recipe.release.intended_use
     manifest = Manifest(
         name=recipe.name,
@@ -88,8 +95,8 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
             units=recipe.input.units,
             offset=recipe.input.offset,
             scale=recipe.input.scale,
-            minimum=LOWEST_HU if ct else 0.0,
-            maximum=HIGHEST_HU if ct else 1.0,
+            minimum=LOWEST_HU if hounsfield else 0.0,
+            maximum=HIGHEST_HU if hounsfield else 1.0,
         ),
         output="residual",
         tiling=TilingSpec(margin=generator.margin, stride=generator.stride),
@@ -175,8 +182,17 @@ def refuse_signed(folder: Path) -> None:
         )
 
 
-def write_metrics(folder: Path, results: dict[str, Any]) -> None:
+def write_metrics(folder: Path, results: dict[str, Any], *, beside: bool = False) -> None:
     """Put the summary of an evaluation into a version's manifest and card.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<zoo>/<name>/<version>``.
+    results : dict
+        As of `model_store.evaluation.report.evaluate_version`.
+    beside : bool
+        Beside the version's own evaluation, as what was measured on somebody's pairs.
 
     Raises
     ------
@@ -186,9 +202,10 @@ def write_metrics(folder: Path, results: dict[str, Any]) -> None:
         If the version is signed.
     """
     manifest, recipe = _changeable(folder)
-    metrics = {**manifest.metrics, **results["summary"]}
-    validity = Validity.model_validate(results["validity"])
-    changes = {"metrics": metrics, "validity": validity}
+    summary = {"pairs": results["summary"]} if beside else results["summary"]
+    changes: dict[str, Any] = {"metrics": {**manifest.metrics, **summary}}
+    if results["validity"] is not None:
+        changes["validity"] = Validity.model_validate(results["validity"])
     _write(folder, manifest.model_copy(update=changes), recipe)
 
 

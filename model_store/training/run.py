@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,8 +16,13 @@ from model_store.training.adversary import Adversary
 from model_store.training.backbones import load_backbone
 from model_store.training.checkpoint import AVERAGE, Checkpoint, Progress
 from model_store.training.ct_patches import CtPatches, prepare_ct
+from model_store.training.log import LOG, note
 from model_store.training.loop import Report, Trainer
 from model_store.training.losses import Loss, Unit
+from model_store.training.pairs.facts import Facts, sentence
+from model_store.training.pairs.listing import Told, nobody, some
+from model_store.training.pairs.patches import open_pairs
+from model_store.training.pairs.section import PairsData
 from model_store.training.patches import PatchSource
 from model_store.training.precision import Choice, resolve_precision
 from model_store.training.recipe import CtData, PerceptualTerm, Recipe
@@ -53,7 +59,7 @@ def load_average(run: Path) -> tuple[Recipe, Generator]:
 
 
 def open_source(recipe: Recipe, data: Path, cache: Path) -> PatchSource:
-    """Read the recipe's reference images below `data` and make them a source of patches.
+    """Read the recipe's images below `data` and make them a source of patches.
 
     Raises
     ------
@@ -61,6 +67,8 @@ def open_source(recipe: Recipe, data: Path, cache: Path) -> PatchSource:
         If an image is missing or unreadable.
     """
     section = recipe.training
+    if isinstance(recipe.data, PairsData):
+        return open_pairs(recipe, recipe.data, data, cache)[0]
     if isinstance(recipe.data, CtData):
         slices = prepare_ct(recipe.data, data, cache, section.seed)
         return CtPatches(
@@ -133,6 +141,8 @@ def train(
     cache: Path | None = None,
     precision: Choice | None = None,
     report: Report | None = None,
+    told: Told = nobody,
+    said: Callable[[str], object] = str,
 ) -> Progress:
     """Train a recipe, on a GPU if there is one.
 
@@ -156,12 +166,16 @@ def train(
     resume : bool
         Go on from the checkpoint in `out`.
     cache : Path, optional
-        Where simulated noise is kept; ``out/cache`` without it.
+        Where simulated noise and pairs that were read are kept; ``out/cache`` without it.
     precision : {"auto", "f32", "bf16"}, optional
         Instead of the recipe's, and written into the recipe in `out`. Without it the recipe's, or
         on resuming what the run had before, holds.
     report : callable, optional
         Called after each iteration.
+    told : callable
+        Is told how far the reading of pairs is.
+    said : callable
+        Is told in words which pairs a run is trained on, and what was left out.
 
     Raises
     ------
@@ -181,7 +195,8 @@ def train(
     state = None
     if recipe.training.start is not None and not resume:
         state = load_start(recipe, out, zoo)
-    source = open_source(recipe, data, cache or out / "cache")
+    cache = cache or out / "cache"
+    source, facts = _prepared(recipe, data, cache, told, said)
     trainer = build_trainer(recipe, source, weights=weights, device=device)
     if resume:
         trainer.restore(Checkpoint.read(out))
@@ -190,4 +205,21 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if recipe_path.resolve() != (out / RECIPE).resolve():
         (out / RECIPE).write_text(dump_toml(content), encoding="utf-8")
+    if facts is not None:
+        facts.write(out)
+        note(out / LOG, trainer.progress.step, {"pairs": facts.numbers()})
     return trainer.run(out, report=report, budget=budget)
+
+
+def _prepared(
+    recipe: Recipe, data: Path, cache: Path, told: Told, said: Callable[[str], object]
+) -> tuple[PatchSource, Facts | None]:
+    """Source of patches, and of pairs the facts, which are said in words too."""
+    if not isinstance(recipe.data, PairsData):
+        return open_source(recipe, data, cache), None
+    source, facts = open_pairs(recipe, recipe.data, data, cache, told)
+    said(sentence(facts.numbers()))
+    for what, names in (("refused", facts.refused), ("without a partner", facts.alone)):
+        if names:
+            said(f"{what}: {some(names)}")
+    return source, facts

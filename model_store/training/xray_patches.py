@@ -13,6 +13,7 @@ from model_store.training.patches import (
     VALIDATION,
     Batch,
     Floats,
+    noise_weight,
     random_deviation,
     random_turn,
     random_window,
@@ -20,8 +21,6 @@ from model_store.training.patches import (
 from model_store.training.recipe import XrayData
 from model_store.training.references import block_mean, list_files, read_radiograph
 from model_store.training.simulation.xray import RadiographNoise
-
-_WEIGHT_KNEE = 0.015
 
 
 class XrayPatches:
@@ -92,7 +91,7 @@ class XrayPatches:
             inverted=bool(generator.integers(2)),
             blur=float(generator.uniform(0.3, 0.9)) if correlated else 0.0,
         )
-        weight = _WEIGHT_KNEE**2 / (_WEIGHT_KNEE**2 + deviation**2)
+        weight = noise_weight(deviation, hounsfield=False)
 
         def draw(clean: Floats) -> Floats:
             noisy = clean + noise.draw(clean, generator)
