@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from model_store.console import progress_bar
+from model_store.console import failed, progress_bar
 from model_store.errors import ModelStoreError
 from model_store.evaluation.command import add_evaluation
 from model_store.evaluation.physics.command import add_physics
@@ -87,7 +87,7 @@ def train(  # noqa: PLR0917
                 said=said,
             )
         except ModelStoreError as error:
-            raise _failed(console, error) from error
+            raise failed(console, error) from error
     console.print(f"{done.step} iterations in {done.seconds / 60:.1f} minutes: {out}")
 
 
@@ -110,7 +110,7 @@ def export(
         if private is not None:
             sign(ModelVersion.open(folder), private)
     except ModelStoreError as error:
-        raise _failed(console, error) from error
+        raise failed(console, error) from error
     console.print(str(folder))
 
 
@@ -136,7 +136,7 @@ def golden(
             said = "has golden outputs now" if added else "had golden outputs already"
             console.print(f"{name} {said}", highlight=False)
     except ModelStoreError as error:
-        raise _failed(console, error) from error
+        raise failed(console, error) from error
 
 
 @app.command()
@@ -158,7 +158,7 @@ def pack(
         packed = ModelVersion.open(version_folder(zoo, version))
         made = write(packed, out)
     except ModelStoreError as error:
-        raise _failed(console, error) from error
+        raise failed(console, error) from error
     signed = (packed.folder / SIGNATURE).is_file()
     said = "" if signed else "; it is not signed: nodes refuse it unless they accept that"
     console.print(f"{packed.ref} written to {made}{said}", highlight=False, soft_wrap=True)
@@ -169,8 +169,3 @@ add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)
 add_report(app, _ZOO)
 add_trust(app, _ZOO)
-
-
-def _failed(console: Console, error: ModelStoreError) -> typer.Exit:
-    console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-    return typer.Exit(1)

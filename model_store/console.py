@@ -1,12 +1,16 @@
-"""How a command shows how far it is."""
+"""How a command shows how far it is, and what went wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model_store.errors import ModelStoreError
 
 
 @contextmanager
@@ -25,3 +29,10 @@ def progress_bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, completed=done, total=every, description=what)
 
         yield told
+
+
+def failed(console: Console, error: ModelStoreError) -> typer.Exit:
+    """Say in one line what went wrong; gives what ends the command."""
+    said = f"[red]{type(error).__name__}[/red]: {escape(str(error))}"
+    console.print(said, highlight=False, soft_wrap=True)
+    return typer.Exit(1)

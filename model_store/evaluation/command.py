@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from model_store.console import progress_bar
+from model_store.console import failed, progress_bar
 from model_store.errors import ModelStoreError
 
 Data = Annotated[
@@ -83,7 +83,7 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
             if write:
                 write_metrics(folder, results, beside=pairs is not None)
         except ModelStoreError as error:
-            raise _failed(console, error) from error
+            raise failed(console, error) from error
         for line in results["refused"]:
             console.print(f"refused: {line}", highlight=False, soft_wrap=True)
         _show(results, console, out, markdown)
@@ -116,7 +116,7 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
                 report=lambda name: console.print(f"measuring {name}", highlight=False),
             )
         except ModelStoreError as error:
-            raise _failed(console, error) from error
+            raise failed(console, error) from error
         _show(results, console, out, markdown)
 
 
@@ -142,8 +142,3 @@ def _show(
             parts.append("\n".join(f"- {statement}" for statement in orders))
         markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print_summary(results, console)
-
-
-def _failed(console: Console, error: ModelStoreError) -> typer.Exit:
-    console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-    return typer.Exit(1)

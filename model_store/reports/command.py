@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from model_store.console import failed
 from model_store.errors import DataError, ModelStoreError
 from model_store.reports.losses import LOG
 from model_store.store import ModelStore, ModelVersion
@@ -68,8 +69,7 @@ def add_report(app: typer.Typer, zoo_folder: Path) -> None:
                 log=log,
             )
         except ModelStoreError as error:
-            console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-            raise typer.Exit(1) from error
+            raise failed(console, error) from error
         for path in written:
             console.print(str(path), highlight=False)
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model_store.console import failed
 from model_store.errors import DataError, ModelStoreError
 from model_store.manifest import LEAST_STRENGTH
 
@@ -85,8 +86,7 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             study = Study.run(released, data, quick=quick)
             agreements = [] if data is None or quick else compare_with_repeats(data)
         except ModelStoreError as error:
-            console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-            raise typer.Exit(1) from error
+            raise failed(console, error) from error
         results = summary(Measurement.of(study, strength)) | {"quick": quick}
         tables = list(results["tables"])
         if agreements:

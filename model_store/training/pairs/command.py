@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model_store.console import progress_bar
+from model_store.console import failed, progress_bar
 from model_store.errors import ModelStoreError
 
 
@@ -38,8 +38,7 @@ def add_pairs(app: typer.Typer) -> None:
             with progress_bar(console) as told:
                 found = inspect_pairs(recipe_path(recipe), data, told)
         except ModelStoreError as error:
-            console.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-            raise typer.Exit(1) from error
+            raise failed(console, error) from error
         table = Table("", "patients", "pairs", "noise of one image", title="Pairs")
         for row in found.rows:
             table.add_row(*row)
