@@ -15,11 +15,11 @@ from dicom_node.ledger.tables import Base
 from tests.support.ledgers import Life, open_ledger
 from tests.support.servers import Postgres
 from tests.unit.dicom_node.ledger.test_batches import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_batches_given_up import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_concurrency import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_conflicts import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_given_up import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_instances import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_migrations import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_migrate import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_model_versions import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_parcels import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_proof import *  # noqa: F403

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -33,20 +31,20 @@ from dicom_node.ledger.states import BatchState, ParcelState
 from dicom_node.ledger.tables import BatchRow, ParcelRow, ResultRow
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.network.accept.ports import Caller
+from dicom_node.node import Node
 from dicom_node.routing.planning import Planner
 from dicom_node.settings import Settings
 from dicom_node.spool.storage import Storage
-from dicom_node.upkeep.timekeeping import Machine
 from dicom_node.upkeep.upkeep import Upkeep
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
 from tests.support import write_blocks
+from tests.support.clock import Clock
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.factories.received import CT, EXPLICIT, data_set_of, received
 
 LEASE = timedelta(seconds=60)
 GIVE_UP = timedelta(hours=72)
-
 TWO_ROUTES: dict[str, Any] = {
     "destinations": [
         {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1"},
@@ -65,61 +63,6 @@ TWO_ROUTES: dict[str, Any] = {
     "routing": {"matches": "all"},
     "batching": {"instances": 3},
 }  # fmt: skip
-
-
-def age(*paths: Path, seconds: float = 48 * 3600.0) -> None:
-    """Have files look as old as a test wants them, two days by itself."""
-    then = time.time() - seconds
-    for path in paths:
-        os.utime(path, (then, then))
-
-
-class Clock:
-    """The time, as the test wants it."""
-
-    def __init__(self) -> None:
-        self._set = datetime(2026, 1, 1, tzinfo=UTC)
-        self._passed = 0.0
-        self._running_since: float | None = None
-
-    def __call__(self) -> datetime:
-        return self.at
-
-    @property
-    def at(self) -> datetime:
-        """What the clock shows."""
-        return self._set + timedelta(seconds=self._ran)
-
-    @at.setter
-    def at(self, at: datetime) -> None:
-        self._set = at - timedelta(seconds=self._ran)
-
-    @property
-    def passed(self) -> float:
-        """Seconds that have passed, whatever the clock was set to."""
-        return self._passed + self._ran
-
-    @property
-    def machine(self) -> Machine:
-        """A machine that it is the clock of."""
-        return Machine(lambda: self.passed, self)
-
-    @property
-    def _ran(self) -> float:
-        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
-
-    def run(self) -> None:
-        """From here on time passes by itself."""
-        self._running_since = time.monotonic()
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self._set += timedelta(seconds=seconds)
-        self._passed += seconds
-
-    def jump(self, seconds: float) -> None:
-        """Set the clock; no time passes."""
-        self._set += timedelta(seconds=seconds)
 
 
 class FakeModels:
@@ -236,6 +179,11 @@ class Life:
 
     def another_upkeep(self) -> Upkeep:
         return Upkeep(self.settings, self.ledger, self.storage, self.planner, self.clock.machine)
+
+    def node(self, settings: Settings | None = None) -> Node:
+        """A process of the node at this ledger and this spool."""
+        models: Any = self.models
+        return Node(settings or self.settings, self.ledger, self.storage, models)
 
     def close(self) -> None:
         self.ledger.engine.dispose()

@@ -21,7 +21,8 @@ from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.spool import stored
 from dicom_node.spool.storage import SHARDS
 from dicom_node.upkeep import retention
-from tests.support.ledgers import Life, age
+from tests.support.clock import age
+from tests.support.ledgers import Life
 
 
 @pytest.fixture

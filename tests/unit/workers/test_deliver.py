@@ -13,53 +13,12 @@ from sqlalchemy import select, update
 from dicom_node.bell.outbox import Queue
 from dicom_node.errors import LedgerError
 from dicom_node.ledger import parcels, recall
-from dicom_node.ledger.tables import DeliveryRow, ParcelRow, ResultRow, WorkItemRow
-from dicom_node.node import Node
+from dicom_node.ledger.tables import ParcelRow, ResultRow, WorkItemRow
 from dicom_node.process_names import process_name
-from dicom_node.settings import Settings
-from tests.support.ledgers import TWO_ROUTES, Life
 from tests.support.pacs import FakePacs
+from tests.support.post import Post, pacs_for
 from tests.support.servers import free_port
 from workers import deliver
-from workers.deliver import Courier
-
-
-def tree(pacs: int, archive: int) -> dict[str, Any]:
-    ports = {"pacs": pacs, "archive": archive}
-    return TWO_ROUTES | {
-        "routes": TWO_ROUTES["routes"][:1],
-        "destinations": [
-            each | {"port": ports[each["name"]], "timeout_seconds": 2}
-            for each in TWO_ROUTES["destinations"]
-        ],
-    }
-
-
-class Post:
-    """A ledger with results that are real files, and a courier."""
-
-    def __init__(self, folder: Path, pacs: int, archive: int) -> None:
-        self.life = Life(folder, tree=tree(pacs, archive))
-        self.life.associate()
-        self.life.receive_series(3)
-        self.life.denoise_all()
-        self.life.write_results()
-        self.courier = self.a_courier(self.life.settings)
-
-    def a_courier(self, settings: Settings) -> Courier:
-        life = self.life
-        return Courier(Node(settings, life.ledger, life.storage, life.models))  # type: ignore[arg-type]
-
-    def parcel(self, destination: str) -> int:
-        (parcel_id,) = self.life.due_parcels(destination)
-        return parcel_id
-
-    def deliveries(self, destination: str) -> list[DeliveryRow]:
-        statement = select(DeliveryRow).where(DeliveryRow.destination == destination)
-        return [row[0] for row in self.life.rows(statement.order_by(DeliveryRow.id))]
-
-    def items(self) -> set[str]:
-        return {row.state for row in self.life.rows(select(WorkItemRow.state))}
 
 
 @pytest.fixture
@@ -67,12 +26,6 @@ def post(tmp_path: Path) -> Iterator[Post]:
     post = Post(tmp_path / "node", free_port(), free_port())
     yield post
     post.life.close()
-
-
-def pacs_for(post: Post, name: str, **behaviour: Any) -> FakePacs:
-    settings = post.life.settings.destination(name)
-    assert settings is not None
-    return FakePacs(port=settings.port, aet=settings.ae_title, **behaviour)
 
 
 def test_what_both_destinations_took_is_delivered(post: Post) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,59 +13,27 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import select
 
-from dicom_node.bell.outbox import Queue
 from dicom_node.dicom.uids import result_series_uid, result_sop_instance_uid
-from dicom_node.errors import FailItem, LedgerError, ModelNotHere, OutOfSpace, RetryLater
+from dicom_node.errors import FailItem, LedgerError, OutOfSpace, RetryLater
 from dicom_node.ledger import batches
 from dicom_node.ledger.states import WorkState
 from dicom_node.ledger.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
-from dicom_node.node import Node
 from dicom_node.process_names import process_name
 from model_store.ref import ModelRef
+from tests.support.denoising import (
+    ONE_ROUTE,
+    FakeDenoiser,
+    FakeDenoisers,
+    pipeline_of,
+    reasons,
+    receive,
+    slice_bytes,
+    states,
+    work,
+)
 from tests.support.factories import ct_slice, to_bytes
-from tests.support.ledgers import TWO_ROUTES, Life
+from tests.support.ledgers import Life
 from workers.pipeline import Pipeline
-
-ONE_ROUTE = TWO_ROUTES | {
-    "routes": TWO_ROUTES["routes"][:1],
-    "batching": {"instances": 16},
-    "workers": {"attempts": 2},
-}
-PATIENT = {
-    "PatientName": "PHI^MARKER", "PatientID": "PHI-MARKER", "PatientBirthDate": "19010203",
-    "AccessionNumber": "PHI-ACC",
-}  # fmt: skip
-
-
-class FakeDenoiser:
-    """Halves every value, at full strength; does as told before."""
-
-    engine = SimpleNamespace(name="fake", precision="f32", device="CPU")
-
-    def __init__(self, before: Callable[[Sequence[Any]], None]) -> None:
-        self._before = before
-
-    def describe(self) -> dict[str, str]:
-        return {"engine": "fake"}
-
-    def denoise(self, frames: Sequence[Any], *, strength: float, on_progress: Any) -> list[Any]:
-        self._before(frames)
-        on_progress(1)
-        kept = np.float32(1 - 0.5 * strength)
-        return [frame.values * kept for frame in frames]
-
-
-class FakeDenoisers:
-    """One denoiser for every model version, or the fault there is."""
-
-    def __init__(self) -> None:
-        self.fault: Exception | None = None
-        self.before: Callable[[Sequence[Any]], None] = lambda frames: None
-
-    def get(self, ref: ModelRef) -> FakeDenoiser:
-        if self.fault is not None:
-            raise self.fault
-        return FakeDenoiser(self.before)
 
 
 @pytest.fixture
@@ -84,42 +51,7 @@ def denoisers() -> FakeDenoisers:
 
 @pytest.fixture
 def pipeline(life: Life, denoisers: FakeDenoisers) -> Pipeline:
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
-    return Pipeline(node, denoisers)  # type: ignore[arg-type]
-
-
-def slice_bytes(number: int, **attributes: Any) -> bytes:
-    return to_bytes(
-        ct_slice(
-            size=(16, 16),
-            StudyInstanceUID="1.2.3",
-            SeriesInstanceUID="1.2.4",
-            SOPInstanceUID=f"1.2.4.{number}",
-            InstanceNumber=number,
-            **(PATIENT | attributes),
-        )
-    )
-
-
-def receive(life: Life, count: int, **changed: bytes) -> None:
-    for number in range(1, count + 1):
-        life.receive(f"1.2.4.{number}", data=changed.get(f"n{number}", slice_bytes(number)))
-    life.planner.plan()
-    life.clock.advance(10)
-    life.planner.close_batches()
-
-
-def work(life: Life, pipeline: Pipeline) -> None:
-    for batch_id in life.due_batches():
-        pipeline.run(batch_id)
-
-
-def states(life: Life) -> list[str]:
-    return [r.state for r in life.rows(select(WorkItemRow.state).order_by(WorkItemRow.id))]
-
-
-def reasons(life: Life) -> list[str | None]:
-    return [r.reason for r in life.rows(select(WorkItemRow.reason).order_by(WorkItemRow.id))]
+    return pipeline_of(life, denoisers)
 
 
 def spoil(life: Life, number: int, data: bytes | None) -> None:
@@ -155,7 +87,6 @@ def test_results_are_as_strong_as_the_route_says_or_the_version_recommends(
     life = Life(tmp_path / "node", tree=ONE_ROUTE | {"routes": [route]})
     life.models.strengths = {"1.0.0": recommended}
     life.associate()
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
     before = np.full((16, 16), 200.0)
     data = to_bytes(
         ct_slice(
@@ -163,7 +94,7 @@ def test_results_are_as_strong_as_the_route_says_or_the_version_recommends(
         )
     )
     receive(life, 1, n1=data)
-    work(life, Pipeline(node, denoisers))  # type: ignore[arg-type]
+    work(life, pipeline_of(life, denoisers))
     ((path, parameters),) = life.rows(select(ResultRow.path, ResultRow.settings))
     result = dcmread(life.storage.root / path)
     hu = result.pixel_array * float(result.RescaleSlope) + float(result.RescaleIntercept)
@@ -180,8 +111,7 @@ def test_results_are_named_by_the_precision_of_the_worker_that_made_them(
     receive(life, 1)
     workers = life.settings.workers.model_copy(update={"precision": "bf16"})
     changed = life.settings.model_copy(update={"workers": workers})
-    node = Node(changed, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
-    work(life, Pipeline(node, denoisers))  # type: ignore[arg-type]
+    work(life, pipeline_of(life, denoisers, changed))
     ((uid, series, parameters),) = life.rows(
         select(ResultRow.sop_instance_uid, ResultRow.series_uid, ResultRow.settings)
     )
@@ -331,7 +261,6 @@ def test_an_engine_that_is_built_for_longer_than_the_lease_costs_no_try(
     settings = life.settings.model_copy(
         update={"workers": life.settings.workers.model_copy(update={"lease_seconds": 0.4})}
     )
-    node = Node(settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
     receive(life, 2)
 
     def left() -> float:
@@ -348,7 +277,7 @@ def test_an_engine_that_is_built_for_longer_than_the_lease_costs_no_try(
         return FakeDenoiser(lambda frames: None)
 
     denoisers.get = build  # type: ignore[method-assign]
-    work(life, Pipeline(node, denoisers))  # type: ignore[arg-type]
+    work(life, pipeline_of(life, denoisers, settings))
     assert states(life) == ["denoised"] * 2
     assert {row.attempts for row in life.rows(select(BatchRow.attempts))} == {1}
 
@@ -373,125 +302,6 @@ def test_no_text_of_the_ledger_names_the_patient(
         assert marker not in "\n".join(texts)
 
 
-def of_series(series: str) -> bytes:
-    """The first slice of another series."""
-    return to_bytes(
-        ct_slice(
-            size=(16, 16),
-            StudyInstanceUID="1.2.3",
-            SeriesInstanceUID=series,
-            SOPInstanceUID=f"{series}.1",
-            **PATIENT,
-        )
-    )
-
-
-def two_models(life: Life) -> None:
-    """A batch of version 1.0.0, and a later one of 2.0.0."""
-    receive(life, 2)
-    life.models.aliases["production"] = "2.0.0"
-    life.models.look_again()
-    life.receive("1.2.5.1", series="1.2.5", data=of_series("1.2.5"))
-    life.planner.plan()
-    life.clock.advance(10)
-    life.planner.close_batches()
-
-
-def worker_without(life: Life, *versions: str) -> Pipeline:
-    denoisers = FakeDenoisers()
-    whole = denoisers.get
-
-    def get(ref: ModelRef) -> FakeDenoiser:
-        if ref.version in versions:
-            raise ModelNotHere(f"model {ref}: its files cannot be reached")
-        return whole(ref)
-
-    denoisers.get = get  # type: ignore[method-assign]
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
-    return Pipeline(node, denoisers)  # type: ignore[arg-type]
-
-
-def test_a_worker_without_a_model_leaves_its_batches_to_one_that_has_it(life: Life) -> None:
-    two_models(life)
-    without, complete = worker_without(life, "1.0.0"), worker_without(life)
-    steps = 0
-    while without.run_next():
-        steps += 1
-    assert steps == 2, "one batch was handed on, one was done; the first is not tried again"
-    assert states(life) == ["planned", "planned", "denoised"]
-    assert [row.attempts for row in life.rows(select(BatchRow.attempts).order_by(BatchRow.id))] == [
-        0, 1,
-    ]  # fmt: skip
-    assert complete.run_next(), "it is due at once"
-    assert states(life) == ["denoised"] * 3
-
-
-def test_what_no_worker_can_run_waits_and_fails_nothing(life: Life) -> None:
-    receive(life, 2)
-    for _ in range(40):
-        worker = worker_without(life, "1.0.0")
-        assert worker.run_next()
-        assert not worker.run_next()
-        life.clock.advance(1800)
-    assert states(life) == ["planned"] * 2
-    assert worker_without(life).run_next()
-    assert states(life) == ["denoised"] * 2
-
-
-def test_what_no_worker_can_run_for_days_fails_with_the_reason(life: Life) -> None:
-    receive(life, 1)
-    life.clock.advance(80 * 3600)
-    for _ in range(life.settings.workers.attempts + 1):
-        worker_without(life, "1.0.0").run_next()
-    assert states(life) == ["failed"]
-    assert "its files cannot be reached" in str(reasons(life))
-
-
-def test_a_worker_takes_what_is_urgent_whatever_the_ring_named(
-    life: Life, pipeline: Pipeline
-) -> None:
-    for number in range(1, 4):
-        series = f"1.2.{number + 10}"
-        life.receive(f"{series}.1", series=series, data=of_series(series))
-        life.planner.plan()
-        life.clock.advance(10)
-        life.planner.close_batches()
-    order = []
-    while pipeline.run_next():
-        order.append([r.id for r in life.rows(
-            select(BatchRow.id).where(BatchRow.state == "done").order_by(BatchRow.done_at)
-        )])  # fmt: skip
-    assert [set(b) - set(a) for a, b in zip([[], *order], order, strict=False)] == [{3}, {1}, {2}]
-
-
-def test_whoever_takes_a_batch_calls_another_if_more_is_due(life: Life, pipeline: Pipeline) -> None:
-    for number in range(1, 4):
-        series = f"1.2.{number + 10}"
-        life.receive(f"{series}.1", series=series, data=of_series(series))
-    life.planner.plan()
-    life.clock.advance(10)
-    life.planner.close_batches()
-    rung = []
-    for _ in range(3):
-        life.bell.rings.clear()
-        assert pipeline.run_next()
-        rung.append([ring.queue for ring in life.bell.rings].count(Queue.INFER))
-    assert rung == [1, 1, 0]
-
-
-def test_a_ring_for_nothing_writes_nothing(
-    life: Life, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    receive(life, 1)
-    assert pipeline.run_next()
-
-    def write() -> None:
-        raise AssertionError("something is written")
-
-    monkeypatch.setattr(life.ledger, "write", write)
-    assert not pipeline.run_next()
-
-
 def test_a_worker_that_is_late_removes_what_it_wrote_and_nothing_else(
     life: Life, pipeline: Pipeline
 ) -> None:
@@ -499,8 +309,7 @@ def test_a_worker_that_is_late_removes_what_it_wrote_and_nothing_else(
     receive(life, 2)
     (batch_id,) = life.due_batches()
     late_one = FakeDenoisers()
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
-    late = Pipeline(node, late_one)  # type: ignore[arg-type]
+    late = pipeline_of(life, late_one)
 
     def overtaken(_: Sequence[Any]) -> None:
         with life.ledger.write() as unit:

@@ -109,7 +109,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
         pass
     life.clock.advance(10)
     life.planner.close_batches()
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
+    node = life.node()
     pipeline = Pipeline(node, Denoisers(node.models, life.settings.workers))
     for batch_id in life.due_batches():
         pipeline.run(batch_id)

@@ -12,17 +12,11 @@ from sqlalchemy import select, update
 from dicom_node.bell.outbox import Queue
 from dicom_node.errors import LedgerError
 from dicom_node.ledger import batches, recall
-from dicom_node.ledger.batches import ClaimedBatch
 from dicom_node.ledger.tables import AuditRow, BatchRow, DeliveryRow, ResultRow, WorkItemRow
 from dicom_node.settings import Settings
 from model_store.ref import ModelRef
+from tests.support.batches import claim, item_states
 from tests.support.ledgers import LEASE, TWO_ROUTES, Life
-
-
-def claim(life: Life, batch_id: int, worker: str = "w:1") -> ClaimedBatch:
-    batch = life.claim(batch_id, worker)
-    assert batch is not None
-    return batch
 
 
 def batch_sizes(life: Life, route: str = "ct") -> list[tuple[str, int]]:
@@ -30,13 +24,6 @@ def batch_sizes(life: Life, route: str = "ct") -> list[tuple[str, int]]:
         select(BatchRow.state, BatchRow.count).where(BatchRow.route == route).order_by(BatchRow.id)
     )
     return [(row.state, row.count) for row in rows]
-
-
-def item_states(life: Life) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for row in life.rows(select(WorkItemRow.state)):
-        found[row.state] = found.get(row.state, 0) + 1
-    return found
 
 
 def test_a_full_batch_leaves_at_once_and_the_rest_when_the_association_ends(life: Life) -> None:

@@ -17,9 +17,10 @@ from dicom_node.ledger import recall
 from dicom_node.ledger.tables import AuditRow, InstanceRow, ResultRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.spool.storage import SHARDS, SpoolFile
+from tests.support.clock import age
 from tests.support.factories.dicom import ct_slice, to_bytes
 from tests.support.factories.received import received
-from tests.support.ledgers import Life, age, ct_header
+from tests.support.ledgers import Life, ct_header
 
 HOUR = 3600.0
 TWO_DAYS = 48 * HOUR

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from dicom_node.bell.outbox import Queue
 from dicom_node.ledger.tables import InstanceRow
 from dicom_node.upkeep import retention, upkeep
-from tests.support.ledgers import Life, age
+from tests.support.clock import age
+from tests.support.ledgers import Life
 
 
 @pytest.fixture

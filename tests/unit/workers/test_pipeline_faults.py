@@ -13,17 +13,17 @@ from structlog.testing import capture_logs
 from dicom_node.errors import FailItem, RetryLater
 from dicom_node.ledger import recall
 from dicom_node.ledger.tables import BatchRow, WorkItemRow
-from dicom_node.node import Node
 from model_store.engines.base import DeviceLostError
-from tests.support.ledgers import TWO_ROUTES, Life
-from tests.unit.workers.test_pipeline import (
+from tests.support.denoising import (
     FakeDenoisers,
+    pipeline_of,
     reasons,
     receive,
     slice_bytes,
     states,
     work,
 )
+from tests.support.ledgers import TWO_ROUTES, Life
 from workers import pipeline as stages
 from workers.encode import encode
 from workers.load import load
@@ -49,8 +49,7 @@ def denoisers() -> FakeDenoisers:
 
 @pytest.fixture
 def pipeline(life: Life, denoisers: FakeDenoisers) -> Pipeline:
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
-    return Pipeline(node, denoisers)  # type: ignore[arg-type]
+    return pipeline_of(life, denoisers)
 
 
 Poison = Callable[[pytest.MonkeyPatch, FakeDenoisers, type[Exception]], None]
@@ -119,7 +118,7 @@ def test_the_others_are_recorded_in_the_same_pass_and_the_one_fails_at_its_third
     assert states(life) == with_poison("failed")
     reason = str(reasons(life)[POISON - 1])
     assert reason.startswith(f"given up after 3 tries: {kind.__name__} at ")
-    assert "test_item_faults.py:" in reason
+    assert "test_pipeline_faults.py:" in reason
     assert "called from workers/" in reason
     assert "study retry" in reason
     assert "MARKER" not in reason
@@ -175,9 +174,8 @@ def test_who_only_looks_harms_nothing(life: Life, denoisers: FakeDenoisers) -> N
         def saw(self, inferred: Sequence[Any]) -> None:
             raise ZeroDivisionError("PHI MARKER")
 
-    node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
     receive(life, COUNT)
-    work(life, Pipeline(node, denoisers, lambda _: Blind()))  # type: ignore[arg-type]
+    work(life, pipeline_of(life, denoisers, observer=lambda _: Blind()))
     assert states(life) == DONE
 
 

@@ -17,15 +17,13 @@ from dicom_node.ledger.tables import InstanceRow, ResultRow
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.network.accept.inline import MessageAssembler
 from dicom_node.network.accept.receiver import StoreReceiver
-from dicom_node.node import Node
 from dicom_node.spool.storage import Storage
+from tests.support.denoising import FakeDenoisers, pipeline_of
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.factories.disk import Recorder
 from tests.support.factories.received import CALLER
 from tests.support.ledgers import TWO_ROUTES, Life, fresh_url
 from tests.support.wire import EXPLICIT, elements, pdv, store_request
-from tests.unit.workers.test_pipeline import FakeDenoisers
-from workers.pipeline import Pipeline
 
 pytestmark = pytest.mark.holds(number=1)
 
@@ -106,8 +104,7 @@ def test_a_result_is_durable_before_the_ledger_has_it(
     life.clock.advance(10)
     life.planner.close_batches()
     (batch,) = life.due_batches()
-    node = Node(life.settings, life.ledger, storage, life.models)  # type: ignore[arg-type]
-    pipeline = Pipeline(node, FakeDenoisers())  # type: ignore[arg-type]
+    pipeline = pipeline_of(life, FakeDenoisers())
     disk = Recorder(monkeypatch, storage.root)
 
     @event.listens_for(life.ledger.engine, "commit")

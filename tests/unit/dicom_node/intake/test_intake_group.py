@@ -19,7 +19,7 @@ from dicom_node.ledger.bounds import INTAKE
 from dicom_node.ledger.tables import AssociationRow, InstanceRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from tests.support.factories.received import CALLER
-from tests.unit.dicom_node.intake.test_intake import Node
+from tests.support.intakes import Node
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from dicom_node.ledger import answers, recall
 from dicom_node.ledger.tables import ResultRow, WorkItemRow
 from dicom_node.network.request import sender, wire
 from dicom_node.network.request.transcode import transcode
+from tests.support.post import Post, pacs_for
 from tests.support.servers import free_port
-from tests.unit.workers.test_deliver import Post, pacs_for
 from workers import deliver
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from dicom_node.ledger import batches
 from dicom_node.ledger.tables import AuditRow, BatchRow, WorkItemRow
+from tests.support.batches import claim, item_states
 from tests.support.ledgers import LEASE, TWO_ROUTES, Life
-from tests.unit.dicom_node.ledger.test_batches import claim, item_states
 
 
 def test_only_the_item_that_kills_workers_fails(life: Life) -> None:

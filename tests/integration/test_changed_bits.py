@@ -13,13 +13,11 @@ from sqlalchemy import select, text, update
 from dicom_node.ledger import recall
 from dicom_node.ledger.plans import plan_sha256
 from dicom_node.ledger.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
-from dicom_node.node import Node
+from tests.support.denoising import FakeDenoisers, pipeline_of
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, Life
 from tests.support.pacs import FakePacs
-from tests.unit.workers.test_pipeline import FakeDenoisers
 from workers.deliver import Courier
-from workers.pipeline import Pipeline
 
 pytestmark = pytest.mark.holds(number=9)
 
@@ -58,9 +56,8 @@ class Way:
         self.life = Life(folder, tree=tree)
         self.life.associate()
         life = self.life
-        node = Node(life.settings, life.ledger, life.storage, life.models)  # type: ignore[arg-type]
-        self._pipeline = Pipeline(node, FakeDenoisers())  # type: ignore[arg-type]
-        self._courier = Courier(node)
+        self._pipeline = pipeline_of(life, FakeDenoisers())
+        self._courier = Courier(life.node())
 
     def receive(self) -> None:
         self.life.receive(UID, data=WHOLE)
