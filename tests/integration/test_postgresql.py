@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from dicom_node.errors import LedgerError
@@ -45,11 +43,6 @@ def life(database: str, tmp_path: Path) -> Iterator[Life]:
         connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     yield life
     life.close()
-
-
-def test_the_tables_are_those_of_the_migrations(life: Life) -> None:
-    with life.ledger.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
 def test_many_processes_may_open_connections_and_close_them(database: str) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -44,3 +46,20 @@ def test_a_node_starts_without_pytorch_and_without_training(tmp_path: Path) -> N
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("dicom_node.cli", ["alembic", "celery", "kombu", "pydicom", "pynetdicom", "openvino"]),
+        ("dicom_node.receiving", ["alembic", "celery", "kombu", "openvino"]),
+        ("dicom_node.upkeep.upkeep", ["alembic", "celery", "kombu", "pynetdicom", "openvino"]),
+        ("workers.app", ["alembic", "openvino", "torch"]),
+    ],
+)
+def test_a_process_does_not_load_what_it_does_not_use(module: str, without: list[str]) -> None:
+    code = f"import sys, {module}; print(*(set({without}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == []

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from dicom_node.checks import look
-from dicom_node.errors import ConfigError
-from dicom_node.ledger import alias_moves, model_versions
-from dicom_node.ledger.tables import BatchRow, ModelVersionRow, WorkItemRow
+from dicom_node.ledger.tables import BatchRow, ModelVersionRow
 from dicom_node.models import ALIAS_SECONDS, CHECK_SECONDS, Models
 from dicom_node.routing import planning
-from dicom_node.routing.planning import Planner
-from dicom_node.spool.storage import Storage
-from dicom_node.startup import require_model, require_startable
 from model_store.content import ContentStore
 from model_store.errors import (
     ManifestError,
@@ -36,88 +28,9 @@ from model_store.errors import (
 from model_store.ref import ModelName
 from model_store.store import ModelVersion
 from model_store.trust.gate import SignedOnly
-from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
 from tests.support.factories.models import convolutions, model_version
-from tests.support.ledgers import Life
-from tests.support.servers import free_port
-
-ALIAS = ModelName("ct-default", "production")
-OLD, NEW = ModelName("toy-ct", "1.0.0"), ModelName("toy-ct", "1.1.0")
-
-
-@dataclass
-class Seconds:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class Site:
-    """A node with two signed versions of its own, its ledger, and the time."""
-
-    folder: Path
-    store: Path
-    life: Life
-    key: PrivateKey
-    seconds: Seconds = field(default_factory=Seconds)
-
-    def models(self, **changes: Any) -> Models:
-        section = self.life.settings.models.model_copy(update=changes)
-        settings = self.life.settings.model_copy(update={"models": section})
-        return Models(settings, self.life.ledger, self.seconds)
-
-    def planner(self, models: Models) -> Planner:
-        return Planner(self.life.settings, self.life.ledger, self.life.storage, models)
-
-    def move(self, target: ModelName | None, expected: ModelName | None, **values: Any) -> None:
-        values = {"action": "promote", "who": "anna@pacs1", "why": "less noise"} | values
-        with self.life.ledger.write() as unit:
-            alias_moves.move(unit, ALIAS, target, expected=expected, **values)
-
-    def retire(self, name: ModelName) -> None:
-        with self.life.ledger.write() as unit:
-            model_versions.retire(unit, name, "anna@pacs1", "blurs lesions")
-
-    def items(self) -> list[tuple[str, str]]:
-        statement = select(WorkItemRow.state, WorkItemRow.reason).order_by(WorkItemRow.id)
-        return [(state, reason or "") for state, reason in self.life.rows(statement)]
-
-    def file(self, name: ModelName) -> Path:
-        return self.store / name.name / name.tag / "model.onnx"
-
-    def spoil(self, name: ModelName) -> None:
-        data = bytearray(self.file(name).read_bytes())
-        data[-1] ^= 1
-        self.file(name).write_bytes(data)
-
-
-@pytest.fixture(scope="module")
-def spool(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """One for all tests: to make and remove its folders takes longer than most of them."""
-    return Storage(tmp_path_factory.mktemp("spool"))
-
-
-@pytest.fixture
-def site(tmp_path: Path, spool: Storage) -> Iterator[Site]:
-    store, keys = tmp_path / "store", tmp_path / "keys"
-    generate("site", keys, "The site", date(2026, 1, 2))
-    key = PrivateKey.read(keys / "site.key")
-    for seed, name in enumerate((OLD, NEW)):
-        sign(model_version(store, name.name, name.tag, network=convolutions(seed)), key)
-    tree = {
-        "models": {"path": str(store), "trust": keys},
-        "destinations": [{"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1"}],
-        "routes": [{"name": "ct", "model": str(ALIAS), "destinations": ["pacs"]}],
-        "node": {"host": "127.0.0.1", "port": free_port()},
-    }
-    life = Life(tmp_path / "node", spool=spool, tree=tree)
-    life.associate()
-    yield Site(tmp_path, store, life, key)
-    life.close()
-
+from tests.support.site import ALIAS, NEW, OLD, Site
 
 # --- aliases -------------------------------------------------------------------------------------
 
@@ -373,36 +286,6 @@ def test_a_remote_store_that_is_away_fails_nothing(site: Site) -> None:
     said = next(each for each in look(settings, destinations=False) if each.what == "models")
     assert not said.ok
     assert "carrot" in said.message
-
-
-# --- start ---------------------------------------------------------------------------------------
-
-
-def test_a_node_does_not_start_with_a_model_of_nobody_trusted(site: Site) -> None:
-    site.move(OLD, None)
-    with pytest.raises(ConfigError, match=r"(?s)route 'ct'.*not trusted"):
-        require_startable(site.life.settings, site.models(trust=None))
-
-
-def test_a_node_starts_and_receives_though_a_model_was_changed(site: Site) -> None:
-    site.move(OLD, None)
-    models = site.models()
-    site.spoil(OLD)
-    require_startable(site.life.settings, models)
-    with pytest.raises(ConfigError, match="quarantine"):
-        require_model(models, str(ALIAS))
-
-
-def test_check_says_who_signed_and_what_is_not_used(site: Site) -> None:
-    site.move(OLD, None)
-    site.spoil(NEW)
-    findings = {each.what: each for each in look(site.life.settings, destinations=False)}
-    assert findings["models"].ok
-    assert "1 trusted key" in findings["models"].message
-    assert f"not used: {NEW}" in findings["models"].message
-    said = findings[f"model {ALIAS}"]
-    assert said.ok
-    assert f"signed by The site ({site.key.id})" in said.message
 
 
 def test_every_refusal_is_an_error_of_the_store() -> None:

@@ -105,3 +105,8 @@ def test_series_of_an_older_ledger_are_in_the_order_in_which_they_arrived(life: 
     go_back(life.ledger.engine, "0005")
     migrate.upgrade(life.ledger.engine)
     assert (life.rows(arrivals), life.rows(of_parcels)) == before
+
+
+def test_the_tables_are_those_of_the_migrations(life: Life) -> None:
+    with life.ledger.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []

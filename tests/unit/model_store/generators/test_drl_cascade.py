@@ -9,8 +9,7 @@ from model_store.export import fold_norm
 from model_store.generators.cnn10 import Cnn10, Cnn10Config
 from model_store.generators.drl import Drl, DrlConfig
 from model_store.generators.drl_cascade import DrlCascade, DrlCascadeConfig
-
-from .networks import randomised
+from tests.unit.model_store.generators.networks import randomised
 
 
 class Oracle(Drl):

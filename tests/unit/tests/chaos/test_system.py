@@ -26,7 +26,7 @@ time.sleep(600)
 def test_what_it_started_ends_with_it(how: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).resolve().parents[3],
+        cwd=Path(__file__).resolve().parents[4],
     ) as trial:  # fmt: skip
         assert trial.stdout is not None
         started = psutil.Process(int(trial.stdout.readline()))

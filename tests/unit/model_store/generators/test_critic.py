@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from model_store.errors import RecipeError
-
-from .networks import critic
+from tests.unit.model_store.generators.networks import critic
 
 TINY: list[dict[str, Any]] = [
     {"system": "dngan", "width": 2, "hidden": 8},

@@ -12,8 +12,7 @@ from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.generators.drl import Drl, DrlConfig
 from model_store.generators.sharpxr import Laplacian
 from model_store.generators.wgan_vgg import WganVggConfig, WganVggGenerator
-
-from .networks import SMALL, generator, randomised
+from tests.unit.model_store.generators.networks import SMALL, generator, randomised
 
 WIDE = (64, 128, 256, 512)
 _CNN10 = {"first": "cnn10", "further": "cnn10"}

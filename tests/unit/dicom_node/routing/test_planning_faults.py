@@ -23,7 +23,6 @@ from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.states import MOST_TRIES
 from dicom_node.ledger.tables import AuditRow, InstanceRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
-from dicom_node.watchdog import Watchdog
 from tests.support.ledgers import TWO_ROUTES, FakeModels, Life
 
 ONE_ROUTE = TWO_ROUTES | {"routes": TWO_ROUTES["routes"][:1]}
@@ -81,7 +80,7 @@ def test_the_others_are_planned_at_once_and_the_one_fails_at_its_third_try(
     assert (route, state) == ("-", "failed")
     assert "given up after 3 tries" in reason
     assert "ZeroDivisionError at " in reason
-    assert "test_poison.py:" in reason
+    assert "test_planning_faults.py:" in reason
     assert "called from dicom_node/routing/planning.py:" in reason
     assert "study retry" in reason
     assert "MARKER" not in reason
@@ -234,16 +233,16 @@ from dicom_node.routing import planning
 from dicom_node.upkeep.upkeep import Upkeep
 from dicom_node.dicom.header import read_header
 from dicom_node.watchdog import Watchdog
-from tests.support.ledgers import Life
-from tests.unit.dicom_node.test_poison import ONE_ROUTE, POISON
+from tests.support.ledgers import TWO_ROUTES, Life
 
 def read(path, uid):
-    if uid == POISON:
+    if uid == {poison!r}:
         {does}
     return read_header(path, uid)
 
 planning.read_header = read
-life = Life(Path(sys.argv[1]), url=sys.argv[2], tree=ONE_ROUTE)
+tree = TWO_ROUTES | dict(routes=TWO_ROUTES['routes'][:1])
+life = Life(Path(sys.argv[1]), url=sys.argv[2], tree=tree)
 planner = planning.Planner(life.settings, life.ledger, life.storage, life.models, Watchdog(1.0))
 stop = threading.Event()
 upkeep = Upkeep(
@@ -266,10 +265,11 @@ def test_what_ends_the_process_is_set_aside_alone(life: Life, does: str, code: i
     """A supervisor starts upkeep again each time; nothing in the tree knows of the test."""
     life.receive_series(9)
     url = str(life.ledger.engine.url)
+    child = CHILD.format(does=does, poison=POISON)
     codes: list[int] = []
     while len(codes) < 6:
         ended = subprocess.run(
-            [sys.executable, "-c", CHILD.format(does=does), str(life.folder), url, "2"],
+            [sys.executable, "-c", child, str(life.folder), url, "2"],
             capture_output=True, text=True, check=False, env={**os.environ}, timeout=120,
         )  # fmt: skip
         assert "Traceback (most recent" not in ended.stderr
@@ -302,12 +302,6 @@ def test_upkeep_goes_on_in_one_process_whatever_one_instance_does(
     stop.set()
     thread.join()
     assert items(life)[POISON][1] == "failed"
-
-
-def test_a_watchdog_lets_go_of_what_ends_in_time() -> None:
-    with Watchdog(0.2)():
-        pass
-    time.sleep(0.5)
 
 
 def test_models_that_raise_what_nobody_thought_of_stop_nothing(life: Life) -> None:

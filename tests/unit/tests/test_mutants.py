@@ -218,7 +218,7 @@ def test_equivalent_mutants_do_not_count() -> None:
 
 
 def test_every_area_has_code_and_tests() -> None:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     for area in AREAS:
         assert len(mutants_in(area)) >= 50, area.name
         assert [each for each in area.tests if not (root / each).exists()] == []
@@ -240,7 +240,7 @@ def test_the_score_that_was_kept_is_of_areas_that_there_are_and_adds_up() -> Non
 
 
 def test_the_documentation_shows_the_score_that_was_kept() -> None:
-    page = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[3] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     kept = json.loads(score.SCORE.read_text(encoding="utf-8"))["areas"]
     shown = [
         tuple(cell.strip() for cell in line.strip("|").split("|"))

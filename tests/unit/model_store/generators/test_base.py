@@ -9,8 +9,7 @@ import torch
 from torch.nn import functional
 
 from model_store.generators.base import Generator
-
-from .networks import averaging, generator, outward, randomised
+from tests.unit.model_store.generators.networks import averaging, generator, outward, randomised
 
 STRIDE_1 = [
     ({"system": "dngan", "width": 4}, 12),

@@ -1,0 +1,24 @@
+"""A site for the tests of models, of starting and of checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicom_node.spool.storage import Storage
+from tests.support.site import Site
+
+
+@pytest.fixture(scope="module")
+def spool_of_site(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """One for all tests: to make and remove its folders takes longer than most of them."""
+    return Storage(tmp_path_factory.mktemp("spool"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, spool_of_site: Storage) -> Iterator[Site]:
+    site = Site.made(tmp_path, spool_of_site)
+    yield site
+    site.life.close()
