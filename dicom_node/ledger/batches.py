@@ -34,7 +34,7 @@ class ClaimedItem:
     sop_instance_uid: str
     source: Stored
     planned_at: datetime
-    tries: int = 1
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,6 @@ def join(
     row.arrival = row.arrival or row.id
     if row.count >= most_instances or row.size >= most_bytes:
         make_due(unit, row)
-        unit.session.flush()
     return row.id
 
 
@@ -164,11 +163,12 @@ def claim(
     the item that kills workers stands alone; alone, it fails.
     """
     row = unit.session.execute(
-        select(BatchRow).where(BatchRow.id == batch_id).with_for_update()
+        select(BatchRow)
+        .where(BatchRow.id == batch_id)
+        .where(BatchRow.state == BatchState.DUE.value, BatchRow.due_at <= unit.at)
+        .with_for_update()
     ).scalar_one_or_none()
-    if row is None or row.state != BatchState.DUE.value:
-        return None
-    if row.due_at is not None and row.due_at > unit.at:
+    if row is None:
         return None
     items = unit.session.execute(
         select(WorkItemRow, InstanceRow)
@@ -180,7 +180,7 @@ def claim(
         _fail(unit, row, [item.id for item, _ in items], plans.CHANGED)
         return None
     if row.attempts >= most_attempts:
-        _give_up(unit, row, [item for item, _ in items])
+        _give_up(unit, row, [(item, instance.size) for item, instance in items])
         return None
     row.state = BatchState.RUNNING.value
     row.worker = worker
@@ -223,9 +223,9 @@ def _fail(unit: UnitOfWork, row: BatchRow, items: Sequence[int], reason: str) ->
     _done(unit, row)
 
 
-def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> None:
+def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[tuple[WorkItemRow, int]]) -> None:
     if len(items) > 1:
-        for item in items:
+        for item, size in items:
             single = BatchRow(
                 series_uid=row.series_uid,
                 route=row.route,
@@ -236,11 +236,11 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
                 plan_sha256=row.plan_sha256,
                 state=BatchState.DUE.value,
                 count=1,
-                size=0,
+                size=size,
                 association_id=row.association_id,
                 opened_at=row.opened_at,
                 last_item_at=unit.at,
-                attempts=max(0, row.attempts - 1),
+                attempts=row.attempts - 1,
                 arrival=row.arrival,
             )
             unit.session.add(single)
@@ -249,14 +249,15 @@ def _give_up(unit: UnitOfWork, row: BatchRow, items: Sequence[WorkItemRow]) -> N
             item.tries = single.attempts
             make_due(unit, single)
     elif items:
+        ((item, _),) = items
         tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
         work_items.transition(
             unit,
-            [items[0].id],
+            [item.id],
             WorkEvent.FAIL,
             audit=AuditEvent.WORK_FAIL,
             reason=f"given up after {tries}; last: "
-            f"{items[0].reason or 'the worker gave no sign'}; see the workers' log, repair the "
+            f"{item.reason or 'the worker gave no sign'}; see the workers' log, repair the "
             "cause, then 'dicom-node study retry'",
             batch_id=row.id,
         )
@@ -318,7 +319,7 @@ def give_back(
     row = held(unit, batch)
     released = _release(unit, row, why)
     if after is None or not counted:
-        row.attempts = max(0, row.attempts - 1)
+        row.attempts -= 1
         work_items.take_off_try(unit, set(released) - set(at_fault))
     make_due(unit, row, at=unit.at + after if after else None)
 

@@ -50,7 +50,7 @@ class ClaimedParcel:
     attempts: int
     first_due_at: datetime
     deliveries: tuple[ClaimedDelivery, ...]
-    alone: bool = False
+    alone: bool
     """Senders were lost with it: one delivery is handed out, and its loss counted before."""
 
 
@@ -106,11 +106,12 @@ def claim(
         return None
     _alone(unit, destination)
     row = unit.session.execute(
-        select(ParcelRow).where(ParcelRow.id == parcel_id).with_for_update()
-    ).scalar_one()
-    if row.state != ParcelState.DUE.value:
-        return None
-    if row.due_at is not None and row.due_at > unit.at:
+        select(ParcelRow)
+        .where(ParcelRow.id == parcel_id)
+        .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at <= unit.at)
+        .with_for_update()
+    ).scalar_one_or_none()
+    if row is None:
         return None
     sending = unit.session.execute(
         select(func.count())
@@ -253,10 +254,13 @@ def _end(row: ParcelRow) -> None:
 
 
 def _hold_back_others(unit: UnitOfWork, row: ParcelRow) -> None:
-    """A destination that just failed is not tried with every other parcel as well."""
+    """A destination that just failed is not tried with every other parcel as well.
+
+    The parcel itself is due later already.
+    """
     unit.session.execute(
         update(ParcelRow)
-        .where(ParcelRow.destination == row.destination, ParcelRow.id != row.id)
+        .where(ParcelRow.destination == row.destination)
         .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at <= unit.at)
         .values(due_at=row.due_at)
     )
@@ -266,7 +270,7 @@ def _bring_forward_others(unit: UnitOfWork, row: ParcelRow) -> None:
     """A destination that answers again gets at once what waits for it."""
     unit.session.execute(
         update(ParcelRow)
-        .where(ParcelRow.destination == row.destination, ParcelRow.id != row.id)
+        .where(ParcelRow.destination == row.destination)
         .where(ParcelRow.state == ParcelState.DUE.value, ParcelRow.due_at > unit.at)
         .values(due_at=unit.at)
     )

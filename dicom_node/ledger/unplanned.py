@@ -72,7 +72,7 @@ def let_go(row: InstanceRow, *, counted: bool, until: datetime | None = None) ->
     row.worker = None
     row.lease_until = until
     if not counted:
-        row.tries = max(0, row.tries - 1)
+        row.tries -= 1
 
 
 def planned(row: InstanceRow) -> None:

@@ -14,12 +14,16 @@ from tests.support.ledgers import Life, open_ledger
 from tests.support.servers import Postgres
 from tests.unit.dicom_node.ledger.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_batches_given_up import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_batches_joining import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_batches_splitting import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_concurrency import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_conflicts import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_instances import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_leases import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_migrate import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_model_versions import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_parcels import *  # noqa: F403
+from tests.unit.dicom_node.ledger.test_parcels_destinations import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_proof import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_recall import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_shadow import *  # noqa: F403

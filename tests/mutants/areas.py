@@ -116,6 +116,7 @@ AREAS: Final = (
             "workers.templates",
         ),
         (
+            f"{NODE}/dicom/test_uids.py",
             f"{NODE}/domain",
             f"{NODE}/routing/test_eligibility.py",
             f"{NODE}/routing/test_planning.py",
@@ -145,7 +146,11 @@ AREAS: Final = (
         (
             f"{NODE}/ledger/test_batches.py",
             f"{NODE}/ledger/test_batches_given_up.py",
+            f"{NODE}/ledger/test_batches_joining.py",
+            f"{NODE}/ledger/test_batches_splitting.py",
+            f"{NODE}/ledger/test_leases.py",
             f"{NODE}/ledger/test_parcels.py",
+            f"{NODE}/ledger/test_parcels_destinations.py",
             f"{NODE}/ledger/test_turns.py",
             f"{NODE}/ledger/test_recall.py",
             f"{NODE}/ledger/test_work_items.py",

@@ -63,7 +63,7 @@ def claimed(
     uid: str = "1.2.4.1", *, number: int = 1, path: str | None = None, at: datetime = AT
 ) -> ClaimedItem:
     stored = Stored(Kind.INSTANCE, "1.2", uid, "1.2.840.10008.1.2.1", "0" * 64, path)
-    return ClaimedItem(number, uid, stored, at)
+    return ClaimedItem(number, uid, stored, at, tries=1)
 
 
 def spec_of(

@@ -332,7 +332,7 @@ def test_a_share_is_a_share_and_always_the_same_batches() -> None:
 def test_images_are_taken_from_all_over_a_batch(count: int, chosen: set[int]) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     stored = Stored(Kind.INSTANCE, "1.2", "1.2.3", "1.2.840.10008.1.2.1", "0" * 64, None)
-    items = [ClaimedItem(number, "1.2.3", stored, at) for number in range(10)]
+    items = [ClaimedItem(number, "1.2.3", stored, at, tries=1) for number in range(10)]
     assert spread(items, count) == chosen
     assert spread([], count) == set()
 
