@@ -154,6 +154,7 @@ def _past(item: WorkItemRow, instance: InstanceRow, result: ResultRow) -> PastRe
             instance.sop_instance_uid,
             Stored.of(Kind.INSTANCE, instance),
             item.planned_at,
+            item.tries,
         ),
         model=ModelRef(result.model_name, result.model_version, result.model_sha256),
         engine=result.engine,
