@@ -14,6 +14,8 @@ from typer.main import get_command
 from dicom_node.cli import app
 from dicom_node.ledger.states import WorkEvent
 from dicom_node.settings import RouteSettings, Settings
+from model_store.evaluation.pairs import read_section
+from model_store.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -63,8 +65,11 @@ def toml_blocks() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("block", [pytest.param(b, id=name) for name, b in toml_blocks()])
-def test_configuration_in_the_text_is_accepted(block: str) -> None:
+def test_configuration_in_the_text_is_accepted(block: str, tmp_path: Path) -> None:
     data = tomllib.loads(block)
+    if "kind" in data.get("data", {}) or "extends" in data:
+        accept_recipe(block, data, tmp_path / "own.toml")
+        return
     if data.keys().isdisjoint(Settings.model_fields):  # lines of one route
         RouteSettings(**{"name": "r", "model": "m@a", "destinations": ["pacs"], **data})
         return
@@ -74,6 +79,15 @@ def test_configuration_in_the_text_is_accepted(block: str) -> None:
         {"name": name, "ae_title": "X", "host": "127.0.0.1"} for name in used - known
     )
     Settings(**data)
+
+
+def accept_recipe(block: str, data: dict[str, object], path: Path) -> None:
+    """A recipe, or its [data] alone."""
+    path.write_text(block, encoding="utf-8")
+    if "extends" in data:
+        Recipe.read(path)
+    else:
+        read_section(path)
 
 
 def known_commands() -> set[str]:

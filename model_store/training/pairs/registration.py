@@ -17,8 +17,8 @@ from model_store.training.patches import Floats
 _BAND = 0.08
 """Standard deviation of the weight, in cycles per pixel."""
 
-_CLEAR = 8.0
-"""How many times the peak is higher than the surface is spread, where there is one; noise has 6."""
+_CLEAR = 9.0
+"""How many times the peak is higher than the surface is spread, where there is one; noise reaches 8."""
 
 _SMOOTH = 3.0
 _STRUCTURED = 5.0
@@ -48,7 +48,7 @@ def shift_between(one: Floats, other: Floats) -> tuple[float, float] | None:
     weight[0, 0] = 0
     surface = np.fft.irfft2(phase * weight, s=one.shape)
     row, column = np.unravel_index(int(surface.argmax()), surface.shape)
-    if surface[row, column] < _CLEAR * float(surface.std()):
+    if surface[row, column] <= _CLEAR * float(surface.std()):
         return None
     return (
         _middle(surface[:, column], int(row)),

@@ -53,7 +53,7 @@ def _rows(path: Path, section: PairsData) -> list[tuple[int, dict[str, str]]]:
     """Lines by column, each with its number."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        lines = csv.reader(text.splitlines(), strict=True)
+        lines = csv.reader(text.splitlines(), strict=True, skipinitialspace=True)
         columns = [name.strip() for name in next(lines, [])]
         rows = [(lines.line_num, values) for values in lines if any(map(str.strip, values))]
     except OSError as error:

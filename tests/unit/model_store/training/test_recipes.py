@@ -14,8 +14,11 @@ from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.ct_patches import CtPatches, NoisySlice
 from model_store.training.objective import for_fidelity, objective
+from model_store.training.pairs.cache import StoredPair
+from model_store.training.pairs.patches import PairPatches
+from model_store.training.pairs.section import PairsData
 from model_store.training.patches import PatchSource
-from model_store.training.recipe import CtData, Recipe
+from model_store.training.recipe import CtData, Recipe, XrayData
 from model_store.training.recipe_file import dump_toml, read_toml, study_arms
 from model_store.training.start import load_start
 from model_store.training.xray_patches import XrayPatches
@@ -39,6 +42,10 @@ def _random_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
 def _source(recipe: Recipe) -> PatchSource:
     rng = np.random.default_rng(0)
     sizes = {"batch": recipe.training.batch, "patch": _PATCH, "seed": 0}
+    if isinstance(recipe.data, PairsData):
+        images = rng.random((2, 48, 48)).astype(np.float32)
+        pair = StoredPair(images[0], images[1], 0.1, False)
+        return PairPatches([pair], recipe.data, recipe.input, **sizes)
     if isinstance(recipe.data, CtData):
         clean = rng.uniform(-200, 200, (48, 48)).astype(np.float32)
         noise = rng.normal(0, 1, (2, 48, 48)).astype(np.float16)
@@ -87,9 +94,10 @@ def test_arms_of_a_kind_share_their_data_and_the_default_models_sources() -> Non
     bases = {"drl-ct", "n2n-unet-xray", "drunet-ct", "drunet-xray"}
     for path, arm in ARMS:
         recipe = Recipe.read(path, arm)
-        if path.stem in bases:
+        if path.stem in bases or isinstance(recipe.data, PairsData):
             continue
         same = default[recipe.data.kind]
+        assert isinstance(same.data, CtData | XrayData)
         assert recipe.data.sources == same.data.sources, path.stem
         if isinstance(recipe.data, CtData) and isinstance(same.data, CtData):
             assert recipe.data.phantoms == same.data.phantoms

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from model_store.training.pairs.section import PairsData
+
+_FOLDERS = {"kind": "pairs", "noisy": "a", "partner": "b"}
+
+
+def test_one_folder_may_hold_both_sides() -> None:
+    both = _FOLDERS | {"partner": "a", "noisy_pattern": "*_low*", "partner_pattern": "*_full*"}
+    assert PairsData.model_validate(both).match == "name"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"partner": "a"}, "the same files"),
+        ({"partner": None}, "give both folders"),
+        ({"table": "pairs.csv"}, "a table, or the folders"),
+        ({"patient": "column"}, "is a column of a table"),
+        ({"patient": "dicom", "patient_pattern": "(.)"}, 'takes patient = "folder" or "file"'),
+        ({"patient": "folder", "patient_pattern": "("}, "patient_pattern: "),
+        ({"patient": "folder", "patient_pattern": "L"}, "needs a group"),
+        ({"test": 0.7, "validation": 0.5}, "together at most 1"),
+        ({"slope": 0}, "slope is 0"),
+        ({"largest_shift": 0}, "greater than 0"),
+        ({"paths": 1}, "Extra inputs"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PairsData.model_validate(_FOLDERS | change)
