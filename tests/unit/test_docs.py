@@ -14,8 +14,6 @@ from typer.main import get_command
 from dicom_node.cli import app
 from dicom_node.ledger.states import WorkEvent
 from dicom_node.settings import RouteSettings, Settings
-from model_store.evaluation.pairs import read_section
-from model_store.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -83,6 +81,10 @@ def test_configuration_in_the_text_is_accepted(block: str, tmp_path: Path) -> No
 
 def accept_recipe(block: str, data: dict[str, object], path: Path) -> None:
     """A recipe, or its [data] alone."""
+    pytest.importorskip("torch")
+    from model_store.evaluation.pairs import read_section  # noqa: PLC0415
+    from model_store.training.recipe import Recipe  # noqa: PLC0415
+
     path.write_text(block, encoding="utf-8")
     if "extends" in data:
         Recipe.read(path)

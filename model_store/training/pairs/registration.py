@@ -18,7 +18,7 @@ _BAND = 0.08
 """Standard deviation of the weight, in cycles per pixel."""
 
 _CLEAR = 9.0
-"""How many times the peak is higher than the surface is spread, where there is one; noise reaches 8."""
+"""How many times its spread a surface is high at a peak that means something; noise reaches 8."""
 
 _SMOOTH = 3.0
 _STRUCTURED = 5.0
