@@ -69,13 +69,13 @@ class Measured:
     def note(self) -> str:
         """Counts, and what the reference is."""
         parts = [
-            f"{self.tally.kept} pairs of {self.patients} patients for the test, largest shift "
-            f"{self.tally.largest_shift:.2f} pixels."
+            f"Pairs: {self.tally.kept}; patients, all for the test: {self.patients}; largest "
+            f"shift: {self.tally.largest_shift:.2f} pixels."
         ]
         if self.tally.refused:
-            parts.append(f"{len(self.tally.refused)} were refused.")
+            parts.append(f"Refused: {len(self.tally.refused)}.")
         if self.alone:
-            parts.append(f"{self.alone} files had no partner.")
+            parts.append(f"Files without a partner: {self.alone}.")
         if self.target == "noisy":
             parts.append(
                 "The reference is the other exposure, each of the two in turn: its noise is in "

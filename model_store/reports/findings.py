@@ -18,6 +18,7 @@ from model_store.reports.published import Publication, publication_of
 from model_store.reports.sweep import Sweep
 from model_store.reports.verdict import Verdict
 from model_store.store import ModelVersion
+from model_store.training.pairs.facts import sentence
 from model_store.training.recipe import Recipe
 
 _RECIPE = "recipe.toml"
@@ -112,6 +113,12 @@ class Findings:
     def publication(self) -> Publication | None:
         """The work that the system follows."""
         return publication_of(self.manifest.system, self.recipe)
+
+    @property
+    def pairs(self) -> str:
+        """What it was trained on, if on pairs; empty if not, or not known."""
+        numbers = (self.manifest.metrics.get("training") or {}).get("pairs")
+        return sentence(numbers) if numbers else ""
 
     @property
     def beside(self) -> Table:

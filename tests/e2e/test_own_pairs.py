@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from model_store.cli import app
 from model_store.evaluation.run_model import RunModel
 from model_store.manifest import Manifest
+from model_store.training.checkpoint import AVERAGE
+from model_store.training.recipe import Recipe
+from model_store.training.run import build_trainer, open_source
 from tests.support.factories.pairs import (
     Floats,
     noisy,
@@ -23,7 +27,7 @@ from tests.support.factories.pairs import (
     write_png,
 )
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 _NOISE = 60.0
 _PATIENTS = [f"Phantom^{number}" for number in range(8)]
@@ -126,6 +130,26 @@ def test_two_noisy_exposures_teach_a_network_to_take_noise_away(kind: str, tmp_p
     assert _left(out) < 0.65
 
 
+def test_a_run_that_was_stopped_goes_on_with_the_pairs_that_it_has_read(tmp_path: Path) -> None:
+    data, recipe = tmp_path / "data", tmp_path / "own.toml"
+    for side, name in enumerate(("one", "two")):
+        for patient in range(len(_PATIENTS)):
+            _nifti(data / name, patient, side)
+    keys = 'match = "name"\npatient = "file"'
+    recipe.write_text((_RECIPE % keys).replace("iterations = 150", "iterations = 20"))
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    _run("train", recipe, "--data", data, "--out", whole)
+    parsed, cache = Recipe.read(recipe), whole / "cache"
+    first = build_trainer(parsed, open_source(parsed, data, cache))
+    first.run(halves, until=9)
+    _run("train", recipe, "--data", data, "--out", halves, "--cache", cache, "--resume")
+    one, other = (load_file(run / AVERAGE) for run in (whole, halves))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert not (halves / "cache").exists()
+    notes = [line for line in (halves / "log.jsonl").read_text().splitlines() if "pairs" in line]
+    assert json.loads(notes[0])["step"] == 9
+
+
 def test_a_version_trained_on_pairs_is_measured_on_the_patients_kept_for_the_test(
     tmp_path: Path,
 ) -> None:
@@ -148,8 +172,12 @@ def test_a_version_trained_on_pairs_is_measured_on_the_patients_kept_for_the_tes
     kept = [(zoo / "own" / "1.0.0" / name).read_text() for name in texts]
     assert not any("Phantom^" in text or "ID3" in text for text in kept)
     card = (zoo / "own" / "1.0.0" / "card.md").read_text()
-    assert "Pairs (noisy and noisy, both ways):" in card
+    assert "Pairs (noisy and noisy, both ways), by patient:" in card
     assert "pairs, against the other exposure" in card
+    _run("report", "own@1.0.0", "--data", data, "--zoo", zoo, "--out", tmp_path / "reports")
+    page = (tmp_path / "reports" / "own@1.0.0.html").read_text()
+    assert "Pairs (noisy and noisy, both ways), by patient:" in page
+    assert "patient 1, pair 1" in page
 
     # the same images as pairs of somebody's, one side now the clean one
     clean = tmp_path / "clean.toml"

@@ -111,17 +111,17 @@ def sentence(numbers: Mapping[str, Any]) -> str:
     pairs, patients = numbers["pairs"], numbers["patients"]
     kind = "noisy and clean" if numbers["target"] == "clean" else "noisy and noisy, both ways"
     parts = [
-        f"Pairs ({kind}): {pairs['training']:,} of {patients['training']} patients, and "
-        f"{pairs['validation']:,} of {patients['validation']} others for validation; "
-        f"{patients['test']} patients kept for the test.",
+        f"Pairs ({kind}), by patient: {pairs['training']:,} ({patients['training']}) for training, "
+        f"{pairs['validation']:,} ({patients['validation']}) for validation; patients kept for the "
+        f"test: {patients['test']}.",
         f"Largest shift between two of a pair: {numbers['largest_shift']:.2f} pixels.",
     ]
     for key, text in (
-        ("refused", "refused, because shifted by more than the recipe allows or not alike"),
-        ("alone", "files without a partner, left out"),
-        ("untold", "pairs in which nothing tells a shift"),
-        ("empty", "pairs of even grey, left out"),
+        ("refused", "Refused, because shifted by more than the recipe allows or not alike"),
+        ("alone", "Files without a partner, left out"),
+        ("untold", "Pairs in which nothing tells a shift"),
+        ("empty", "Pairs of even grey, left out"),
     ):
         if numbers[key]:
-            parts.append(f"{numbers[key]:,} {text}.")
+            parts.append(f"{text}: {numbers[key]:,}.")
     return " ".join(parts)

@@ -15,6 +15,8 @@ from model_store.training.pairs.listing import SIDES, Told, nobody, some
 from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import Recipe
 
+_ROUGH = 0.7
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -66,12 +68,25 @@ def inspect_pairs(recipe_path: Path, data: Path, told: Told = nobody) -> Inspect
     if shifts:
         lines.append(f"shift: median {np.median(shifts):.2f}, largest {max(shifts):.2f} pixels")
     for count, text in (
-        (tally.untold, "pairs tell no shift"),
-        (tally.empty, "pairs are even grey, left out"),
+        (tally.untold, "pairs in which nothing tells a shift"),
+        (tally.empty, "pairs of even grey, left out"),
     ):
         if count:
-            lines.append(f"{count} {text}")
+            lines.append(f"{text}: {count}")
     for names, text in ((tally.refused, "refused"), (listing.alone, "without a partner")):
         if names:
-            lines.append(f"{len(names)} {text}: {some(names)}")
+            lines.append(f"{text}: {len(names)} ({some(names)})")
+    lines += _rough(section, [int(row[1]) for row in rows])
     return Inspection(tuple(rows), tuple(lines))
+
+
+def _rough(section: PairsData, patients: list[int]) -> list[str]:
+    """A hint where few patients were dealt far from the shares that the recipe states."""
+    every = sum(patients)
+    training = 1 - section.validation - section.test
+    if section.table is not None or patients[0] >= _ROUGH * training * every:
+        return []
+    return [
+        f"only {patients[0]} of {every} patients are for training: another data.split_seed deals "
+        "them anew, or the column split of a table states who is where"
+    ]

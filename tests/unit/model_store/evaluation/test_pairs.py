@@ -71,7 +71,7 @@ def test_each_exposure_is_measured_against_the_other_and_the_note_says_so(tmp_pa
         (NOISY, "patient 1, pair 1"),
         (NOISY, "patient 1, pair 1, other way"),
     ]
-    assert measured.note.startswith("3 pairs of 3 patients")
+    assert measured.note.startswith("Pairs: 3; patients, all for the test: 3;")
     assert "its noise is in every score" in measured.note
 
 
@@ -83,7 +83,7 @@ def test_refused_pairs_are_counted_and_no_path_is_in_what_a_card_shows(tmp_path:
     write_ct(tmp_path / "full" / "alone.dcm", scene())
     cases, measured = pair_cases(_section(), "HU", tmp_path)
     assert {case.group for case in cases} == {CLEAN}
-    assert "1 were refused. 1 files had no partner." in measured.note
+    assert "Refused: 1. Files without a partner: 1." in measured.note
     assert ".dcm" not in measured.note
     assert "low/2.dcm" in measured.tally.refused[0]
     with pytest.raises(DataError, match="none is for test"):

@@ -121,7 +121,7 @@ def test_what_was_left_out_is_said_and_named_in_the_runs_record(tmp_path: Path) 
     _, facts = prepare_pairs(_section(), "HU", tmp_path, tmp_path / "cache")
     assert facts.alone == [f"low/{patient}/9.IMA"]
     assert facts.numbers()["alone"] == 1
-    assert "1 files without a partner" in sentence(facts.numbers())
+    assert "Files without a partner, left out: 1." in sentence(facts.numbers())
     assert json.dumps(facts.numbers()).find(patient) == -1, "no paths in a manifest"
     (tmp_path / "pairs.json").write_text("{}")
     with pytest.raises(RecipeError, match="not the pairs of a run"):
