@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import FileDataset
+from pydicom.uid import UID
 from scipy.spatial import cKDTree
 
 from model_store.errors import DataError
@@ -15,6 +16,7 @@ from model_store.training.pairs.listing import Listing, Pair, Told, below, pair_
 from model_store.training.pairs.names import side_files
 from model_store.training.pairs.patients import hashed, known_id, patient_of
 from model_store.training.pairs.section import PairsData
+from model_store.training.readers.damage import damaged
 from model_store.training.readers.dicom import READ_ERRORS, read_data_set
 from model_store.training.readers.kinds import Kind, kind_of
 
@@ -23,9 +25,9 @@ POSITION_MM = 0.05
 
 _DIRECTION = 1e-4
 _SPACING = 1e-3
-_REMEDY = "restore the file, or take it out"
 
 _TAGS = (
+    "SOPClassUID",
     "PatientID",
     "SOPInstanceUID",
     "FrameOfReferenceUID",
@@ -195,6 +197,8 @@ def _read(section: PairsData, path: Path, root: Path) -> Placed | None:
         position = _numbers(dataset, "ImagePositionPatient", 3)
         orientation = _numbers(dataset, "ImageOrientationPatient", 6)
         spacing = _numbers(dataset, "PixelSpacing", 2)
+        if "Rows" not in dataset and "Image Storage" in UID(str(dataset.get("SOPClassUID"))).name:
+            raise ValueError("an image without Rows, so truncated")
         if not (position and orientation and spacing and "Rows" in dataset):
             return None
         identifier = str(dataset.get("PatientID") or "").strip()
@@ -214,7 +218,7 @@ def _read(section: PairsData, path: Path, root: Path) -> Placed | None:
             str(dataset.get("SOPInstanceUID") or ""),
         )
     except READ_ERRORS as error:
-        raise DataError(f"{path}: not readable as DICOM: {error}; {_REMEDY}") from error
+        raise damaged(path, "not readable as DICOM", error) from error
 
 
 def _nothing(

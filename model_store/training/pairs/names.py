@@ -32,7 +32,9 @@ def side_files(folder: Path, pattern: str) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; it should hold one side of the pairs")
-    paths = sorted(path for path in folder.rglob(pattern) if may_be_image(path) and path.is_file())
+    paths = sorted(
+        path for path in folder.rglob(pattern) if may_be_image(path) and not path.is_dir()
+    )
     if not paths:
         raise DataError(
             f"{folder}: no image file matches {pattern!r}; one side of the pairs is empty"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model_store.errors import DataError
 from model_store.training.pairs.section import PairsData
+from model_store.training.readers.damage import damaged
 from model_store.training.readers.dicom import READ_ERRORS, read_data_set
 from model_store.training.readers.kinds import Kind, kind_of
 
@@ -76,7 +77,7 @@ def patient_id(path: Path) -> str:
     try:
         found = str(read_data_set(path, ["PatientID"]).get("PatientID") or "").strip()
     except READ_ERRORS as error:
-        raise DataError(f"{path}: not readable as DICOM: {error}") from error
+        raise damaged(path, "not readable as DICOM", error) from error
     return known_id(path, found)
 
 

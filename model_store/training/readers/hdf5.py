@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from model_store.errors import DataError
+from model_store.training.readers.damage import damaged
 from model_store.training.readers.optional import import_h5py
 from model_store.training.readers.slices import Slices
 
@@ -46,9 +47,7 @@ def read_hdf5(path: Path, name: str | None, index: int | None = None) -> Slices:
                 raise DataError(f"{path}: has no slice {index}, counted from 0")
             values = dataset[()] if flat or index is None else dataset[index]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: truncated or damaged HDF5 file: {error}; restore it, or take it out"
-        ) from error
+        raise damaged(path, "truncated or damaged HDF5 file", error) from error
     full = float(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else None
     stacked = values if values.ndim == _STACK else values[None]
     return Slices(stacked.astype(np.float32), full)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store.errors import DataError
+from model_store.training.readers.damage import damaged
 from model_store.training.readers.optional import import_nibabel
 from model_store.training.readers.slices import Slices
 
@@ -51,9 +52,7 @@ def read_nifti(path: Path, index: int | None = None) -> Slices:
         nibabel.filebasedimages.ImageFileError,
         nibabel.spatialimages.HeaderDataError,
     ) as error:
-        raise DataError(
-            f"{path}: truncated or damaged NIfTI file: {error}; restore it, or take it out"
-        ) from error
+        raise damaged(path, "truncated or damaged NIfTI file", error) from error
     while values.ndim > _VOLUME and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim not in {_FLAT, _VOLUME}:

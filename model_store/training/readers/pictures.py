@@ -10,9 +10,18 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from model_store.errors import DataError
+from model_store.training.readers.damage import damaged
 from model_store.training.readers.slices import Slices
 
-_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
+_ERRORS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 _BYTE, _WORD = 255.0, 65535.0
 
 
@@ -28,9 +37,7 @@ def read_picture(path: Path) -> Slices:
         with Image.open(path) as picture:
             pages = [(page.mode, np.asarray(page)) for page in ImageSequence.Iterator(picture)]
     except _ERRORS as error:
-        raise DataError(
-            f"{path}: truncated or damaged picture: {error}; restore it, or take it out"
-        ) from error
+        raise damaged(path, "truncated or damaged picture", error) from error
     modes = {mode for mode, _ in pages}
     if len(modes) > 1 or len({page.shape for _, page in pages}) > 1:
         raise DataError(f"{path}: its pages are of different kinds or sizes; split it into files")

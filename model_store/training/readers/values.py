@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.errors import DataError
+from model_store.training.readers.damage import damaged
 from model_store.training.readers.dicom import READ_ERRORS, fraction, hounsfield, read_data_set
 from model_store.training.readers.hdf5 import read_hdf5
 from model_store.training.readers.kinds import Kind, kind_of
@@ -24,7 +25,6 @@ Units = Literal["HU", "stored"]
 _BYTE = 255.0
 _MOSTLY = 0.1
 _SLACK = 0.5
-_REMEDY = "restore the file, or take it out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _dicom(path: Path, units: Units) -> Slices:
         place = None if position is None else np.array(position, np.float64)
     except READ_ERRORS as error:
         what = "CT image" if units == "HU" else "radiograph"
-        raise DataError(f"{path}: not a readable {what}: {error}; {_REMEDY}") from error
+        raise damaged(path, f"not a readable {what}", error) from error
     return Slices(values[None], None, pixel_mm, place, final=True)
 
 

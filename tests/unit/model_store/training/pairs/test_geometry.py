@@ -95,3 +95,18 @@ def test_what_is_not_dicom_and_what_is_one_image_are_refused(tmp_path: Path) -> 
     write_png(tmp_path / "full" / "a.png", scene())
     with pytest.raises(DataError, match=r"a\.png: not DICOM"):
         find_pairs(_section(), tmp_path)
+
+
+def test_a_file_that_ends_before_its_geometry_is_an_error_and_not_one_without_a_partner(
+    tmp_path: Path,
+) -> None:
+    _series(tmp_path / "low", [0, 3])
+    _series(tmp_path / "full", [0, 3])
+    cut = tmp_path / "full" / "0-1.IMA"
+    cut.write_bytes(cut.read_bytes()[:700])
+    with pytest.raises(DataError, match=r"full/0-1\.IMA: not readable as DICOM: .*truncated"):
+        find_pairs(_section(), tmp_path)
+    cut.unlink()
+    cut.symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"0-1\.IMA: cannot be read: No such file"):
+        find_pairs(_section(), tmp_path)
