@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks import intake as intake_benchmark
+from benchmarks._receivers import receivers
 
 Found = Mapping[str, Any]
 
@@ -20,7 +20,7 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def intake(found: Found) -> str:
     """One table for each workload: medians of the rounds, fastest first."""
     measured: list[Found] = found["measurements"]
-    durable = {one.name: one.durable for one in intake_benchmark.receivers(full=True)}
+    durable = {one.name: one.durable for one in receivers(full=True)}
     parts = []
     for workload in dict.fromkeys(one["workload"] for one in measured):
         own = [one for one in measured if one["workload"] == workload]

@@ -44,7 +44,8 @@ from dicom_node.ledger.tables import AssociationRow, AuditRow, BatchRow, Instanc
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
-from tests.support.servers import Postgres, Redis
+from tests.support.postgres import Postgres
+from tests.support.servers import Redis
 from workers.pipeline import Pipeline, Verdict
 
 ONE_MACHINE = "SQLite, folder"

@@ -13,7 +13,8 @@ from hypothesis import settings
 
 from tests import NO_PACKAGE
 from tests.support.node import RunningNode
-from tests.support.servers import Orthanc, Postgres, Redis, Server, StoreScp, find_program
+from tests.support.postgres import Postgres
+from tests.support.servers import Orthanc, Redis, Server, StoreScp, find_program
 
 _PROGRAMS = {
     "dcmtk": ("storescu", "echoscu", "storescp"),

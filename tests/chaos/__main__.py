@@ -35,7 +35,8 @@ from tests.chaos.faults import every_fault
 from tests.chaos.forms import FormName
 from tests.chaos.system import adopt_orphans, end_descendants, private_mounts, watch_over
 from tests.chaos.trial import Line, Trial
-from tests.support.servers import Postgres, Redis
+from tests.support.postgres import Postgres
+from tests.support.servers import Redis
 
 _IMAGES: Final = 20_000
 _QUICK_IMAGES: Final = 320

@@ -25,7 +25,8 @@ from tests.chaos.books import Books
 from tests.chaos.system import mount_memory, send_signal, sqlite_writer, unmount
 from tests.support.factories.models import model_version, smoothing
 from tests.support.node import ROLES, RunningNode, part
-from tests.support.servers import Postgres, Redis, accepts, free_port
+from tests.support.postgres import Postgres
+from tests.support.servers import Redis, accepts, free_port
 
 MODEL: Final = "smooth-ct"
 _READY_SECONDS: Final = 90.0

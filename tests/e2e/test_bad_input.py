@@ -23,6 +23,7 @@ from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.tables import InstanceRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
+from tests.support.broken_pacs import Breach, BrokenPacs
 from tests.support.factories.bad import (
     CT,
     DELIVERED,
@@ -38,7 +39,7 @@ from tests.support.factories.bad import (
 from tests.support.factories.dicom import ct_series
 from tests.support.factories.models import STORED, model_version
 from tests.support.node import RunningNode
-from tests.support.pacs import Breach, BrokenPacs, FakePacs
+from tests.support.pacs import FakePacs
 from tests.support.scanner import send
 from tests.support.wire import (
     ABORT,

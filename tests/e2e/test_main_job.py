@@ -14,8 +14,9 @@ from pydicom import Dataset, dcmread
 from tests.support.factories.dicom import ct_series, dx_image, non_image, to_bytes, write
 from tests.support.node import RunningNode
 from tests.support.pacs import FakePacs
+from tests.support.postgres import Postgres
 from tests.support.scanner import send, storescu
-from tests.support.servers import Orthanc, Postgres, Redis
+from tests.support.servers import Orthanc, Redis
 
 
 def done(count: int):

@@ -12,7 +12,8 @@ import pytest
 from tests.forms import documents, study
 from tests.forms.sandbox import Process, Sandbox
 from tests.support.pacs import FakePacs
-from tests.support.servers import Postgres, Redis, free_port
+from tests.support.postgres import Postgres
+from tests.support.servers import Redis, free_port
 
 PAGE = documents.page("how-to/run-as-a-cluster.md")
 NODE = "/opt/dicom-node"

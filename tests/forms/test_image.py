@@ -20,7 +20,8 @@ import pytest
 from tests.forms import documents, study
 from tests.forms.sandbox import Process, Sandbox
 from tests.support.pacs import FakePacs
-from tests.support.servers import Postgres, Redis, free_port
+from tests.support.postgres import Postgres
+from tests.support.servers import Redis, free_port
 
 IMAGE = documents.image()
 IGNORED = (documents.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()

@@ -21,8 +21,8 @@ from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from tests.support.factories import ct_slice
 from tests.support.node import RunningNode
+from tests.support.postgres import Postgres
 from tests.support.scanner import send
-from tests.support.servers import Postgres
 
 pytestmark = pytest.mark.postgresql
 

@@ -20,6 +20,7 @@ from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.release import release, write_metrics
 from tests.support.factories import dicom
+from tests.support.factories.parts import chest
 
 _RECIPES = Path(model_store.training.__file__).parent / "recipes"
 _WIDTHS: dict[str, dict[str, Any]] = {"n2n-unet": {}, "sharpxr": {"widths": [4, 5, 6, 7]}}
@@ -65,7 +66,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in (root / "xray", root / "ct" / "one", root / "ct" / "two", pairs):
         folder.mkdir(parents=True)
     for index, name in enumerate(("trained.png", "held.png")):
-        values = dicom.chest((128, 128), index)
+        values = chest((128, 128), index)
         Image.fromarray((values * 65535).astype(np.uint16)).save(root / "xray" / name)
     for index, folder in enumerate(("one", "two")):
         dicom.write(dicom.ct_slice(seed=index), root / "ct" / folder / "0.dcm")

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from dicom_node.errors import LedgerError
 from dicom_node.ledger.tables import Base
 from tests.support.ledgers import Life, open_ledger
-from tests.support.servers import Postgres
+from tests.support.postgres import Postgres
 from tests.unit.dicom_node.ledger.test_batches import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_batches_given_up import *  # noqa: F403
 from tests.unit.dicom_node.ledger.test_batches_joining import *  # noqa: F403

@@ -15,12 +15,14 @@ from dicom_node.ledger.tables import ResultRow
 from dicom_node.network.request.find import Finder
 from dicom_node.network.request.scu import NoAnswer, Trouble
 from dicom_node.settings import DestinationSettings
+from tests.support.broken_pacs import Breach, BrokenPacs
 from tests.support.factories import ct_series, ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, Life
 from tests.support.node import RunningNode
-from tests.support.pacs import Breach, BrokenPacs, FakePacs
+from tests.support.pacs import FakePacs
+from tests.support.postgres import Postgres
 from tests.support.scanner import send
-from tests.support.servers import Orthanc, Postgres, free_port
+from tests.support.servers import Orthanc, free_port
 
 ALLOWED = {"DicomAlwaysAllowFind": True}
 STUDY = "1.2.3"

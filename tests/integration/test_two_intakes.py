@@ -22,7 +22,7 @@ from dicom_node.network.accept.ports import Caller
 from dicom_node.spool.storage import Storage
 from tests.support.factories.received import received
 from tests.support.ledgers import fresh_url, open_ledger
-from tests.support.servers import Postgres
+from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.holds(number=11)
 

@@ -12,7 +12,7 @@ import pytest
 
 from dicom_node.ledger import revision
 from dicom_node.ledger.engine import make_engine
-from tests.support.servers import Postgres
+from tests.support.postgres import Postgres
 
 AT_ONCE = 3
 ROUNDS = 3

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import config as pydicom_config
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
@@ -35,6 +35,8 @@ from pydicom.uid import (
     XRayRadiofluoroscopicImageStorage,
     generate_uid,
 )
+
+from tests.support.factories.parts import chest, clip, disc, ds, dx_modules, header, item, override
 
 Kind = Literal["dx", "dx-processing", "cr", "mg", "mg-processing", "io", "xa", "rf"]
 
@@ -80,7 +82,7 @@ def ct_slice(
     attributes
         Any attribute by keyword, after everything else.
     """
-    dataset = _header(CTImageStorage, "CT", transfer_syntax)
+    dataset = header(CTImageStorage, "CT", transfer_syntax)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.FrameOfReferenceUID = generate_uid()
     dataset.PositionReferenceIndicator = ""
@@ -93,8 +95,8 @@ def ct_slice(
     dataset.SliceLocation = position
     dataset.PatientPosition = "HFS"
     dataset.AcquisitionNumber = 1
-    dataset.RescaleIntercept = _ds(intercept)
-    dataset.RescaleSlope = _ds(slope)
+    dataset.RescaleIntercept = ds(intercept)
+    dataset.RescaleSlope = ds(slope)
     dataset.RescaleType = "HU"
     dataset.WindowCenter = [40, -600]
     dataset.WindowWidth = [400, 1500]
@@ -103,9 +105,9 @@ def ct_slice(
     dataset.ExposureTime = 500
     if stored is None:
         hu = disc(size, seed) if values is None else np.asarray(values, dtype=np.float64)
-        stored = _clip(np.rint((hu - intercept) / slope), bits_stored, signed)
+        stored = clip(np.rint((hu - intercept) / slope), bits_stored, signed)
     with_pixels(dataset, stored, bits_allocated, bits_stored, signed=signed)
-    return _override(dataset, attributes)
+    return override(dataset, attributes)
 
 
 def ct_series(n: int, **attributes: Any) -> list[Dataset]:
@@ -140,12 +142,12 @@ def dx_image(
 ) -> Dataset:
     """One radiograph of the given kind; `values` are stored integers ``[H, W]``."""
     sop_class, modality = _SOP_CLASSES[kind]
-    dataset = _header(sop_class, modality, transfer_syntax)
+    dataset = header(sop_class, modality, transfer_syntax)
     dataset.ImageType = ["ORIGINAL", "PRIMARY"]
     dataset.BodyPartExamined = "BREAST" if modality == "MG" else "CHEST"
     processing = kind.endswith("processing")
     if modality in ("DX", "MG", "IO"):
-        _dx_modules(dataset, modality, processing, photometric)
+        dx_modules(dataset, modality, processing, photometric)
     elif modality == "CR":
         dataset.ViewPosition = "PA"
         dataset.ImagerPixelSpacing = [0.2, 0.2]
@@ -177,7 +179,7 @@ def dx_image(
         signed=signed,
         photometric=photometric,
     )
-    return _override(dataset, attributes)
+    return override(dataset, attributes)
 
 
 def multiframe(
@@ -198,7 +200,7 @@ def multiframe(
     dataset.FrameTime = "66.6"
     dataset.FrameIncrementPointer = 0x00181063
     with_pixels(dataset, np.rint(np.clip(pixels, 0, top)), 16, bits_stored, signed=False)
-    return _override(dataset, attributes)
+    return override(dataset, attributes)
 
 
 def enhanced_ct(
@@ -212,7 +214,7 @@ def enhanced_ct(
     **attributes: Any,
 ) -> Dataset:
     """An enhanced multi-frame CT; one slope for all frames is shared, several are per frame."""
-    dataset = _header(EnhancedCTImageStorage, "CT", transfer_syntax)
+    dataset = header(EnhancedCTImageStorage, "CT", transfer_syntax)
     dataset.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
     dataset.FrameOfReferenceUID = generate_uid()
     dataset.PositionReferenceIndicator = ""
@@ -227,10 +229,10 @@ def enhanced_ct(
     dataset.LossyImageCompression = "00"
     dataset.PresentationLUTShape = "IDENTITY"
     dataset.DimensionOrganizationSequence = [
-        _item(DimensionOrganizationUID=(organisation := generate_uid()))
+        item(DimensionOrganizationUID=(organisation := generate_uid()))
     ]
     dataset.DimensionIndexSequence = [
-        _item(
+        item(
             DimensionIndexPointer=0x00200032,
             FunctionalGroupPointer=0x00209113,
             DimensionOrganizationUID=organisation,
@@ -238,21 +240,21 @@ def enhanced_ct(
     ]
     dataset.AcquisitionContextSequence = []
     per_frame_rescale = len(slopes) > 1 or len(intercepts) > 1
-    shared = _item(
-        PixelMeasuresSequence=[_item(PixelSpacing=[1, 1], SliceThickness=2)],
-        PlaneOrientationSequence=[_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+    shared = item(
+        PixelMeasuresSequence=[item(PixelSpacing=[1, 1], SliceThickness=2)],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
         FrameAnatomySequence=[
-            _item(
+            item(
                 FrameLaterality="U",
                 AnatomicRegionSequence=[
-                    _item(CodeValue="51185008", CodingSchemeDesignator="SCT", CodeMeaning="Chest")
+                    item(CodeValue="51185008", CodingSchemeDesignator="SCT", CodeMeaning="Chest")
                 ],
             )
         ],
-        IrradiationEventIdentificationSequence=[_item(IrradiationEventUID=generate_uid())],
-        FrameVOILUTSequence=[_item(WindowCenter=[40], WindowWidth=[400])],
+        IrradiationEventIdentificationSequence=[item(IrradiationEventUID=generate_uid())],
+        FrameVOILUTSequence=[item(WindowCenter=[40], WindowWidth=[400])],
         CTImageFrameTypeSequence=[
-            _item(
+            item(
                 FrameType=["DERIVED", "PRIMARY", "VOLUME", "NONE"],
                 PixelPresentation="MONOCHROME",
                 VolumetricProperties="VOLUME",
@@ -263,10 +265,10 @@ def enhanced_ct(
     groups, pixels = [], []
     for i in range(frames):
         slope, intercept = slopes[i % len(slopes)], intercepts[i % len(intercepts)]
-        pixels.append(_clip(np.rint((disc(size, seed + i) - intercept) / slope), 16, False))
-        group = _item(
+        pixels.append(clip(np.rint((disc(size, seed + i) - intercept) / slope), 16, False))
+        group = item(
             FrameContentSequence=[
-                _item(
+                item(
                     FrameAcquisitionNumber=1,
                     StackID="1",
                     InStackPositionNumber=i + 1,
@@ -276,10 +278,10 @@ def enhanced_ct(
                     FrameAcquisitionDuration=1.0,
                 )
             ],
-            PlanePositionSequence=[_item(ImagePositionPatient=[-16.0, -16.0, 2.0 * i])],
+            PlanePositionSequence=[item(ImagePositionPatient=[-16.0, -16.0, 2.0 * i])],
         )
-        transformation = _item(
-            RescaleSlope=_ds(slope), RescaleIntercept=_ds(intercept), RescaleType="HU"
+        transformation = item(
+            RescaleSlope=ds(slope), RescaleIntercept=ds(intercept), RescaleType="HU"
         )
         if per_frame_rescale:
             group.PixelValueTransformationSequence = [transformation]
@@ -290,12 +292,12 @@ def enhanced_ct(
     dataset.PerFrameFunctionalGroupsSequence = groups
     with_pixels(dataset, np.stack(pixels), 16, 16, signed=False)
     dataset.NumberOfFrames = frames
-    return _override(dataset, attributes)
+    return override(dataset, attributes)
 
 
 def non_image(sop_class: str, modality: str, **attributes: Any) -> Dataset:
     """A data set without pixels, of any SOP class (a report, a presentation state)."""
-    return _override(_header(UID(sop_class), modality, ExplicitVRLittleEndian), attributes)
+    return override(header(UID(sop_class), modality, ExplicitVRLittleEndian), attributes)
 
 
 def with_pixels(
@@ -358,128 +360,6 @@ def write(dataset: Dataset, path: Path) -> Path:
     target = path / f"{dataset.SOPInstanceUID}.dcm" if path.is_dir() else path
     target.write_bytes(to_bytes(dataset))
     return target
-
-
-def disc(size: tuple[int, int], seed: int = 0) -> NDArray[np.float64]:
-    """``[H, W]`` HU: a disc of 40 HU in air of -1000 HU, with 20 HU of noise."""
-    rows, columns = size
-    y, x = np.mgrid[0:rows, 0:columns]
-    inside = (2 * y / max(rows, 2) - 1) ** 2 + (2 * x / max(columns, 2) - 1) ** 2 < 0.7
-    noise = np.random.default_rng(seed).normal(0, 20, size)
-    return np.where(inside, 40.0, -1000.0) + noise
-
-
-def chest(size: tuple[int, int], seed: int = 0) -> NDArray[np.float64]:
-    """``[H, W]`` in 0 to 1: a smooth bright-in-the-middle radiograph with noise."""
-    rows, columns = size
-    y = np.sin(np.pi * (np.arange(rows) + 0.5) / rows)[:, None]
-    x = np.abs(np.cos(2 * np.pi * (np.arange(columns) + 0.5) / columns))[None, :]
-    noise = np.random.default_rng(seed).normal(0, 0.02, size)
-    return np.clip(0.1 + 0.6 * y * (0.4 + 0.6 * x) + noise, 0.0, 1.0)
-
-
-def _header(sop_class: UID, modality: str, transfer_syntax: str) -> Dataset:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax)
-    dataset.SpecificCharacterSet = "ISO_IR 100"
-    dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = generate_uid()
-    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = "20250102"
-    dataset.ContentDate = dataset.InstanceCreationDate = "20250102"
-    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = "030405"
-    dataset.ContentTime = dataset.InstanceCreationTime = "030405"
-    dataset.AccessionNumber = "ACC1"
-    dataset.Modality = modality
-    dataset.Manufacturer = "Phantom Works"
-    dataset.ManufacturerModelName = "Synthetic"
-    dataset.DeviceSerialNumber = "1"
-    dataset.SoftwareVersions = "1"
-    dataset.InstitutionName = "Hospital of the Tests"
-    dataset.ReferringPhysicianName = ""
-    dataset.StudyDescription = "Phantom"
-    dataset.SeriesDescription = "Synthetic"
-    dataset.PatientName = "Phantom^Ada"
-    dataset.PatientID = "PHANTOM-1"
-    dataset.PatientBirthDate = "19800101"
-    dataset.PatientSex = "O"
-    dataset.StudyInstanceUID = generate_uid()
-    dataset.SeriesInstanceUID = generate_uid()
-    dataset.StudyID = "1"
-    dataset.SeriesNumber = 2
-    dataset.InstanceNumber = 1
-    dataset.PatientOrientation = ["L", "P"] if modality == "CT" else ["L", "F"]
-    return dataset
-
-
-def _dx_modules(dataset: Dataset, modality: str, processing: bool, photometric: str) -> None:
-    dataset.PresentationIntentType = "FOR PROCESSING" if processing else "FOR PRESENTATION"
-    dataset.ImageLaterality = "R" if modality == "MG" else "U"
-    dataset.ImagerPixelSpacing = [0.15, 0.15]
-    dataset.PixelIntensityRelationship = "LIN" if processing else "LOG"
-    dataset.PixelIntensityRelationshipSign = 1
-    dataset.RescaleIntercept = 0
-    dataset.RescaleSlope = 1
-    dataset.RescaleType = "US"
-    dataset.PresentationLUTShape = "INVERSE" if photometric == "MONOCHROME1" else "IDENTITY"
-    dataset.LossyImageCompression = "00"
-    dataset.BurnedInAnnotation = "NO"
-    dataset.DetectorType = "SCINTILLATOR"
-    dataset.AcquisitionContextSequence = []
-    region = ("76752008", "Breast") if modality == "MG" else ("51185008", "Chest")
-    if modality == "IO":
-        region = ("39789004", "Mandible")
-    dataset.AnatomicRegionSequence = [
-        _item(CodeValue=region[0], CodingSchemeDesignator="SCT", CodeMeaning=region[1])
-    ]
-    if modality == "IO":
-        dataset.ImageLaterality = "B"
-        dataset.PositionerType = "NONE"
-        dataset.PrimaryAnatomicStructureSequence = [
-            _item(CodeValue="38199008", CodingSchemeDesignator="SCT", CodeMeaning="Tooth")
-        ]
-    if modality == "MG":
-        dataset.PositionerType = "MAMMOGRAPHIC"
-        dataset.OrganExposed = "BREAST"
-        dataset.BreastImplantPresent = "NO"
-        dataset.PartialView = "NO"
-        dataset.ViewCodeSequence = [
-            _item(
-                CodeValue="399162004",
-                CodingSchemeDesignator="SCT",
-                CodeMeaning="cranio-caudal",
-                ViewModifierCodeSequence=[],
-            )
-        ]
-
-
-def _clip(values: NDArray[Any], bits_stored: int, signed: bool) -> NDArray[Any]:
-    low = -(2 ** (bits_stored - 1)) if signed else 0
-    high = 2 ** (bits_stored - 1) - 1 if signed else 2**bits_stored - 1
-    return np.clip(values, low, high)
-
-
-def _item(**attributes: Any) -> Dataset:
-    item = Dataset()
-    for keyword, value in attributes.items():
-        setattr(item, keyword, value)
-    return item
-
-
-def _ds(value: float) -> str:
-    return f"{value:.10g}"[:16]
-
-
-def _override(dataset: Dataset, attributes: dict[str, Any]) -> Dataset:
-    for keyword, value in attributes.items():
-        if value is None:
-            if keyword in dataset:
-                delattr(dataset, keyword)
-        else:
-            setattr(dataset, keyword, value)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
-    return dataset
 
 
 # re-exported so that tests need not import pydicom for the common syntaxes

@@ -9,7 +9,8 @@ import pytest
 from dicom_node.network.request.echo import EchoOutcome, echo
 from dicom_node.network.request.scu import Trouble
 from dicom_node.settings import DestinationSettings
-from tests.support.pacs import Breach, BrokenPacs, FakePacs
+from tests.support.broken_pacs import Breach, BrokenPacs
+from tests.support.pacs import FakePacs
 from tests.support.servers import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import ssl
-import subprocess
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
@@ -29,61 +25,15 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts
 
-from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
+from dicom_node.network.request import Answer, Outgoing, Verdict, send
 from dicom_node.network.request.dataset import StoredDataSet
 from dicom_node.network.request.transcode import transcode
+from tests.support.broken_pacs import Breach, BrokenPacs
 from tests.support.factories import dicom as make
-from tests.support.pacs import Breach, BrokenPacs, FakePacs
-from tests.support.servers import Orthanc, StoreScp, free_port
+from tests.support.pacs import FakePacs
+from tests.support.sending import SHORT, Store, address, assert_same_values, sent, verdicts
+from tests.support.servers import free_port
 from tests.support.waiting import eventually
-
-SHORT = Timeouts.all(1.0)
-"""Enough on loopback, and soon over when the peer hangs."""
-
-PATIENT = Timeouts.all(20.0)
-
-
-def address(port: int, *, timeouts: Timeouts = PATIENT, **more: object) -> Address:
-    base = Address("pacs", "127.0.0.1", port, "PACS", "DENOISE", timeouts)
-    return replace(base, **more)  # type: ignore[arg-type]
-
-
-Store = Callable[..., list[Outgoing]]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Write data sets as stored results and return what to send."""
-
-    def write(*datasets: Dataset) -> list[Outgoing]:
-        found = []
-        for at, dataset in enumerate(datasets):
-            path = make.write(dataset, tmp_path / f"{dataset.SOPInstanceUID}.dcm")
-            stored = StoredDataSet.at(path)
-            found.append(
-                Outgoing(
-                    delivery_id=at + 1,
-                    path=path,
-                    sop_class_uid=stored.sop_class_uid,
-                    sop_instance_uid=stored.sop_instance_uid,
-                    transfer_syntax_uid=stored.transfer_syntax_uid,
-                    sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-                )
-            )
-        return found
-
-    return write
-
-
-def sent(address: Address, batch: list[Outgoing]) -> list[Answer]:
-    answers: list[Answer] = []
-    send(address, batch, on_answer=answers.append)
-    assert [answer.delivery_id for answer in answers] == [one.delivery_id for one in batch]
-    return answers
-
-
-def verdicts(answers: list[Answer]) -> list[Verdict]:
-    return [answer.verdict for answer in answers]
 
 
 def stored_bytes(outgoing: Outgoing) -> bytes:
@@ -234,7 +184,7 @@ def test_whatever_syntax_is_taken_the_values_are_the_same(
     assert {answer.sent_transfer_syntax for answer in answers} == {taken}
     for outgoing, received in zip(batch, pacs.received, strict=True):
         assert received.transfer_syntax_uid == taken
-        _assert_same_values(outgoing.path, _as_file(received.data, taken, tmp_path))
+        assert_same_values(outgoing.path, _as_file(received.data, taken, tmp_path))
 
 
 def test_a_syntax_is_only_changed_for_the_class_that_needs_it(store: Store) -> None:
@@ -330,78 +280,6 @@ def test_hundreds_of_instances_lose_no_answer(store: Store) -> None:
         assert len(pacs.received) == 400
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = [
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-        "-keyout", str(key), "-out", str(cert), "-subj", "/CN=127.0.0.1",
-        "-addext", "subjectAltName=IP:127.0.0.1",
-    ]  # fmt: skip
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
-    return key, cert
-
-
-@pytest.mark.dcmtk
-def test_tls_to_storescp(store: Store, certificate: tuple[Path, Path]) -> None:
-    key, cert = certificate
-    batch = store(*make.ct_series(2))
-    trusting = ssl.create_default_context(cafile=str(cert))
-    with StoreScp("+tls", str(key), str(cert), "-ic") as scp:
-        answers = sent(address(scp.port, tls=trusting), batch)
-        assert verdicts(answers) == [Verdict.DELIVERED] * 2
-        doubting = ssl.create_default_context()
-        for wrong in (doubting, None):
-            answers = sent(address(scp.port, tls=wrong, timeouts=SHORT), batch)
-            assert verdicts(answers) == [Verdict.RETRY] * 2
-
-
-@pytest.mark.dcmtk
-@pytest.mark.parametrize("option", ["", "+xi", "+xt", "+xv", "+xr", "+xa"])
-def test_storescp_keeps_the_values(store: Store, option: str) -> None:
-    batch = store(make.ct_slice(), make.dx_image(), make.enhanced_ct(), make.multiframe())
-    with StoreScp(*[option] if option else []) as scp:
-        assert verdicts(sent(address(scp.port), batch)) == [Verdict.DELIVERED] * 4
-        files = scp.received()
-        for outgoing in batch:
-            _assert_same_values(outgoing.path, files[outgoing.sop_instance_uid])
-
-
-@pytest.mark.dcmtk
-@pytest.mark.parametrize("option", ["--refuse", "--abort-after", "--abort-during"])
-def test_storescp_that_refuses_or_aborts(store: Store, option: str) -> None:
-    batch = store(*make.ct_series(3))
-    with StoreScp(option) as scp:
-        answers = sent(address(scp.port, timeouts=SHORT), batch)
-    assert verdicts(answers) == [Verdict.RETRY] * 3
-
-
-@pytest.mark.dcmtk
-def test_storescp_that_is_too_slow(store: Store) -> None:
-    with StoreScp("--sleep-during", "3") as scp:
-        answers = sent(address(scp.port, timeouts=SHORT), store(make.ct_slice()))
-        scp.kill()
-    assert verdicts(answers) == [Verdict.RETRY]
-
-
-@pytest.mark.orthanc
-def test_orthanc_stores_and_gives_back_the_values(store: Store, tmp_path: Path) -> None:
-    batch = store(*make.ct_series(3), make.dx_image(), make.enhanced_ct())
-    with Orthanc(aet="PACS") as pacs:
-        assert verdicts(sent(address(pacs.dicom_port), batch)) == [Verdict.DELIVERED] * 5
-        again = sent(address(pacs.dicom_port), batch)
-        assert set(verdicts(again)) <= {Verdict.DELIVERED, Verdict.WARNING}
-        assert set(pacs.instances()) == {one.sop_instance_uid for one in batch}
-        for outgoing in batch:
-            path = tmp_path / "back.dcm"
-            path.write_bytes(pacs.file(outgoing.sop_instance_uid))
-            _assert_same_values(outgoing.path, path)
-
-
 def _in_syntax(outgoing: Outgoing, syntax: str, folder: Path) -> Outgoing:
     """Return the same instance stored in another syntax."""
     data = transcode(StoredDataSet.at(outgoing.path), syntax)
@@ -421,11 +299,3 @@ def _as_file(data: bytes, syntax: str, folder: Path, *, like: Path | None = None
     path = folder / f"{generate_uid()}.dcm"
     path.write_bytes(b"\0" * 128 + b"DICM" + head.getvalue() + data)
     return path
-
-
-def _assert_same_values(one: Path, other: Path) -> None:
-    a, b = dcmread(one), dcmread(other)
-    assert np.array_equal(a.pixel_array, b.pixel_array)
-    for dataset in (a, b):
-        del dataset.PixelData
-    assert a == b
