@@ -12,7 +12,13 @@ from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
 from model_store.errors import DataError
-from model_store.training.readers.dicom import READ_ERRORS, fraction, hounsfield, read_data_set
+from model_store.training.readers.dicom import (
+    READ_ERRORS,
+    fraction,
+    hounsfield,
+    read_data_set,
+    single,
+)
 from model_store.training.readers.kinds import is_dicom
 
 Floats = NDArray[np.float32]
@@ -76,7 +82,7 @@ def read_ct_slice(path: Path) -> CtSlice:
     """
     try:
         dataset = read_data_set(path)
-        image = hounsfield(dataset)
+        image = single(hounsfield(dataset))
         spacing = float(dataset.PixelSpacing[0])
     except READ_ERRORS as error:
         raise DataError(f"{path}: not a readable CT image: {error}; {_REMEDY}") from error
@@ -130,6 +136,6 @@ def read_radiograph(path: Path) -> Floats:
 
 def _read_dicom_radiograph(path: Path) -> Floats:
     try:
-        return fraction(read_data_set(path))
+        return single(fraction(read_data_set(path)))
     except READ_ERRORS as error:
         raise DataError(f"{path}: not a readable radiograph: {error}; {_REMEDY}") from error

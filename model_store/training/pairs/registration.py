@@ -20,6 +20,9 @@ _BAND = 0.08
 _CLEAR = 9.0
 """How many times its spread a surface is high at a peak that means something; noise reaches 8."""
 
+_MOST = 1024
+"""Rows and columns in the middle that are looked at; a shift of the whole is the same there."""
+
 _SMOOTH = 3.0
 _STRUCTURED = 5.0
 _RELATED = 0.5
@@ -39,6 +42,7 @@ def shift_between(one: Floats, other: Floats) -> tuple[float, float] | None:
         In pixels, positive down and to the right; None if nothing in the images tells, as in
         two images of even grey.
     """
+    one, other = _central(one), _central(other)
     cross = np.conj(_spectrum(one)) * _spectrum(other)
     size = np.abs(cross)
     phase = np.divide(cross, size, out=np.zeros_like(cross), where=size > 0)
@@ -61,6 +65,7 @@ def unrelated(one: Floats, other: Floats) -> bool:
 
     To be asked where `shift_between` finds nothing: even grey, or two things.
     """
+    one, other = _central(one), _central(other)
     smooth = [ndimage.gaussian_filter(image.astype(np.float64), _SMOOTH) for image in (one, other)]
     # white noise that is smoothed so keeps this share of its deviation
     share = 1 / (2 * _SMOOTH * np.pi**0.5)
@@ -69,6 +74,11 @@ def unrelated(one: Floats, other: Floats) -> bool:
         if even.std() <= _STRUCTURED * share * float(diagonal.std()):
             return False
     return float(np.corrcoef(smooth[0].ravel(), smooth[1].ravel())[0, 1]) < _RELATED
+
+
+def _central(image: Floats) -> Floats:
+    rows, columns = ((length - min(length, _MOST)) // 2 for length in image.shape)
+    return image[rows : rows + _MOST, columns : columns + _MOST]
 
 
 def _spectrum(image: Floats) -> NDArray[np.complex128]:

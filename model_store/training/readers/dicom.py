@@ -28,6 +28,7 @@ READ_ERRORS = (
 """What pydicom and its decoders raise on files that are not what they should be."""
 
 _PREAMBLE = 132
+_STACK = 3
 
 
 def read_data_set(path: Path, tags: Sequence[str] | None = None) -> FileDataset:
@@ -49,14 +50,14 @@ def read_data_set(path: Path, tags: Sequence[str] | None = None) -> FileDataset:
 
 
 def hounsfield(dataset: FileDataset) -> Floats:
-    """Values of a CT image in HU.
+    """Values of a CT image in HU, ``[frames, rows, columns]``.
 
     Raises
     ------
     ValueError and others of `READ_ERRORS`
-        If it has no rescale (PS3.3 C.11.1), or no single grey-scale frame.
+        If it has no rescale of the whole (PS3.3 C.11.1), or is not grey.
     """
-    pixels = _frame(dataset)
+    pixels = _frames(dataset)
     if "RescaleSlope" not in dataset or "RescaleIntercept" not in dataset:
         raise ValueError("has no Rescale Slope and Intercept, so no HU")
     return pixels * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
@@ -65,17 +66,33 @@ def hounsfield(dataset: FileDataset) -> Floats:
 def fraction(dataset: FileDataset) -> Floats:
     """Values of a radiograph as fractions of the full range, in the sense of MONOCHROME2.
 
+    ``[frames, rows, columns]``.
+
     Raises
     ------
     ValueError and others of `READ_ERRORS`
-        If it has no single grey-scale frame.
+        If it is not grey.
     """
-    pixels = _frame(dataset) / np.float32(2**dataset.BitsStored - 1)
+    pixels = _frames(dataset) / np.float32(2**dataset.BitsStored - 1)
     return 1 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
 
 
-def _frame(dataset: FileDataset) -> Floats:
+def single(frames: Floats) -> Floats:
+    """The one frame of an image, ``[rows, columns]``.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
+    if len(frames) != 1:
+        raise ValueError(f"has {len(frames)} frames, not one")
+    frame: Floats = frames[0]
+    return frame
+
+
+def _frames(dataset: FileDataset) -> Floats:
+    if not dataset.PhotometricInterpretation.startswith("MONOCHROME"):
+        raise ValueError(f"not grey: {dataset.PhotometricInterpretation}")
     pixels = dataset.pixel_array.astype(np.float32)
-    if pixels.ndim != 2 or not dataset.PhotometricInterpretation.startswith("MONOCHROME"):  # noqa: PLR2004
-        raise ValueError("not a single grey-scale frame")
-    return np.asarray(pixels)
+    return np.asarray(pixels if pixels.ndim == _STACK else pixels[None])

@@ -144,7 +144,7 @@ def _dicom(path: Path, units: Units) -> Slices:
     except READ_ERRORS as error:
         what = "CT image" if units == "HU" else "radiograph"
         raise damaged(path, f"not a readable {what}", error) from error
-    return Slices(values[None], None, pixel_mm, place, final=True)
+    return Slices(values, None, pixel_mm, place, final=True)
 
 
 def _range_used(path: Path, found: Slices, full: float) -> float:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from model_store.errors import DataError
 from model_store.training.readers.values import Scale, read_values
-from tests.support.factories.dicom import dx_image, write
+from tests.support.factories.dicom import dx_image, multiframe, write
 from tests.support.factories.pairs import scene, write_ct, write_hdf5, write_nifti, write_png
 
 _HU = Scale("HU")
@@ -69,6 +69,12 @@ def test_radiographs_are_fractions_of_their_range(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"c\.png: .*has 12 bits.*state data\.slope"):
         read_values(twelve, _STORED)
+
+
+def test_frames_of_a_multi_frame_image_are_slices(tmp_path: Path) -> None:
+    found, _ = read_values(write(multiframe(3, bits_stored=10), tmp_path / "a"), _STORED)
+    assert found.shape == (3, 48, 40)
+    assert 0 <= found.min() < found.max() <= 1
 
 
 def _colour(path: Path) -> Path:
