@@ -77,6 +77,16 @@ def write_nifti(path: Path, volume: Floats, mm: float = 0.7) -> Path:
     return path
 
 
+def write_patients(folder: Path, patients: int = 6) -> None:
+    """Folders ``low`` and ``full``, two slices of each of some patients, for training by folder."""
+    for number in range(patients):
+        for index in range(2):
+            clean = scene(10 * number + index)
+            for side, level in (("low", 30), ("full", 3)):
+                path = folder / side / f"Phantom^{number}" / f"{index}.IMA"
+                write_ct(path, noisy(clean, level, number), PatientID=f"SECRET{number}")
+
+
 def _inside(
     y: NDArray[Any], x: NDArray[Any], centre: NDArray[Any], radii: Any
 ) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,12 +9,24 @@ from pydantic import ValidationError
 
 from model_store.training.pairs.section import PairsData
 
+_PAGE = Path(__file__).parents[5] / "docs" / "how-to" / "train-on-your-own-pairs.md"
 _FOLDERS = {"kind": "pairs", "noisy": "a", "partner": "b"}
 
 
 def test_one_folder_may_hold_both_sides() -> None:
     both = _FOLDERS | {"partner": "a", "noisy_pattern": "*_low*", "partner_pattern": "*_full*"}
     assert PairsData.model_validate(both).match == "name"
+
+
+def test_every_key_is_explained_where_people_look_for_it() -> None:
+    page = _PAGE.read_text(encoding="utf-8")
+    table = page.partition("All keys of `[data]`:")[2].partition("## ")[0]
+    explained = {
+        key
+        for line in table.splitlines()
+        for key in re.findall(r"`(\w+)`", line.split("|")[1] if line.startswith("|") else "")
+    }
+    assert explained == set(PairsData.model_fields)
 
 
 @pytest.mark.parametrize(
