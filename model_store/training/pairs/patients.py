@@ -13,8 +13,8 @@ from model_store.training.readers.dicom import READ_ERRORS, read_data_set
 from model_store.training.readers.kinds import Kind, kind_of
 
 _OF_MANY = frozenset(
-    {"", "0", "1", "anon", "anonymized", "anonymised", "anonymous", "deidentified", "id", "na"}
-    | {"none", "null", "patient", "removed", "test", "unknown", "x", "xxx", "xxxx"}
+    {"", "anon", "anonymized", "anonymised", "anonymous", "deidentified", "none", "null"}
+    | {"patient", "patientid", "removed", "unknown"}
 )
 """What anonymising writes into the Patient ID of everybody; letters and digits alone."""
 

@@ -74,6 +74,8 @@ def require(section: PairsData, pairs: Sequence[Pair], side: Side) -> None:
     remedy = "state another data.split_seed, other shares (data.validation, data.test)"
     if section.table is not None:
         remedy += ", or the column split"
+    if patients == 1 and section.patient == "dicom":
+        remedy += ", or in data.patient what tells patients apart, if all have one Patient ID"
     raise DataError(f"of {patients} patients none is for {side} ({counts}): {remedy}")
 
 

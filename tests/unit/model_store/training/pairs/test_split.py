@@ -33,3 +33,5 @@ def test_too_few_patients_are_said_with_what_to_do() -> None:
     pairs = split(_SECTION, _pairs("a", "a", "b"))
     with pytest.raises(DataError, match=r"of 2 patients none is for training .*split_seed"):
         require(_SECTION, pairs, "training")
+    with pytest.raises(DataError, match=r"of 1 patients .*if all have one Patient ID"):
+        require(_SECTION, split(_SECTION, _pairs("a")), "training")
