@@ -13,10 +13,10 @@ from model_store.training.pairs.split import sides
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _PLACE = st.tuples(
-    st.sampled_from(["p", "q"]), st.integers(-5, 5), st.integers(-40, 40), st.sampled_from("BD")
+    st.sampled_from(["p", "q"]), st.integers(-1, 1), st.integers(-2, 2), st.sampled_from("BD")
 )
 _PLACES = st.lists(_PLACE, max_size=30, unique=True)
-_WOBBLE = st.floats(-POSITION_MM / 2.01, POSITION_MM / 2.01)
+_WOBBLE = st.floats(-0.99 * POSITION_MM, 0.99 * POSITION_MM)
 _PATIENTS = st.sets(st.text(min_size=1, max_size=8), max_size=60)
 _SHARE = st.floats(0, 0.5)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from model_store.errors import DataError
 from model_store.training.pairs.checking import CheckedPair, Tally, check_pairs
@@ -45,6 +46,16 @@ def test_pairs_that_are_shifted_are_refused_by_name_and_the_rest_is_kept(tmp_pat
     with pytest.raises(DataError, match=r"1 of 6 pairs are refused: low/4\.dcm"):
         tally.require(_section(most_refused=0.1))
     assert len(_checked(tmp_path, _section(largest_shift=5))[0]) == 6
+
+
+def test_two_scenes_are_no_pair(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for side in ("low", "full"):
+        smooth = ndimage.gaussian_filter(generator.normal(0, 2000, (96, 96)), 4)
+        write_ct(tmp_path / side / "1.dcm", noisy(smooth.astype(np.float32), 5, len(side)))
+    found, tally = _checked(tmp_path, _section())
+    assert not found
+    assert tally.refused == ["low/1.dcm and full/1.dcm (no shift fits: two different scenes?)"]
 
 
 def test_the_noise_is_that_of_one_image_in_soft_tissue(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ def test_why_nothing_has_a_partner_is_said(
     assert "P2" not in str(told.value)
 
 
+def test_images_of_another_size_are_no_partners(tmp_path: Path) -> None:
+    _series(tmp_path / "low", [0])
+    write_ct(tmp_path / "full" / "a", scene(0, 80))
+    with pytest.raises(DataError, match="same size, spacing and kernel"):
+        find_pairs(_section(), tmp_path)
+
+
 def test_sides_that_were_made_anonymous_apart_are_matched_if_asked_for(tmp_path: Path) -> None:
     for patient, position in (("L067", 0.0), ("L096", 3.0)):
         for number, side in enumerate(("low", "full")):
