@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model_store.training.pairs.geometry import POSITION_MM, Placed, match
@@ -43,6 +43,7 @@ def test_every_image_finds_the_one_at_its_place_in_any_order(
     assert found.several == ((), ())
 
 
+@example([("p", 0, 0, "B"), ("p", 0, 0, "D")], [("p", 0, 0, "B")])
 @given(_PLACES, _PLACES)
 def test_what_fits_several_has_no_partner_and_nothing_is_lost(
     noisy: list[tuple[str, int, int, str]], partner: list[tuple[str, int, int, str]]
