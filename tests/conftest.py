@@ -112,6 +112,17 @@ def postgres_server() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+)
+def either_database(request: pytest.FixtureRequest) -> str | None:
+    """An empty PostgreSQL database for the tests of a module; None: each has its own SQLite."""
+    if request.param == "sqlite":
+        return None
+    server: Postgres = request.getfixturevalue("postgres_server")
+    return server.create_database(request.module.__name__.rpartition(".")[2])
+
+
 @pytest.fixture
 def running_node(tmp_path: Path) -> Iterator[RunningNode]:
     """A node that a test configures and starts; stopped and checked at the end."""

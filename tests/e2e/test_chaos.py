@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.e2e.test_main_job import done
 from tests.support.factories.dicom import ct_series
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, done
 from tests.support.pacs import FakePacs
 from tests.support.scanner import send
 

@@ -12,19 +12,11 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.support.factories.dicom import ct_series, dx_image, non_image, to_bytes, write
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, done
 from tests.support.pacs import FakePacs
 from tests.support.postgres import Postgres
 from tests.support.scanner import send, storescu
 from tests.support.servers import Orthanc, Redis
-
-
-def done(count: int):
-    def ended(states: dict[str, int]) -> bool:
-        terminal = states.get("delivered", 0) + states.get("passed", 0) + states.get("failed", 0)
-        return terminal >= count and sum(states.values()) == terminal
-
-    return ended
 
 
 def the_study(slices: int = 10) -> tuple[list[Dataset], Dataset]:

@@ -1,35 +1,15 @@
-"""The tests of the ledger, once more on PostgreSQL."""
+"""What only PostgreSQL can do to a ledger; `tests/unit/dicom_node/ledger` runs on it as well."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from dicom_node.errors import LedgerError
-from dicom_node.ledger.tables import Base
 from tests.support.ledgers import Life, open_ledger
 from tests.support.postgres import Postgres
-from tests.unit.dicom_node.ledger.test_batches import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_batches_given_up import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_batches_joining import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_batches_splitting import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_concurrency import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_conflicts import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_instances import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_leases import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_migrate import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_model_versions import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_parcels import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_parcels_destinations import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_proof import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_recall import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_shadow import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_turns import *  # noqa: F403
-from tests.unit.dicom_node.ledger.test_work_items import *  # noqa: F403
-from tests.unit.dicom_node.upkeep.test_timekeeping import *  # noqa: F403
 
 pytestmark = pytest.mark.postgresql
 
@@ -37,16 +17,6 @@ pytestmark = pytest.mark.postgresql
 @pytest.fixture(scope="module")
 def database(postgres_server: Postgres) -> str:
     return postgres_server.create_database("ledger")
-
-
-@pytest.fixture
-def life(database: str, tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node", url=database)
-    names = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    with life.ledger.engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    yield life
-    life.close()
 
 
 def test_many_processes_may_open_connections_and_close_them(database: str) -> None:

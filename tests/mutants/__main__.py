@@ -29,7 +29,7 @@ COUNT: Final = 60
 ROOT: Final = Path(__file__).resolve().parents[2]
 _PYTEST: Final = (
     sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist",
-    "-p", "tests.mutants.plugin", "--timeout=0",
+    "-p", "tests.mutants.plugin", "--timeout=0", "-m", "not postgresql",
 )  # fmt: skip
 _TIMES: Final = 10
 _ALIKE: Final = {"DICOM_NODE_SHARED": str(Path(__file__).parent)}

@@ -225,3 +225,13 @@ class RunningNode:
     def read_log(self) -> str:
         """The end of the node's log."""
         return self.log.read_text(encoding="utf-8")[-8000:] if self.log.exists() else "(none)"
+
+
+def done(count: int) -> Callable[[Mapping[str, int]], bool]:
+    """Whether so many work items have ended, and none has not."""
+
+    def ended(states: Mapping[str, int]) -> bool:
+        terminal = states.get("delivered", 0) + states.get("passed", 0) + states.get("failed", 0)
+        return terminal >= count and sum(states.values()) == terminal
+
+    return ended

@@ -1,4 +1,4 @@
-"""A ledger in SQLite for each test; `tests.integration.test_postgresql` gives another."""
+"""A ledger for each test, in SQLite and once more in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import life_in
 from tests.support.ledgers import Life
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node")
+def life(either_database: str | None, tmp_path: Path) -> Iterator[Life]:
+    life = life_in(either_database, tmp_path / "node")
     yield life
     life.close()

@@ -12,6 +12,11 @@ from tests.support.ledgers import Life
 from tests.support.writers import holding
 
 
+@pytest.fixture
+def either_database() -> None:
+    """SQLite: its log is a file."""
+
+
 class Watched:
     """A ledger's log, with a clock of the test's own."""
 

@@ -20,6 +20,11 @@ from tests.support.ledgers import Life
 
 
 @pytest.fixture
+def either_database() -> None:
+    """SQLite: the lock of a migration is a file's."""
+
+
+@pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     return make_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
 

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.tables import AuditRow, BatchRow, InstanceRow, ParcelRow
 from dicom_node.upkeep.timekeeping import Clock
+from tests.support.databases import life_in
 from tests.support.ledgers import LEASE, Life
 
 HOURS = 3600.0
@@ -72,8 +73,8 @@ def test_a_process_that_is_held_up_while_it_looks_sees_no_jump() -> None:
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node")
+def life(either_database: str | None, tmp_path: Path) -> Iterator[Life]:
+    life = life_in(either_database, tmp_path / "node")
     yield life
     life.close()
 

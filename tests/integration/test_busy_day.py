@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from dicom_node.errors import LedgerError
 from dicom_node.ledger import recall
 from dicom_node.ledger.tables import DeliveryRow, ResultRow, WorkItemRow
+from tests.support.databases import life_in
 from tests.support.ledgers import Life
 
 INSTANCES = 10
+
+
+@pytest.fixture
+def life(either_database: str | None, tmp_path: Path) -> Iterator[Life]:
+    life = life_in(either_database, tmp_path / "node")
+    yield life
+    life.close()
 
 
 def test_a_busy_day_ends(life: Life) -> None:  # noqa: PLR0915 -- many are at work
