@@ -130,6 +130,27 @@ def test_two_noisy_exposures_teach_a_network_to_take_noise_away(kind: str, tmp_p
     assert _left(out) < 0.65
 
 
+def test_a_table_names_slices_patients_and_their_sides(tmp_path: Path) -> None:
+    data, recipe, out = tmp_path / "data", tmp_path / "own.toml", tmp_path / "run"
+    lines = ["noisy,partner,slice,patient,split"]
+    for patient, split in enumerate(("training", "training", "validation", "test")):
+        for side, name in enumerate(("one", "two")):
+            write_hdf5(data / "files" / f"{patient}-{name}.h5", _exposure(patient, side))
+        for index in (0, 2):
+            files = f"files/{patient}-one.h5,files/{patient}-two.h5"
+            lines.append(f"{files},{index},{_PATIENTS[patient]},{split}")
+    (data / "pairs.csv").write_text("\n".join(lines) + "\n")
+    recipe.write_text(
+        'extends = "n2n-pairs-ct"\nname = "own"\ngenerator = { system = "drl", width = 4 }\n'
+        '[data]\nkind = "pairs"\ntable = "pairs.csv"\ntarget = "noisy"\npatient = "column"\n'
+        "[training]\niterations = 2\npatch = 32\n"
+    )
+    said = _run("train", recipe, "--data", data, "--out", out)
+    assert "4 (2) for training, 2 (1) for validation; patients kept for the test: 1" in said
+    kept = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    assert b"Phantom" not in kept
+
+
 def test_a_run_that_was_stopped_goes_on_with_the_pairs_that_it_has_read(tmp_path: Path) -> None:
     data, recipe = tmp_path / "data", tmp_path / "own.toml"
     for side, name in enumerate(("one", "two")):

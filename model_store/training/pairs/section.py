@@ -28,8 +28,9 @@ class PairsData(BaseModel):
         Whether partners by geometry must have the same Frame of Reference UID, where both have
         one. False for sides that were reconstructed or made anonymous apart.
     table : str
-        Instead of the folders a CSV file with columns ``noisy`` and ``partner``, and if wanted
-        ``patient``, ``split`` (training, validation, test) and ``slice`` (in both files, from 0).
+        A CSV file with columns ``noisy`` and ``partner``, and if wanted ``patient``, ``split``
+        (training, validation, test) and ``slice`` (in both files, from 0). It takes the place of
+        the folders, also of those of a recipe that is extended.
     target : {"clean", "noisy"}
         Whether the partners are clean (or at least far less noisy), or as noisy as the others with
         noise of their own: then each of a pair is trained on the other (Noise2Noise).
@@ -73,15 +74,10 @@ class PairsData(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> PairsData:
-        folders = self.noisy is not None, self.partner is not None
-        if self.table is not None and any(folders):
-            raise ValueError("give a table, or the folders noisy and partner")
-        if self.table is None and not all(folders):
+        sides = (self.noisy, self.noisy_pattern), (self.partner, self.partner_pattern)
+        if self.table is None and None in (self.noisy, self.partner):
             raise ValueError("give both folders, noisy and partner, or a table")
-        if self.noisy is not None and (self.noisy, self.noisy_pattern) == (
-            self.partner,
-            self.partner_pattern,
-        ):
+        if self.table is None and sides[0] == sides[1]:
             raise ValueError("noisy and partner are the same files")
         if self.patient == "column" and self.table is None:
             raise ValueError('patient = "column" is a column of a table')

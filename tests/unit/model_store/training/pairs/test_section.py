@@ -34,7 +34,7 @@ def test_every_key_is_explained_where_people_look_for_it() -> None:
     [
         ({"partner": "a"}, "the same files"),
         ({"partner": None}, "give both folders"),
-        ({"table": "pairs.csv"}, "a table, or the folders"),
+        ({"table": "pairs.csv", "patient": "folder"}, 'with a table patient is "column"'),
         ({"patient": "column"}, "is a column of a table"),
         ({"patient": "dicom", "patient_pattern": "(.)"}, 'takes patient = "folder" or "file"'),
         ({"patient": "folder", "patient_pattern": "("}, "patient_pattern: "),
