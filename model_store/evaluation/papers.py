@@ -1,15 +1,27 @@
 """Figures of the publications, for tables that show ours beside them and never mixed.
 
 Their data, their noise and their networks' training differ from ours; what can be compared is the
-order of the arms and the margin over classical filters.
+order of the arms and the margin over classical filters. The figures are in ``papers.toml``.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from importlib import resources
 from itertools import pairwise
+from typing import Literal
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from model_store.errors import DataError
 from model_store.generators.sections import (
     Cnn10Section,
     DnganSection,
@@ -20,14 +32,17 @@ from model_store.generators.sections import (
     WganVggSection,
 )
 from model_store.training.noise import AwgnNoise
-from model_store.training.recipe import CtData, Recipe
+from model_store.training.recipe import CtData, Recipe, plain
 
 Order = tuple[str, str, str]
 METRICS = ("PSNR", "SSIM", "PDR")
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Figures(_Strict):
     """What a publication reports for one arm; None where it reports nothing."""
 
     psnr: float | None = None
@@ -41,8 +56,7 @@ class Figures:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class PaperTable:
+class PaperTable(_Strict):
     """One table of a publication.
 
     Attributes
@@ -67,17 +81,28 @@ class PaperTable:
     condition : str
         Start of the name of our condition that repeats the setting; empty where none does, and
         every condition of its arms is shown beside it.
+    beside : tuple of str
+        Tables of the file to be read beside it.
     """
 
     source: str
     setting: str
-    arms: dict[str, Figures]
+    arms: dict[str, Figures] = Field(min_length=1)
     noisy: Figures | None = None
-    filters: dict[str, Figures] = field(default_factory=dict)
-    claims: tuple[Order, ...] = ()
+    filters: dict[str, Figures] = {}
+    claims: tuple[tuple[Literal["PSNR", "SSIM", "PDR"], str, str], ...] = ()
+    series: tuple[tuple[str, ...], ...] = ()
     training: str = ""
     condition: str = ""
-    series: tuple[tuple[str, ...], ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_arms_that_it_has(self) -> PaperTable:
+        named = {arm for claim in self.claims for arm in claim[1:]}
+        named.update(arm for members in self.series for arm in members)
+        if named - set(self.arms):
+            raise ValueError(f"no arm {', '.join(sorted(named - set(self.arms)))}")
+        return self
 
     def margin(self, arm: str) -> float | None:
         """PSNR of an arm over the best filter of the table, dB."""
@@ -112,185 +137,51 @@ class PaperTable:
         return list(dict.fromkeys(found))
 
 
-_DNGAN = "Sun et al., J X-Ray Sci Technol 26:523 (2018)"
-_N2N = "Gnudi et al. 2020 (Noise2Noise for X-ray and CT)"
-DNGAN = PaperTable(
-    f"{_DNGAN}, Table 1",
-    "real digital radiographs, PSNR of the input 24.15 dB",
-    {
-        "DNGAN-MSE": Figures(35.04, 0.913, 0.105),
-        "DNGAN-ADV": Figures(25.83, 0.760, 0.143),
-        "DNGAN-WORES": Figures(31.73, 0.887, 0.067),
-        "DNGAN-WOMSE": Figures(30.86, 0.892, 0.045),
-        "DNGAN-WOTV": Figures(32.76, 0.890, 0.051),
-        "DNGAN": Figures(32.95, 0.894, 0.043),
-    },
-    Figures(24.15, 0.387, 0.344),
-    {"BM3D": Figures(33.18, 0.904, 0.119)},
-    (
-        ("PSNR", "DNGAN-MSE", "DNGAN"),
-        ("SSIM", "DNGAN-MSE", "DNGAN"),
-        ("PDR", "DNGAN", "DNGAN-MSE"),
-        ("PDR", "DNGAN", "DNGAN-WORES"),
-        ("PDR", "DNGAN", "DNGAN-WOTV"),
-        ("PSNR", "DNGAN", "DNGAN-ADV"),
-    ),
-    "100 epochs on mean squared error and 2,000 adversarial ones of 40,960 patches of 64 x 64",
-    "Poisson noise, 24.15 dB",
-)
-_FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_SWEEP = {
-    "mse": (0.070, 0.065, 0.061, 0.076, 0.090),
-    "adversarial": (0.116, 0.087, 0.061, 0.066, 0.078),
-    "content": (0.097, 0.069, 0.061, 0.057, 0.054),
-    "tv": (0.073, 0.059, 0.061, 0.063, 0.064),
-}
-DNGAN_WEIGHTS = PaperTable(
-    f"{_DNGAN}, Table 2",
-    "as for Table 1; one weight of 1 MSE + 0.025 content + 0.01 adversarial + 0.5 TV, the base, "
-    "multiplied by a factor",
-    {"base": Figures(pdr=0.061)}
-    | {
-        f"{name}-{factor:g}": Figures(pdr=value)
-        for name, values in _SWEEP.items()
-        for factor, value in zip(_FACTORS, values, strict=True)
-        if factor != 1
-    },
-    claims=(
-        ("PDR", "content-5", "base"),
-        ("PDR", "base", "content-0.2"),
-        ("PDR", "base", "adversarial-0.2"),
-        ("PDR", "base", "adversarial-5"),
-        ("PDR", "base", "mse-5"),
-        ("PDR", "tv-0.5", "base"),
-    ),
-    training="500 epochs of 40,960 patches of 64 x 64",
-    condition="Poisson noise, 24.15 dB",
-    series=tuple(
-        tuple("base" if factor == 1 else f"{name}-{factor:g}" for factor in _FACTORS)
-        for name in _SWEEP
-    ),
-)
-_CLASSICAL = ("Gaussian", "Bilateral", "Median")
+def read_tables(text: str, origin: str) -> dict[str, PaperTable]:
+    """Tables of a TOML file, by their names in it.
+
+    Parameters
+    ----------
+    text : str
+        TOML, a table a publication's table, with the keys of `PaperTable`.
+    origin : str
+        What to call it in an error.
+
+    Raises
+    ------
+    DataError
+        If it is not TOML, has an unknown or missing key, or names an arm or a table that is not
+        there.
+    """
+    try:
+        tables = _TABLES.validate_python(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{origin}: {error}") from error
+    except ValidationError as error:
+        raise DataError(f"{origin}: {plain(error)}") from error
+    for name, table in tables.items():
+        if missing := set(table.beside) - set(tables):
+            raise DataError(f"{origin}: {name}.beside: no table {', '.join(sorted(missing))}")
+    return tables
 
 
-def _filters(*values: float) -> dict[str, Figures]:
-    return {name: Figures(value) for name, value in zip(_CLASSICAL, values, strict=True)}
-
-
-_N2N_TRAINING = "{} whole images; the number of passes is not published"
-N2N_XRAY = PaperTable(
-    f"{_N2N}, Table III",
-    "simulated radiographs of phantoms, Poisson noise, PSNR of the input 29.91 dB",
-    {"N2N-MAE": Figures(37.66), "N2N-MSE": Figures(39.34), "N2C-MSE": Figures(40.54)},
-    Figures(29.91),
-    _filters(35.09, 35.22, 35.71),
-    (("PSNR", "N2C-MSE", "N2N-MSE"), ("PSNR", "N2N-MSE", "N2N-MAE")),
-    _N2N_TRAINING.format("10,080 pairs of"),
-    "Poisson noise, 29.91 dB",
+_TABLES = TypeAdapter(dict[str, PaperTable])
+_PAPERS = read_tables(
+    resources.files("model_store.evaluation").joinpath("papers.toml").read_text("utf-8"),
+    "papers.toml",
 )
-N2N_CT = PaperTable(
-    f"{_N2N}, Table IV",
-    "CT slices with white noise, PSNR of the input 24.44 dB",
-    {"N2N-MAE": Figures(41.80), "N2N-MSE": Figures(42.09), "N2C-MSE": Figures(40.63)},
-    Figures(24.44),
-    _filters(34.25, 35.09, 33.48),
-    (("PSNR", "N2N-MSE", "N2N-MAE"), ("PSNR", "N2N-MSE", "N2C-MSE")),
-    _N2N_TRAINING.format("10,000"),
-    "white noise, 24.44 dB",
-)
-N2N_CT_STRONG = PaperTable(
-    f"{_N2N}, Table V",
-    "CT slices with white noise, PSNR of the input 18.66 dB",
-    {"N2N-MSE": Figures(30.01)},
-    Figures(18.66),
-    _filters(26.94, 27.22, 25.30),
-    training=_N2N_TRAINING.format("10,000"),
-    condition="white noise, 18.66 dB",
-)
-_WGAN = "Mbouwe, Mehdaoui, Zeddoun (student report after Yang et al. 2018)"
-WGAN = PaperTable(
-    f"{_WGAN}, Table 3",
-    "LoDoPaB slices shrunk to 64 x 64, one noise field for all of them: no evidence of denoising",
-    {
-        "Generator-MSE": Figures(37.871, 0.9967),
-        "Generator-VGG": Figures(33.325, 0.9901),
-        "WGAN-MSE": Figures(31.521, 0.9856),
-        "WGAN-VGG": Figures(35.654, 0.9941),
-    },
-    claims=(
-        ("PSNR", "Generator-MSE", "Generator-VGG"),
-        ("PSNR", "Generator-MSE", "WGAN-VGG"),
-        ("PSNR", "WGAN-VGG", "WGAN-MSE"),
-        ("PDR", "Generator-VGG", "Generator-MSE"),
-        ("PDR", "WGAN-VGG", "WGAN-MSE"),
-        ("PDR", "WGAN-VGG", "Generator-MSE"),
-    ),
-    training="100 epochs of 6,272 slices",
-)
-WGAN_SAMPLE = PaperTable(
-    f"{_WGAN}, Table 2",
-    "one of the test slices",
-    {
-        "Generator-MSE": Figures(37.213),
-        "Generator-VGG": Figures(35.089, 0.9949),
-        "WGAN-MSE": Figures(32.812, 0.9901),
-        "WGAN-VGG": Figures(37.692, 0.9968),
-    },
-)
-WGAN_FAIR = PaperTable(
-    "Eulig et al., Med Phys 51:8776 (2024), abdomen",
-    "the same data, budget and tuning for every network; abdominal CT at a quarter of the dose",
-    {
-        "WGAN-VGG": Figures(30.906, 0.893),
-        "RED-CNN": Figures(33.685, 0.913),
-        "ResNet": Figures(33.583, 0.912),
-        "DU-GAN": Figures(32.468, 0.904),
-    },
-    Figures(29.117, 0.856),
-    {"Bilateral, trained": Figures(27.357, 0.871)},
-)
-_DRL, _CNN10 = Figures(parameters=225_601), Figures(parameters=335_873)
-DRL = PaperTable(
-    "Ataei, Alirezaie, Babyn, arXiv 2006.14738, Figures 2, 5 and 6",
-    "abdominal CT at a quarter of the dose; pictures, no measure of quality: of the arms only the "
-    "parameters of a level are published",
-    {
-        "DRL, A": _DRL,
-        "DRL, B": _DRL,
-        "cascade C": Figures(),
-        "cascade D": Figures(),
-        "cascade C, 3 levels": Figures(),
-        "cascade C, blended": Figures(),
-        "DRL, then CNN10": Figures(),
-        "CNN10": _CNN10,
-        "cascade of CNN10": Figures(),
-    },
-    claims=(
-        ("PSNR", "DRL, A", "CNN10"),
-        ("PSNR", "cascade C", "DRL, B"),
-        ("PSNR", "cascade D", "DRL, A"),
-        ("PSNR", "cascade C", "DRL, then CNN10"),
-        ("PDR", "DRL, B", "DRL, A"),
-        ("PDR", "cascade C", "cascade D"),
-    ),
-    training="15 epochs of 281,660 patches of 64 x 64 for the first level and 10 for the second",
-)
-SHARPXR = PaperTable(
-    "Abolade et al., arXiv 2508.08518 (SharpXR), read-me of its code",
-    "chest radiographs of children, 256 x 256, Poisson and normal noise",
-    {
-        "DnCNN": Figures(33.97, 0.8945),
-        "REDCNN": Figures(34.95, 0.9140),
-        "Sharp U-Net": Figures(35.40, 0.9261),
-        "SharpXR": Figures(35.52, 0.9263),
-    },
-    filters={"BM3D": Figures(29.45, 0.7003)},
-)
+DNGAN = _PAPERS["dngan"]
+DNGAN_WEIGHTS = _PAPERS["dngan-weights"]
+N2N_XRAY = _PAPERS["n2n-xray"]
+N2N_CT = _PAPERS["n2n-ct"]
+N2N_CT_STRONG = _PAPERS["n2n-ct-strong"]
+WGAN = _PAPERS["wgan"]
+DRL = _PAPERS["drl"]
+SHARPXR = _PAPERS["sharpxr"]
 FURTHER = {
-    DNGAN.source: (DNGAN_WEIGHTS,),
-    DNGAN_WEIGHTS.source: (DNGAN,),
-    WGAN.source: (WGAN_SAMPLE, WGAN_FAIR),
+    table.source: tuple(_PAPERS[name] for name in table.beside)
+    for table in _PAPERS.values()
+    if table.beside
 }
 """Tables to be read beside another, by its source."""
 _STRONG_DB = 20.0

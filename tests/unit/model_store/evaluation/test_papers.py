@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from model_store.errors import DataError
 from model_store.evaluation.papers import (
     DNGAN,
     DNGAN_WEIGHTS,
@@ -16,6 +17,7 @@ from model_store.evaluation.papers import (
     WGAN,
     PaperTable,
     arm_of,
+    read_tables,
 )
 from model_store.generators.sections import GeneratorSection
 from tests.unit.model_store.evaluation.recipes import CONTENT, CRITIC, CT, POISSON, XRAY, recipe
@@ -148,3 +150,19 @@ def test_the_ranking_of_a_table_is_its_order() -> None:
     # factors of one weight are ranked among themselves, never those of two weights
     assert DNGAN_WEIGHTS.orders(["mse-5", "tv-0.2"]) == []
     assert ("PDR", "mse-0.2", "mse-5") in DNGAN_WEIGHTS.orders(["mse-5", "mse-0.2"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ("arms = { A = { pnsr = 30.0 } }", r"file\.toml: t\.arms\.A\.pnsr: Extra inputs"),
+        ("arms = {}", r"file\.toml: t\.arms: .*at least 1"),
+        ('arms = { A = {} }\nclaims = [["PSNR", "A", "B"]]', r"file\.toml: t: .*no arm B"),
+        ('arms = { A = {} }\nclaims = [["MSE", "A", "A"]]', r"file\.toml: t\.claims\.0\.0: "),
+        ('arms = { A = {} }\nbeside = ["u"]', r"file\.toml: t\.beside: no table u"),
+        ("arms =", r"file\.toml: Invalid value"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_by_its_key(changes: str, wrong: str) -> None:
+    with pytest.raises(DataError, match=wrong):
+        read_tables(f'[t]\nsource = "s"\nsetting = "w"\n{changes}\n', "file.toml")
