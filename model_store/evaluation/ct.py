@@ -141,7 +141,7 @@ def _white(
 
 def _pairs(data: Path, each: int, score: Scorer) -> Iterator[Case]:
     for folder in _folders(data / PAIRS):
-        for full_path in _spread(list_files(folder, "*_full*"), each):
+        for full_path in spread(list_files(folder, "*_full*"), each):
             quarter_path = full_path.with_name(full_path.name.replace("_full", "_quarter"))
             full, quarter = read_ct_slice(full_path), read_ct_slice(quarter_path)
             yield Case(
@@ -162,7 +162,7 @@ def ct_spectra(data: Path) -> dict[str, Any]:
     rows: list[list[str | float]] = []
     for folder in _folders(data / PAIRS):
         real, simulated, deviation, white = [], [], [], []
-        for full_path in _spread(list_files(folder, "*_full*"), 2):
+        for full_path in spread(list_files(folder, "*_full*"), 2):
             quarter_path = full_path.with_name(full_path.name.replace("_full", "_quarter"))
             full, quarter = read_ct_slice(full_path), read_ct_slice(quarter_path)
             image, middle = full.hounsfield, middle_of(full.hounsfield)
@@ -209,7 +209,7 @@ def held_out_slices(recipe: Recipe, data: Path, count: int) -> list[tuple[str, C
     result = []
     for folder in recipe.data.held_out:
         if folder != PAIRS:
-            slices = _spread(read_ct_folder(data / folder), count)
+            slices = spread(read_ct_folder(data / folder), count)
             result += [(f"{Path(folder).name}/{index}", item) for index, item in enumerate(slices)]
     if not result:
         raise DataError(f"{recipe.name} held no CT folder out: there is nothing to measure it on")
@@ -240,6 +240,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
-def _spread(items: Sequence[_Item], count: int) -> list[_Item]:
-    step = len(items) / min(count, len(items))
-    return [items[int((index + 0.5) * step)] for index in range(min(count, len(items)))]
+def spread(items: Sequence[_Item], count: int) -> list[_Item]:
+    """`count` of some items, evenly spread; all if there are no more."""
+    count = min(count, len(items))
+    step = len(items) / count
+    return [items[int((index + 0.5) * step)] for index in range(count)]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,6 @@ MOST = 24
 
 MOST_QUICK = 4
 _CT_SIDE, _XRAY_SIDE = 224, 192
-_Item = TypeVar("_Item")
 
 
 @dataclass(slots=True)
@@ -146,7 +144,7 @@ def pair_cases(
         if pair.side == "test":
             patients.setdefault(pair.patient, []).append(pair)
     most = MOST_QUICK if quick else MOST
-    chosen = spread(list(patients.values()), most)
+    chosen = ct.spread(list(patients.values()), most)
     measured = Measured(section.target, Tally(), len(chosen), len(listing.alone))
     found = _checked(section, units, chosen, max(1, most // len(chosen)), measured.tally)
     return _cases(section, units, found, perceptual), measured
@@ -161,7 +159,7 @@ def _checked(
 ) -> Iterator[tuple[str, CheckedPair]]:
     """As many pairs of every patient, spread over the files and over the slices of volumes."""
     for number, pairs in enumerate(patients, 1):
-        files = spread(pairs, each)
+        files = ct.spread(pairs, each)
         slices = max(1, each // len(files))
         for index, found in enumerate(check_pairs(section, units, files, tally, slices=slices), 1):
             yield f"patient {number}, pair {index}", found
@@ -217,10 +215,3 @@ def _beyond_the_other(hounsfield: bool) -> Callable[[Floats, Floats, Floats], di
         }
 
     return facts
-
-
-def spread(items: Sequence[_Item], count: int) -> list[_Item]:
-    """`count` of some items, evenly spread; all if there are no more."""
-    count = min(count, len(items))
-    step = len(items) / count
-    return [items[int((index + 0.5) * step)] for index in range(count)]

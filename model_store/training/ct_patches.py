@@ -189,7 +189,7 @@ class CtPatches:
             noisy = _hounsfield(white[0])
             target = _hounsfield(white[1]) if noisy_target else clean
         turn = random_turn(generator)
-        return self._scaled(turn(noisy)), self._scaled(turn(target)), weight
+        return self._input.of(turn(noisy)), self._input.of(turn(target)), weight
 
     def _projected(
         self,
@@ -220,10 +220,6 @@ class CtPatches:
         noisy = with_noise(first)
         target = with_noise(second) if noisy_target else clean
         return noisy, target, noise_weight(deviation, hounsfield=True)
-
-    def _scaled(self, hounsfield: Floats) -> Floats:
-        scaled = (hounsfield + self._input.offset) / self._input.scale
-        return np.ascontiguousarray(scaled, dtype=np.float32)
 
 
 def _fraction(hounsfield: Floats) -> Floats:

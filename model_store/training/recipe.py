@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_store.errors import RecipeError
@@ -46,6 +48,11 @@ class InputSection(_Strict):
     def unit_shift(self) -> float:
         """Shift of ``u = gain * x + shift``, see `unit_gain`."""
         return (_UNIT_OFFSET_HU - self.offset) / _UNIT_HU if self.units == "HU" else -self.offset
+
+    def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Network input of values in HU, or of stored ones as fractions of the range."""
+        scaled = (values + self.offset) / self.scale
+        return np.ascontiguousarray(scaled, dtype=np.float32)
 
     def in_unit(self, value: float) -> float:
         """A value in HU, or a stored one, in that unit."""

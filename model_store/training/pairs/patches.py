@@ -90,12 +90,8 @@ class PairPatches:
         if self._both_ways and generator.random() < _HALF:
             images = images[::-1]
         turn = random_turn(generator)
-        noisy, target = (self._scaled(turn(image)) for image in images)
+        noisy, target = (self._input.of(turn(image)) for image in images)
         return noisy, target, noise_weight(pair.noise_sd, hounsfield=hounsfield)
-
-    def _scaled(self, image: Floats) -> Floats:
-        scaled = (image + self._input.offset) / self._input.scale
-        return np.ascontiguousarray(scaled, dtype=np.float32)
 
 
 def open_pairs(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_store.errors import DataError, RecipeError
 from model_store.evaluation.groups import Group
 from model_store.evaluation.margins import margins
-from model_store.evaluation.pairs import CLEAN, NOISY, pair_cases, read_section, spread
+from model_store.evaluation.pairs import CLEAN, NOISY, pair_cases, read_section
 from model_store.evaluation.papers import arm_of
 from model_store.evaluation.trial import Trial, run_trial
 from model_store.training.pairs.section import PairsData
@@ -98,7 +98,6 @@ def test_every_patient_has_a_share_of_what_is_measured(tmp_path: Path) -> None:
     cases, _ = pair_cases(_section(), "HU", tmp_path)
     patients = [case.name.partition(",")[0] for case in cases]
     assert [patients.count(f"patient {number}") for number in (1, 2, 3)] == [8, 8, 8]
-    assert spread(range(10), 2) == [2, 7]
 
 
 def test_a_file_without_pairs_is_refused(tmp_path: Path) -> None:
