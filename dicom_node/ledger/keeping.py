@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
@@ -51,7 +51,7 @@ def to_forget(session: Session, at: datetime, times: Times, most: int) -> dict[i
         .order_by(InstanceRow.id)
         .limit(most)
     )
-    return {row_id: path or "" for row_id, path in rows}
+    return {row_id: cast(str, path) for row_id, path in rows}
 
 
 def forget(unit: UnitOfWork, instances: dict[int, str], times: Times) -> list[str]:
@@ -74,7 +74,7 @@ def forget(unit: UnitOfWork, instances: dict[int, str], times: Times) -> list[st
         row.path = None
         unit.record(AuditEvent.INSTANCE_EXPIRED, None, instance_id=row.id)
     for result in _results_of(unit, over):
-        names.append(result.path or "")
+        names.append(cast(str, result.path))
         result.path = None
     return names
 
@@ -155,5 +155,5 @@ def _copy(session: Session, kind: Kind, *conditions: ColumnElement[bool]) -> Cop
             .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
             .where(*conditions)
         )
-    found = session.execute(statement.limit(1)).first()
+    found = session.execute(statement).first()
     return None if found is None else Copy(Stored.of(kind, found[0]), bool(found[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, case, func, select
@@ -250,9 +251,8 @@ def unnamed(session: Session, paths: Collection[str]) -> set[str]:
     """
     left = set(paths)
     for table in (InstanceRow, ResultRow):
-        uids = {path: path.rsplit("/", 1)[-1].removesuffix(".dcm").split("-", 1)[0]
-                for path in left}  # fmt: skip
-        for part in _parts(sorted(set(uids.values()))):
+        uids = {PurePosixPath(path).stem.partition("-")[0] for path in left}
+        for part in _parts(sorted(uids)):
             named = select(table.path).where(table.sop_instance_uid.in_(part))
             left -= set(session.execute(named).scalars())
     for part in _parts(sorted(left)):

@@ -136,7 +136,7 @@ class Storage:
                 return
             self.require_there()
         with making(self.root):
-            self._incoming.mkdir(parents=True, exist_ok=True)
+            self._incoming.mkdir(exist_ok=True)
             for parent in (self._instances, self._results):
                 parent.mkdir(exist_ok=True)
                 for shard in range(SHARDS):

@@ -68,6 +68,7 @@ AREAS: Final = (
         ),
         (
             f"{NODE}/upkeep/test_retention.py",
+            f"{NODE}/upkeep/test_retention_disk.py",
             f"{NODE}/upkeep/test_retention_faults.py",
             f"{NODE}/spool/test_stored.py",
             f"{NODE}/upkeep/test_upkeep.py",

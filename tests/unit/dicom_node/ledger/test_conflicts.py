@@ -114,3 +114,53 @@ def test_what_ended_long_ago_is_forgotten_and_what_is_recalled_is_not(life: Life
         assert recall.retry(unit, first).redelivered == 2
     assert life.retention.forget() == 2
     assert len(life.rows(select(InstanceRow.id).where(InstanceRow.path.is_not(None)))) == 1
+
+
+def test_what_failed_elsewhere_still_waits_for_a_person(life: Life, disputed: int) -> None:
+    life.receive("1.2.5.1", series="1.2.5", data=b"no DICOM at all")
+    life.receive("1.2.4.2", version=1)
+    life.planner.plan()
+    failed = select(WorkItemRow.instance_id).where(WorkItemRow.state == "failed")
+    others = {row.instance_id for row in life.rows(failed)} - {disputed}
+    assert len(others) == 2
+    with life.ledger.write() as unit:
+        conflicts.discard(unit, [disputed])
+    assert {row.instance_id for row in life.rows(failed)} == others
+
+
+def test_what_was_discarded_says_so_and_names_no_file(life: Life, disputed: int) -> None:
+    with life.ledger.write() as unit:
+        (path,) = conflicts.discard(unit, [disputed, disputed]).paths
+    assert life.storage.path(path).exists(), "whoever called it removes it"
+    assert life.rows(select(InstanceRow.path).where(InstanceRow.id == disputed)) == [(None,)]
+    ((reason,),) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "passed"))
+    assert "a person discarded what was kept aside" in reason
+    ((detail,),) = life.rows(select(AuditRow.detail).where(AuditRow.event == "work:person:dismiss"))
+    assert detail == {"reason": reason}
+
+
+def test_a_conflict_that_was_closed_and_came_again_is_closed_again(
+    life: Life, disputed: int
+) -> None:
+    for _ in range(2):
+        with life.ledger.write() as unit:
+            assert len(conflicts.discard(unit, [disputed]).paths) == 1
+        life.receive("1.2.4.1", version=1)
+    items = life.rows(select(WorkItemRow.state).where(WorkItemRow.instance_id == disputed))
+    assert [row.state for row in items] == ["passed"]
+
+
+def test_what_is_discarded_together_is_recorded_in_the_order_of_reception(
+    life: Life, disputed: int
+) -> None:
+    life.receive("1.2.4.2", version=1)
+    life.planner.plan()
+    reversed_where_unordered(life.ledger.engine)
+    with life.ledger.write() as unit:
+        conflicts.discard(unit, [disputed + 1, disputed])
+    events = life.rows(
+        select(AuditRow.instance_id)
+        .where(AuditRow.event == "instance:person:discarded")
+        .order_by(AuditRow.id)
+    )
+    assert [row.instance_id for row in events] == [disputed, disputed + 1]
