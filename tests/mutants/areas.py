@@ -47,7 +47,9 @@ AREAS: Final = (
         (
             "tests/integration/test_durability.py",
             f"{NODE}/spool/test_storage.py",
+            f"{NODE}/spool/test_disk.py",
             f"{NODE}/intake/test_intake.py",
+            f"{NODE}/intake/test_intake_space.py",
             f"{NODE}/intake/test_intake_group.py",
             f"{NODE}/intake/test_marker.py",
             f"{NODE}/bell/test_outbox.py",
@@ -179,10 +181,12 @@ AREAS: Final = (
         ),
         (
             f"{NODE}/routing/test_planning.py",
+            f"{NODE}/routing/test_planning_again.py",
             f"{NODE}/routing/test_planning_faults.py",
             f"{NODE}/test_watchdog.py",
             f"{NODE}/routing/test_eligibility.py",
             f"{NODE}/domain",
+            f"{NODE}/ledger/test_unplanned.py",
             "tests/property/test_conditions.py",
         ),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import LedgerError
@@ -49,4 +49,28 @@ def test_while_its_folder_is_away_no_other_ledger_is_made_and_then_it_goes_on(
     away.rename(spool)
     with ledger.read() as one, ledger.read() as another:
         assert one.execute(count).scalar_one() == another.execute(count).scalar_one() == 0
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_ledger_in_memory_has_no_folder_and_no_file(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE x (y)"))
+        assert connection.execute(text("SELECT count(*) FROM x")).scalar_one() == 0
+    engine.dispose()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_in_sqlite_is_durable_bounded_and_checked(tmp_path: Path) -> None:
+    """A commit is on disk; the log does not stay as large as it once was; keys name what is."""
+    engine = make_engine(fresh_url(tmp_path))
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1,
+              "journal_size_limit": 64 * 2**20}  # fmt: skip
+    with engine.connect() as connection:
+        found = {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in wanted}
+    assert found == wanted
     engine.dispose()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from dicom_node.ledger import instances
 from dicom_node.ledger.instances import Admission, Admitted, NewInstance
@@ -91,3 +92,26 @@ def test_only_its_own_row_names_a_file(life: Life) -> None:
         assert instances.names(session, NEW)
         for wrong in ({"path": "other"}, {"sop_instance_uid": "1.2.4.3"}, {"sha256": "b" * 64}):
             assert not instances.names(session, replace(NEW, **wrong))  # type: ignore[arg-type]
+
+
+def test_files_are_taken_in_the_order_of_rows_whatever_their_uids(life: Life) -> None:
+    """So that no two groups wait for each other's rows."""
+    life.associate()
+    group = [replace(NEW, sop_instance_uid=f"1.2.4.{n}", path=f"p{n}") for n in (3, 1, 2)]
+    for one in group:
+        admit(life, one)
+    with life.ledger.write() as unit:
+        unit.session.execute(update(InstanceRow).values(path=None))
+    taken: list[str] = []
+
+    def seen(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE instance"):
+            named = values.values() if isinstance(values, dict) else values
+            taken.extend(value for value in named if str(value).startswith("q"))
+
+    event.listen(life.ledger.engine, "before_cursor_execute", seen)
+    answers = admit(life, *(replace(one, path=one.path.replace("p", "q")) for one in group))
+    event.remove(life.ledger.engine, "before_cursor_execute", seen)
+    assert paths(answers) == ["q3", "q1", "q2"]
+    assert taken == ["q3", "q1", "q2"]
+    assert rows(life) == [("received", "q3"), ("received", "q1"), ("received", "q2")]

@@ -105,6 +105,29 @@ def test_every_uid_has_names_of_its_own(spool: Storage, uid: str, other: str) ->
     assert (path.name.split("-")[0] == another.name.split("-")[0]) == (uid == other)
 
 
+def test_a_uid_that_is_too_long_is_not_in_the_name(storage: Storage) -> None:
+    """PS3.5 9.1: at most 64 characters."""
+    for uid, kept in (("1." + "2" * 62, True), ("1." + "2" * 63, False), ("1.2/3", False)):
+        for path in (storage.instance_path(uid), storage.result_path(uid)):
+            assert path.name.startswith(f"{uid}-") is kept
+            assert path.name.startswith("x") is not kept
+
+
+def test_when_a_file_was_written_is_told_and_a_gone_one_was_never(storage: Storage) -> None:
+    path = storage.result_path("1.2.3")
+    storage.write_atomic(path, b"x")
+    os.utime(path, (1000, 1000))
+    assert storage.written_at(storage.name(path)) == 1000
+    (found,) = storage.files(int(path.parent.name, 16))
+    assert (found.path, found.written_at) == (storage.name(path), 1000)
+    storage.touch(storage.name(path))
+    assert path.stat().st_mtime > 1000
+    storage.remove(path)
+    assert storage.written_at(storage.name(path)) is None
+    storage.touch(storage.name(path))
+    assert not path.exists()
+
+
 def test_write_atomic_replaces_the_whole_file(storage: Storage) -> None:
     path = storage.result_path("1.2.3")
     storage.write_atomic(path, b"first, longer")
