@@ -46,7 +46,8 @@ from dicom_node.node import Node
 from dicom_node.settings import Settings, load
 from tests.support.postgres import Postgres
 from tests.support.servers import Redis
-from workers.pipeline import Pipeline, Verdict
+from workers.item import Verdict
+from workers.pipeline import Pipeline
 
 ONE_MACHINE = "SQLite, folder"
 CLUSTER = "PostgreSQL, Redis"
@@ -197,8 +198,8 @@ class Trial:
         """Batches a second over the first `count` that were done, but for the very first ones."""
         with self.ledger.read() as session:
             statement = select(BatchRow.done_at).where(BatchRow.done_at.is_not(None))
-            times = list(session.execute(statement.order_by(BatchRow.done_at)).scalars())
-        times = [each for each in times if each is not None][10:count]
+            found = session.execute(statement.order_by(BatchRow.done_at)).scalars().all()
+        times = [each for each in found if each is not None][10:count]
         return (len(times) - 1) / max((times[-1] - times[0]).total_seconds(), 1e-9)
 
     def wait(self, count: int, why: str) -> None:

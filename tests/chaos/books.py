@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, func, select
 
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.ledger.engine import make_engine
@@ -97,7 +97,9 @@ class Books:
                     InstanceRow.path,
                 ).where(InstanceRow.sop_instance_uid.in_(wanted[at : at + _MOST]))
             )  # fmt: skip
-            found += [Stored(*row[:3], self._whole(row[3])) for row in rows]
+            found += [
+                Stored(uid, state, sha256, self._whole(path)) for uid, state, sha256, path in rows
+            ]
         return found
 
     def unsent_results(self) -> list[tuple[str, Path]]:
@@ -125,10 +127,10 @@ class Books:
     def _whole(self, path: str | None) -> Path | None:
         return None if path is None else self._spool / path
 
-    def _all(self, statement: Select[Any]) -> list[Any]:
+    def _all(self, statement: Any) -> list[Any]:
         with self._ledger.read() as session:
             return list(session.execute(statement).all())
 
-    def _one(self, statement: Select[Any]) -> int:
+    def _one(self, statement: Any) -> int:
         with self._ledger.read() as session:
             return int(session.execute(statement).scalar_one())

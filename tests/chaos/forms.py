@@ -193,7 +193,7 @@ class OneMachine(Form):
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         with self._lock:
-            self.node.environment = self._usual | (environment or {})
+            self.node.environment = self._usual | dict(environment or {})
             self.node.launch()
             self._ended_at = None
             self._managed = True
@@ -302,7 +302,7 @@ class Cluster(Form):
         found = []
         with self._lock:
             for one in self._parts:
-                if one.role == role and each_runs(one.process):
+                if one.role == role and one.process is not None and each_runs(one.process):
                     with suppress(psutil.NoSuchProcess):
                         found.append(psutil.Process(one.process.pid))
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_installed_as_the_page_says_it_does_a_study(
         writable=["/var/lib/dicom-node"], temporary=["/tmp"],
     )  # fmt: skip
 
-    def command(arguments: Sequence[str]):
+    def command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return sandbox.also(process, ["dicom-node", *arguments])
 
     with FakePacs() as pacs, FakePacs() as research:

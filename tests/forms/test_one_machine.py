@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_installed_as_the_page_says_it_does_a_study(installed: Sandbox, tmp_path
         study.wait_for_port(port, [node], log)
         sandbox.install(f"sudo -u dicom-node {looked}")
 
-        def command(arguments: Sequence[str]):
+        def command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
             return sandbox.also(process, [process.command[0], *arguments])
 
         sent = study.send_one(port, tmp_path)

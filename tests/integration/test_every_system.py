@@ -68,8 +68,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, name in enumerate(("trained.png", "held.png")):
         values = chest((128, 128), index)
         Image.fromarray((values * 65535).astype(np.uint16)).save(root / "xray" / name)
-    for index, folder in enumerate(("one", "two")):
-        dicom.write(dicom.ct_slice(seed=index), root / "ct" / folder / "0.dcm")
+    for index, patient in enumerate(("one", "two")):
+        dicom.write(dicom.ct_slice(seed=index), root / "ct" / patient / "0.dcm")
     for index, dose in enumerate(("full", "quarter")):
         dicom.write(dicom.ct_slice(seed=index), pairs / f"0_{dose}.dcm")
     return root

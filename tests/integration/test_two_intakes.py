@@ -38,7 +38,7 @@ def _intake(
     index: int, folder: Path, url: str, *, differ: bool, together: Barrier, answers: Any
 ) -> None:
     """One intake: receive an object a round, as the other does."""
-    os.fsync = os.fdatasync = lambda _: None  # many rounds, none of which is about the disk
+    os.fsync = os.fdatasync = lambda fd: None  # many rounds, none of which is about the disk
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     storage = Storage(folder)
     ledger = open_ledger(url)

@@ -284,8 +284,9 @@ def _texts(node: ast.Compare) -> Iterator[tuple[str, ast.expr]]:
         if isinstance(operand, ast.Constant) and isinstance(operand.value, str | bytes):
             other = copy.copy(node)
             other.comparators = [*node.comparators]
-            end = "~" if isinstance(operand.value, str) else b"~"
-            other.comparators[index] = ast.Constant(operand.value + end)
+            value = operand.value
+            longer = value + "~" if isinstance(value, str) else value + b"~"
+            other.comparators[index] = ast.Constant(longer)
             yield "constant", other
 
 

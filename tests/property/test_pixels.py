@@ -119,7 +119,7 @@ def test_values_are_those_that_were_stored(drawn: Drawn) -> None:
     ):
         exact = drawn.physical(int(stored))
         # float32 has 24 bits of a number, and of what the sum was made of
-        parts = abs(stored * drawn.slope) + abs(drawn.start)
+        parts = abs(int(stored) * drawn.slope) + abs(drawn.start)
         assert abs(Fraction(float(value)) - exact) <= parts / 2**23
         assert bool(valid) is not drawn.is_padding(int(stored))
 

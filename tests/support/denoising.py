@@ -21,7 +21,7 @@ ONE_ROUTE = TWO_ROUTES | {
     "batching": {"instances": 16},
     "workers": {"attempts": 2},
 }
-PATIENT = {
+PATIENT: dict[str, Any] = {
     "PatientName": "PHI^MARKER", "PatientID": "PHI-MARKER", "PatientBirthDate": "19010203",
     "AccessionNumber": "PHI-ACC",
 }  # fmt: skip

@@ -98,7 +98,8 @@ def open_ledger(url: str, clock: Callable[[], datetime] | None = None) -> Ledger
         _fast(engine)
     migrate.upgrade(engine)
     write_blocks.guard(engine)
-    return Ledger(engine, SilentBell(), **({} if clock is None else {"clock": clock}))
+    bell = SilentBell()
+    return Ledger(engine, bell) if clock is None else Ledger(engine, bell, clock=clock)
 
 
 def _fast(engine: Engine) -> None:
@@ -165,7 +166,7 @@ class Life:
 
     def __post_init__(self) -> None:
         self.clock = Clock()
-        self.settings = Settings(storage={"path": self.folder}, **self.tree)  # type: ignore[arg-type]
+        self.settings = Settings(storage={"path": self.folder}, **self.tree)
         self.ledger = open_ledger(self.url or fresh_url(self.folder), self.clock)
         self.bell: SilentBell = self.ledger.bell  # type: ignore[assignment]
         self.storage = self.spool or Storage(self.folder)

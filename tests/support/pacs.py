@@ -182,7 +182,7 @@ class FakePacs:
                 raise TimeoutError(f"{len(set(self.uids))} of {count} instances came")
             time.sleep(0.02)
 
-    def _handlers(self) -> list[tuple[Any, Callable[[Any], Any]]]:
+    def _handlers(self) -> list[Any]:
         return [
             (evt.EVT_REQUESTED, self._on_request),
             (evt.EVT_C_STORE, self._on_store),

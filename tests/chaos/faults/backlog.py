@@ -50,4 +50,4 @@ def _messages(scene: Scene) -> int:
     if isinstance(scene.form, OneMachine):
         return len(list(scene.form.messages.glob("*.infer.msg")))
     assert isinstance(scene.form, Cluster)
-    return int(redis.Redis.from_url(scene.form.redis.url, socket_timeout=5).llen("infer"))  # type: ignore[arg-type]
+    return int(redis.Redis.from_url(scene.form.redis.url, socket_timeout=5).llen("infer"))

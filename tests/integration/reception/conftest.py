@@ -18,7 +18,7 @@ from tests.support.wire import RecordingIntake
 
 @pytest.fixture(params=["inline", "stock"])
 def reader(request: pytest.FixtureRequest) -> Reader:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 @pytest.fixture

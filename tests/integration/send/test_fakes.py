@@ -13,6 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     EnhancedCTImageStorage,
@@ -221,8 +222,9 @@ def test_more_contexts_than_one_association_has(store: Store) -> None:
     datasets = []
     for context in AllStoragePresentationContexts[:60]:
         dataset = make.ct_slice(size=(8, 8))
-        dataset.SOPClassUID = context.abstract_syntax
-        dataset.file_meta.MediaStorageSOPClassUID = context.abstract_syntax
+        sop_class = UID(str(context.abstract_syntax))
+        dataset.SOPClassUID = sop_class
+        dataset.file_meta.MediaStorageSOPClassUID = sop_class
         datasets.append(dataset)
     with FakePacs() as pacs:
         answers = sent(address(pacs.port), store(*datasets))
@@ -293,7 +295,7 @@ def _as_file(data: bytes, syntax: str, folder: Path, *, like: Path | None = None
     meta = FileMetaDataset()
     if like is not None:
         meta.update(dcmread(like, stop_before_pixels=True).file_meta)
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = UID(syntax)
     head = DicomBytesIO()
     write_file_meta_info(head, meta, enforce_standard=False)
     path = folder / f"{generate_uid()}.dcm"

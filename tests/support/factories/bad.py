@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, generate_uid
 
 from tests.support.factories.dicom import (
     BIG,
@@ -42,7 +42,7 @@ HTJ2K: Final = "1.2.840.10008.1.2.4.201"
 MPEG2: Final = "1.2.840.10008.1.2.4.100"
 RLE: Final = "1.2.840.10008.1.2.5"
 
-PATIENT: Final = {
+PATIENT: Final[dict[str, Any]] = {
     "PatientName": "Secretson^Sigrid",
     "PatientID": "SECRET-4711",
     "PatientBirthDate": "19550517",
@@ -217,8 +217,7 @@ def header_values() -> Iterator[Bad]:
     for i in range(10_000):
         block = 0x10 + i // 200
         many.private_block(0x0011 + 2 * (i // 40_000), f"VENDOR {block}", create=True)
-        tag = 0x0011_0000 | block << 8 | i % 200
-        many.add_new(tag, "LO", f"SECRET private {i}")
+        many.add_new(0x0011_0000 | block << 8 | i % 200, "LO", f"SECRET private {i}")
     yield bad("10,000 private tags", many, DELIVERED)
     yield bad("no modality", image(Modality=None), PASSED, "no route matches")
     yield bad("garbage as modality", one := image(), PASSED, "no route matches",
@@ -273,7 +272,7 @@ def pixels() -> Iterator[Bad]:
     for name, syntax in (("JPEG", JPEG), ("JPEG-LS", JPEG_LS), ("JPEG 2000", JPEG_2000),
                          ("RLE", RLE)):  # fmt: skip
         raw = image()
-        raw.file_meta.TransferSyntaxUID = syntax
+        raw.file_meta.TransferSyntaxUID = UID(syntax)
         yield bad(f"says {name} and is raw", one := image(), FAILED, "not encapsulated|syntax",
                   data=data_set(one), syntax=syntax)  # fmt: skip
         yield bad(f"says {name} and is garbage", encapsulated(image(), [frame], syntax), FAILED,
@@ -325,7 +324,7 @@ def pixels() -> Iterator[Bad]:
 def bombs() -> Iterator[Bad]:
     """Small objects that grow."""
     one = image()
-    one.file_meta.TransferSyntaxUID = EXPLICIT
+    one.file_meta.TransferSyntaxUID = UID(EXPLICIT)
     plain = data_set(one)
     at = plain.index(b"\xe0\x7f\x10\x00")
     size = 3 * 2**30

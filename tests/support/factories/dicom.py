@@ -115,16 +115,14 @@ def ct_series(n: int, **attributes: Any) -> list[Dataset]:
 
     Takes the parameters of `ct_slice`; ``seed`` counts up from the one given.
     """
-    shared = {
+    shared: dict[str, Any] = {
         "StudyInstanceUID": generate_uid(),
         "SeriesInstanceUID": generate_uid(),
         "FrameOfReferenceUID": generate_uid(),
     } | attributes
     seed = int(shared.pop("seed", 0))
-    return [
-        ct_slice(position=1.25 * i, seed=seed + i, **({"InstanceNumber": i + 1} | shared))
-        for i in range(n)
-    ]
+    numbered = ({"InstanceNumber": i + 1} | shared for i in range(n))
+    return [ct_slice(position=1.25 * i, seed=seed + i, **each) for i, each in enumerate(numbered)]
 
 
 def dx_image(

@@ -58,7 +58,7 @@ def write_png(path: Path, values: Floats, *, offset: int = 32768) -> Path:
     return path
 
 
-def write_hdf5(path: Path, volume: Floats, name: str = "data") -> Path:
+def write_hdf5(path: Path, volume: NDArray[Any], name: str = "data") -> Path:
     """A stack ``[slices, rows, columns]`` in one data set."""
     import h5py  # noqa: PLC0415
 

@@ -38,7 +38,7 @@ def released(
 
     With `key` it is signed.
     """
-    values = {"metrics": GAINS, "network": convolutions(amplitude=0.0005)} | changes
+    values: dict[str, Any] = {"metrics": GAINS, "network": convolutions(amplitude=0.0005)} | changes
     made = model_version(root, name, version, **values)
     manifest = made.manifest
     images = np.ascontiguousarray(golden_images(manifest)[..., :_SIDE, :_SIDE])

@@ -45,9 +45,9 @@ class Bench:
     def configured(self, **sections: Any) -> Settings:
         models = {"trust": self.folder / "keys"} | sections.pop("models", {})
         return Settings(
-            storage={"path": self.folder / "spool"},  # type: ignore[arg-type]
-            models=models,  # type: ignore[arg-type]
-            workers={"engine": "onnxruntime", "threads": 1},  # type: ignore[arg-type]
+            storage={"path": self.folder / "spool"},
+            models=models,
+            workers={"engine": "onnxruntime", "threads": 1},
             **sections,
         )
 

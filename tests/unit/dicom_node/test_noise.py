@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,7 +243,8 @@ class TestExactly:
 
     def test_integers_are_measured_as_they_are(self) -> None:
         image = window(2.0).astype(np.int16)
-        assert measure([(image, image // 2)], SMALL).before == pytest.approx(2 * SQRT6, rel=1e-12)
+        pair: Any = (image, image // 2)
+        assert measure([pair], SMALL).before == pytest.approx(2 * SQRT6, rel=1e-12)
 
 
 def test_nothing_has_as_many_numbers_as_images() -> None:

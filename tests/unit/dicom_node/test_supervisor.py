@@ -144,7 +144,7 @@ def test_a_process_that_does_not_stop_is_killed(
 
 @pytest.mark.parametrize(("processes", "names"), [(1, ["infer"]), (2, ["infer-1", "infer-2"])])
 def test_there_is_a_process_for_each_role(processes: int, names: list[str]) -> None:
-    found = roles(Settings(workers={"processes": processes}))  # type: ignore[arg-type]
+    found = roles(Settings(workers={"processes": processes}))
     assert [role.name for role in found] == ["intake", "upkeep", *names, "deliver"]
     assert sys.executable not in found[0].arguments
 

@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -242,7 +243,7 @@ def test_an_archive_without_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_signature_of_something_else_is_refused(version: ModelVersion, tmp_path: Path) -> None:
-    entries = [_manifest(version), ("model.onnx", _ONNX), ("manifest.sig", b"{}")]
+    entries: list[Any] = [_manifest(version), ("model.onnx", _ONNX), ("manifest.sig", b"{}")]
     with pytest.raises(SignatureError, match="damaged"):
         unpack(_archive(tmp_path / "a.zip", entries), tmp_path / "target")
 

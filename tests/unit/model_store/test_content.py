@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,7 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path: Path, source: P
     outcomes = []
     for at in range(1, 200):
         content = ContentStore(tmp_path / str(at), tmp_path / "unused")
-        killed = until_killed(at, lambda content=content: content.add(source))
+        killed = until_killed(at, partial(content.add, source))
         if not killed:
             break
         found = ModelStore(content.folder).versions() if content.folder.exists() else ()
@@ -318,7 +319,7 @@ def test_killed_while_removing_it_is_whole_or_gone(tmp_path: Path, source: Path)
     for at in range(1, 200):
         content = ContentStore(tmp_path / str(at), tmp_path / "unused")
         content.add(source)
-        killed = until_killed(at, lambda content=content: content.remove("toy-ct", "1.0.0"))
+        killed = until_killed(at, partial(content.remove, "toy-ct", "1.0.0"))
         found = ModelStore(content.folder).versions()
         for version in found:
             version.verify()

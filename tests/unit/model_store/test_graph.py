@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,8 +27,13 @@ def _changed(change: Change) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _node(model: onnx.ModelProto, operator: str, *inputs: str, **attributes: object) -> None:
+def _node(model: onnx.ModelProto, operator: str, *inputs: str, **attributes: Any) -> None:
     model.graph.node.append(helper.make_node(operator, inputs or ["y"], ["extra"], **attributes))
+
+
+def _of_weights(model: onnx.ModelProto) -> None:
+    _node(model, "Identity", "w0")
+    model.graph.output[0].name = "extra"
 
 
 def _shape(model: onnx.ModelProto, side: str, shape: list[str | int], kind: int = 1) -> None:
@@ -105,9 +111,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "an output that nobody makes": (lambda m: setattr(m.graph.output[0], "name", "q"), "'q'"),
     "an output that is an inner image": (lambda m: setattr(m.graph.output[0], "name", "a"), "4 ch"),
     "an output of the weights": (
-        lambda m: (
-            _node(m, "Identity", "w0"), setattr(m.graph.output[0], "name", "extra")
-        ),
+        _of_weights,
         "does not depend",
     ),
     "an input that nobody makes": (lambda m: _node(m, "Relu", "nowhere"), "nowhere"),

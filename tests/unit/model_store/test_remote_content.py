@@ -1,6 +1,7 @@
 import shutil
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,7 @@ def test_killed_at_any_moment_a_version_comes_whole_or_not(tmp_path: Path, sourc
     for at in range(1, 400):
         url = f"file://{tmp_path}/{at}"
         office = ContentStore(url, tmp_path / f"office{at}")
-        killed = until_killed(at, lambda office=office: office.add(source))
+        killed = until_killed(at, partial(office.add, source))
         fresh = ContentStore(url, tmp_path / f"fresh{at}")
         outcomes.append(len(fresh.refresh().new))
         office.add(source)
@@ -256,7 +257,7 @@ def test_killed_at_any_moment_a_version_comes_whole_or_not(tmp_path: Path, sourc
     assert set(outcomes) == {0, 1}
 
 
-class _Unreachable(fsspec.AbstractFileSystem):
+class _Unreachable(fsspec.AbstractFileSystem):  # type: ignore[misc]
     """A driver whose errors are its own, and tell the URL that it was given."""
 
     protocol = "unreachable"

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from dicom_node.errors import IllegalTransition
 from dicom_node.ledger import answers, recall
 from dicom_node.ledger.tables import ResultRow, WorkItemRow
+from dicom_node.network import request
 from dicom_node.network.request import sender, wire
 from dicom_node.network.request.transcode import transcode
 from tests.support.post import Post, pacs_for
@@ -122,7 +123,7 @@ def test_a_fault_with_no_object_in_hand_is_found_one_by_one(
 ) -> None:
     """Nobody can say with which object it came; three times alone, and that is known."""
     uid = uid_of(post, post.deliveries("pacs")[1])
-    send = deliver.send
+    send = request.send
 
     def poisoned(address: Any, batch: Any, **rest: Any) -> None:
         if any(each.sop_instance_uid == uid for each in batch):

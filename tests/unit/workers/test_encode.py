@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import UID
 
 from dicom_node.errors import EncodeError, FailItem, PassThrough
 from dicom_node.routing.eligibility import check
@@ -248,7 +249,11 @@ class TestEveryForm:
     def test_the_syntax_of_the_source_leaves_no_trace(
         self, tmp_path: Path, form: str, syntax: str
     ) -> None:
-        uid = {"SOPInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4", "StudyInstanceUID": "1.2.5"}
+        uid: dict[str, Any] = {
+            "SOPInstanceUID": "1.2.3",
+            "SeriesInstanceUID": "1.2.4",
+            "StudyInstanceUID": "1.2.5",
+        }
         uid["FrameOfReferenceUID"] = "1.2.6"
         results = []
         for each in ("1.2.840.10008.1.2.1", syntax):
@@ -317,7 +322,7 @@ class TestEveryForm:
         image = ct_slice(size=(4, 4))
         del image.SOPInstanceUID
         path = tmp_path / "source.dcm"
-        image.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        image.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
         path.write_bytes(to_bytes(image))
         source = load(path)
         with pytest.raises(FailItem, match="no valid SOP class and instance UID"):

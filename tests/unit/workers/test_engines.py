@@ -22,8 +22,8 @@ def store(tmp_path: Path) -> Models:
     for number in range(6):
         model_version(tmp_path, version=f"1.0.{number}")
     settings = Settings(
-        storage={"path": tmp_path / "node"},  # type: ignore[arg-type]
-        models={"path": str(tmp_path), "unsigned": "accept"},  # type: ignore[arg-type]
+        storage={"path": tmp_path / "node"},
+        models={"path": str(tmp_path), "unsigned": "accept"},
     )
     return Models.without_ledger(settings)
 

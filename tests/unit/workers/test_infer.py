@@ -79,7 +79,7 @@ def test_radiographs_are_scaled_by_their_bit_depth(tmp_path: Path) -> None:
 
     def half(x: Images) -> Images:
         seen.append(x)
-        return -x / 2
+        return -x / np.float32(2)
 
     frames = [_frame([[4095.0, 100.0]], full_scale=4095), _frame([[65535.0]], full_scale=65535)]
     small, large = Denoiser(version, FakeEngine(version, half)).denoise(frames)
@@ -134,7 +134,7 @@ def test_the_ends_of_what_the_model_knows(
     (got,) = Denoiser(version, FakeEngine(version, _lower(by))).denoise([_frame([values])])
     np.testing.assert_allclose(got, [expected], atol=1e-3)
     unknown = [not -1024 <= value <= 3071 for value in values]
-    np.testing.assert_array_equal(got[0][unknown], np.float32(values)[unknown])
+    np.testing.assert_array_equal(got[0][unknown], np.array(values, np.float32)[unknown])
 
 
 def test_the_ends_of_what_a_model_of_radiographs_knows(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_what_the_network_sees(version: ModelVersion) -> None:
     values = [[-32768.0, -1024.0, 0.0, 1024.0, 3071.0, 9999.0]]
     Denoiser(version, FakeEngine(version, look)).denoise([_frame(values)])
     expected = [[0.0, 0.0, 0.25, 0.5, 4095 / 4096, 4095 / 4096]]
-    np.testing.assert_array_equal(seen[0][0, 0], np.float32(expected))
+    np.testing.assert_array_equal(seen[0][0, 0], np.array(expected, np.float32))
 
 
 def test_padding_does_not_poison_its_neighbours(version: ModelVersion) -> None:

@@ -15,7 +15,6 @@ from dicom_node.ledger.batches import ClaimedBatch
 from dicom_node.ledger.tables import BatchRow
 from tests.support.ledgers import LEASE, Life
 from tests.support.waiting import eventually
-from workers import lease
 from workers.lease import Lease
 
 
@@ -37,7 +36,7 @@ def passing(monkeypatch: pytest.MonkeyPatch, life: Life) -> None:
     def monotonic() -> float:
         return (life.clock.at - begin).total_seconds()
 
-    monkeypatch.setattr(lease.time, "monotonic", monotonic)
+    monkeypatch.setattr("workers.lease.time.monotonic", monotonic)
 
 
 def claimed(life: Life) -> ClaimedBatch:

@@ -193,8 +193,9 @@ class TestBadInput:
 
     @pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated"])
     def test_missing_attributes_are_named(self, tmp_path: Path, keyword: str) -> None:
+        change: dict[str, Any] = {keyword: None}
         with pytest.raises(PixelDataError, match=keyword):
-            load(write(ct_slice(**{keyword: None}), tmp_path))
+            load(write(ct_slice(**change), tmp_path))
 
     @pytest.mark.parametrize(
         "changes",
@@ -207,7 +208,7 @@ class TestBadInput:
             {"NumberOfFrames": 99},
         ],
     )
-    def test_impossible_layouts(self, tmp_path: Path, changes: dict[str, int]) -> None:
+    def test_impossible_layouts(self, tmp_path: Path, changes: dict[str, Any]) -> None:
         with pytest.raises(PixelDataError):
             load(write(ct_slice(**changes), tmp_path))
 
@@ -262,8 +263,9 @@ class TestHeaders:
         image = ct_slice(SpecificCharacterSet=charset)
         path = tmp_path / "x.dcm"
         path.write_bytes(to_bytes(image).replace(b"Phantom^Ada", b"\x1b$B;3ED@@@\xff"))
-        source = load(path)
-        assert source.elements[0x00100010].value.startswith(b"\x1b$B;3ED@@@\xff")
+        name = load(path).elements[0x00100010].value
+        assert name is not None
+        assert name.startswith(b"\x1b$B;3ED@@@\xff")
 
     def test_reading_warns_and_logs_nothing(
         self,

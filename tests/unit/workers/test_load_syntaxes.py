@@ -13,6 +13,7 @@ from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import RLELosslessEncoder
+from pydicom.uid import UID
 
 from dicom_node.errors import (
     PixelDataError,
@@ -56,7 +57,7 @@ class TestTransferSyntaxes:
     def test_deflated(self, tmp_path: Path) -> None:
         plain = ct_slice(seed=4)
         image = dcmread(BytesIO(to_bytes(plain)))
-        image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+        image.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
         path = tmp_path / "deflated.dcm"
         dcmwrite(path, image, enforce_file_format=True)
         np.testing.assert_array_equal(load(path).cells[0].view(np.int16), stored_of(plain))
@@ -95,7 +96,7 @@ class TestTransferSyntaxes:
 class TestLyingTransferSyntax:
     def test_raw_bytes_called_jpeg_ls(self, tmp_path: Path) -> None:
         image = ct_slice()
-        image.file_meta.TransferSyntaxUID = JPEG_LS
+        image.file_meta.TransferSyntaxUID = UID(JPEG_LS)
         path = tmp_path / "x.dcm"
         path.write_bytes(_as_it_is(image))
         with pytest.raises(PixelDataError, match="not encapsulated") as error:
@@ -141,7 +142,13 @@ class TestLyingTransferSyntax:
 def test_every_syntax_gives_the_pixels_of_the_uncompressed_file(shared_data: Path) -> None:
     folder = shared_data / "odd" / "odd_cornerstone_CT_all_TS"
     expected = load(folder / "CTImage.dcm").frames[0].values
-    lossless = ("BigEndian", "Deflated", "JPEG2000LosslessOnly", "JPEGLSLossless", "Process14")
+    lossless: tuple[str, ...] = (
+        "BigEndian",
+        "Deflated",
+        "JPEG2000LosslessOnly",
+        "JPEGLSLossless",
+        "Process14",
+    )
     lossless += ("LittleEndian", "RLE")
     checked = 0
     for path in folder.glob("CTImage.dcm_*"):
@@ -157,7 +164,7 @@ def test_every_syntax_gives_the_pixels_of_the_uncompressed_file(shared_data: Pat
 def _as_it_is(image: Dataset) -> bytes:
     """Write with the claimed compressed syntax, though the pixel data is not encapsulated."""
     claimed = str(image.file_meta.TransferSyntaxUID).encode()
-    image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    image.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
     data = to_bytes(image)
     old = b"\x02\0\x10\0UI" + (20).to_bytes(2, "little") + b"1.2.840.10008.1.2.1\0"
     new = b"\x02\0\x10\0UI" + (22).to_bytes(2, "little") + claimed.ljust(22, b"\0")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from dicom_node.errors import FailItem, RetryLater
-from dicom_node.ledger import recall
+from dicom_node.ledger import batches, recall
 from dicom_node.ledger.tables import BatchRow, WorkItemRow
 from model_store.engines.base import DeviceLostError
 from tests.support.denoising import (
@@ -186,7 +186,7 @@ def test_a_worker_that_dies_counts_and_one_that_stops_in_order_does_not(life: Li
     assert batch is not None
     assert [item.tries for item in batch.items] == [1] * 3
     with life.ledger.write() as unit:
-        stages.batches.give_back(unit, batch, after=None, why="the worker stops")
+        batches.give_back(unit, batch, after=None, why="the worker stops")
     assert tries(life) == [0] * 3
     assert life.claim(batch_id, "w:1") is not None
     life.clock.advance(3600)

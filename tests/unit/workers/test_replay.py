@@ -147,7 +147,7 @@ def opened(folder: Path, storage: Storage, more: Mapping[str, Any] | None = None
     settings = Settings(
         storage={"path": folder}, database={"url": url},
         **(tree(folder / "models") | dict(more or {})),
-    )  # type: ignore[arg-type] # fmt: skip
+    )  # fmt: skip
     ledger = Ledger(make_engine(url), SilentBell())
     return Node(settings, ledger, storage, Models.open(settings, ledger))
 

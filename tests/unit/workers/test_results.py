@@ -17,7 +17,7 @@ import pytest
 from dicom_node.domain.condition import Condition
 from dicom_node.domain.route import Output, Route
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
-from dicom_node.routing.planning import Wanted, plan_of
+from dicom_node.routing.deciding import Wanted, plan_of
 from dicom_node.settings import WorkerSettings
 from dicom_node.settings.sections import ResultSettings
 from dicom_node.spool.stored import Kind, Stored

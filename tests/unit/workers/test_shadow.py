@@ -18,7 +18,7 @@ from sqlalchemy import select
 from dicom_node.errors import FailItem, LedgerError, RetryLater
 from dicom_node.ledger import shadow
 from dicom_node.ledger.batches import ClaimedItem
-from dicom_node.ledger.tables import BatchRow, DeliveryRow, ResultRow, WorkItemRow
+from dicom_node.ledger.tables import BatchRow, DeliveryRow, ResultRow, ShadowMeasureRow, WorkItemRow
 from dicom_node.node import Node
 from dicom_node.spool.storage import Storage
 from dicom_node.spool.stored import Kind, Stored
@@ -176,6 +176,7 @@ def test_a_batch_is_measured_and_delivers_what_it_would_have_delivered(
     for each in (first, second):
         assert each.error is None
         assert (each.route, each.alias, each.series_uid) == ("ct", "toy", "1.2.4")
+        assert each.noise_input is not None
         assert each.noise_input == pytest.approx(20, rel=0.2)
         assert each.noise_production == pytest.approx(each.noise_input / 2, rel=0.01)
         assert each.noise_shadow == pytest.approx(each.noise_input / 4, rel=0.01)
@@ -213,7 +214,7 @@ def test_what_is_not_of_the_share_is_not_looked_at(setting: Setting, share: floa
 def test_a_version_is_not_compared_with_itself(setting: Setting) -> None:
     setting.models.shadow = ("toy@1.0.0", 1.0)
     setting.work()
-    assert setting.life.rows(select(shadow.ShadowMeasureRow.id)) == []
+    assert setting.life.rows(select(ShadowMeasureRow.id)) == []
 
 
 @pytest.mark.parametrize("fault", [FailItem("not in the store"), RetryLater("not in the store")])

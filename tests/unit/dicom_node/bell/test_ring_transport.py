@@ -9,7 +9,7 @@ from queue import Empty
 
 import pytest
 from celery import Celery
-from kombu import Connection
+from kombu.connection import Connection
 from structlog.testing import capture_logs
 
 from dicom_node.bell.broker import broker_configuration
@@ -150,7 +150,7 @@ def test_only_the_nodes_own_queues_exist(channel: Channel, tmp_path: Path) -> No
 
 def test_celery_finds_it_by_the_configuration_and_nothing_else_is_written(tmp_path: Path) -> None:
     app = Celery("test", set_as_current=False)
-    app.conf.update(broker_configuration(Settings(storage={"path": tmp_path})))  # type: ignore[arg-type]
+    app.conf.update(broker_configuration(Settings(storage={"path": tmp_path})))
     messages = tmp_path / "broker" / "messages"
     FolderRings(messages).put("infer", 7)
     with app.connection_for_read() as connection:

@@ -28,7 +28,7 @@ def make_result(source: Path, folder: Path) -> Path:
     dataset = dcmread(source)
     middle = dataset.pixel_array.astype(np.float32)
     for axis in (0, 1):
-        middle = (np.roll(middle, 1, axis) + 2 * middle + np.roll(middle, -1, axis)) / 4
+        middle = (np.roll(middle, 1, axis) + 2 * middle + np.roll(middle, -1, axis)) / np.float32(4)
     dataset.add_new("PixelData", "OW", np.rint(middle).astype("<u2").tobytes())
     equipment = Dataset()
     equipment.ManufacturerModelName = MODEL_NAME

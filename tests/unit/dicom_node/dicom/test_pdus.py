@@ -25,7 +25,10 @@ def request(contexts: dict[int, tuple[str, list[str]]]) -> bytes:
 
 
 def test_pynetdicom_reads_the_association_request() -> None:
-    contexts = {1: (CTImageStorage, [ExplicitVRLittleEndian]), 3: (CTImageStorage, ["1.2.3"])}
+    contexts: dict[int, tuple[str, list[str]]] = {
+        1: (CTImageStorage, [ExplicitVRLittleEndian]),
+        3: (CTImageStorage, ["1.2.3"]),
+    }
     read = A_ASSOCIATE_RQ()
     read.decode(request(contexts))
     assert read.called_ae_title == "PACS"
@@ -90,6 +93,7 @@ def test_a_message_is_cut_to_what_the_peer_takes(length: int, limit: int) -> Non
         assert limit == 0 or len(encoded) - 6 <= max(limit, 70)
         for value in pdu.presentation_data_value_items:
             assert value.presentation_context_id == 5
+            assert value.presentation_data_value is not None
             control, fragment = (
                 value.presentation_data_value[0],
                 value.presentation_data_value[1:],

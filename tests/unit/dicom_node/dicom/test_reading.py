@@ -6,6 +6,7 @@ import logging
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -40,7 +41,7 @@ class TestTruncated:
     ) -> None:
         whole = to_bytes(ct_slice(size=(8, 8), transfer_syntax=syntax))
         dataset = dcmread(BytesIO(whole), stop_before_pixels=True)
-        raw = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118 -- unparsed
+        raw: list[Any] = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118 -- unparsed
         between = {each.value_tell - 8 for each in raw if isinstance(each, RawDataElement)}
         cuts = range(sorted(between)[1] + 1, max(between), 7)
         noticed = 0

@@ -313,7 +313,7 @@ def test_a_marker_that_is_damaged_is_none(life: Life) -> None:
 def test_who_reads_the_ledger_needs_no_spool(tmp_path: Path) -> None:
     settings = Settings(
         storage={"path": tmp_path / "spool"}, database={"url": fresh_url(tmp_path / "ledger")}
-    )  # type: ignore[arg-type]
+    )
     Node.open(settings)
     (tmp_path / "spool").rename(tmp_path / "away")
     with pytest.raises(SpoolAway):

@@ -113,7 +113,7 @@ def test_what_has_been_due_for_a_while_keeps_its_place_when_others_are_brought_f
 
 def due_at(life: Life, parcel_id: int) -> datetime:
     ((at,),) = life.rows(select(ParcelRow.due_at).where(ParcelRow.id == parcel_id))
-    return at  # type: ignore[no-any-return]
+    return at
 
 
 def test_what_is_on_its_way_or_done_is_neither_held_back_nor_brought_forward(

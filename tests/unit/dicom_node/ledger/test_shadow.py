@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import NoResultFound
@@ -20,7 +21,9 @@ def measure(shadow_version: str = NEW, **values: float | str) -> Measure:
 
 
 def test_measures_are_read_by_pair_and_time(life: Life) -> None:
-    numbers = {field.name: 1.5 for field in fields(Measure) if "float" in str(field.type)}
+    numbers: dict[str, Any] = {
+        field.name: 1.5 for field in fields(Measure) if "float" in str(field.type)
+    }
     full = measure(**numbers, units="grey levels of 12 bits")
     failed = measure(error="not in the store")
     with life.ledger.write() as unit:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -84,4 +85,4 @@ def test_packages_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPat
 
 
 def _not_there(name: str) -> str:
-    raise available.PackageNotFoundError(name)
+    raise PackageNotFoundError(name)

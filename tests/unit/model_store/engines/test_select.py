@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from model_store.engines.base import DeviceLostError, Engine, Images
@@ -12,7 +13,7 @@ from model_store.engines.select import Kind, Precision, build_engine, choose_eng
 from model_store.engines.tensorrt import build_tensorrt
 from model_store.engines.tensorrt.library import INSTALL
 from model_store.errors import EngineError, EngineUnavailableError
-from model_store.manifest import TilingSpec
+from model_store.manifest import InputSpec, TilingSpec
 from model_store.store import ModelVersion
 from tests.support.factories.models import HU, STORED, convolutions, model_version, small_unet
 
@@ -128,7 +129,7 @@ def test_eight_bits_are_tensorrts_and_only_if_asked_for(
     _without_tensorrt(monkeypatch)
     for kind in ("openvino", "onnxruntime", "torch"):
         with pytest.raises(EngineUnavailableError):
-            choose_engine(version, kind, precision)  # type: ignore[arg-type]
+            choose_engine(version, kind, precision)
     with pytest.raises(EngineUnavailableError, match=f"not in {precision}; not tensorrt: Tensor"):
         choose_engine(version, "auto", precision)
     _with_tensorrt(monkeypatch, made)
@@ -175,7 +176,7 @@ def test_unknown_kinds_and_precisions_are_refused(version: ModelVersion) -> None
 
 
 @pytest.mark.parametrize("network", [convolutions(), small_unet()])
-def test_onnxruntime_and_openvino_agree(tmp_path: Path, network: object) -> None:
+def test_onnxruntime_and_openvino_agree(tmp_path: Path, network: onnx.ModelProto) -> None:
     pytest.importorskip("onnxruntime")
     version = model_version(tmp_path, network=network, tiling=TilingSpec(margin=6, stride=2))
     with build_engine(version, "onnxruntime") as one, OpenVinoEngine(version) as other:
@@ -189,7 +190,7 @@ def test_onnxruntime_reports_broken_networks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("spec", "units"), [(HU, "HU"), (STORED, "grey levels of 12 bits")])
-def test_a_comparison_is_in_units_of_the_image(tmp_path: Path, spec: object, units: str) -> None:
+def test_a_comparison_is_in_units_of_the_image(tmp_path: Path, spec: InputSpec, units: str) -> None:
     version = model_version(tmp_path, input_spec=spec)
     step = 2 / 4096 if units == "HU" else 2 / 4095
     found = compare(Shifted(version, 0.0), Shifted(version, step), version.manifest)
@@ -212,7 +213,7 @@ def test_engines_of_two_versions_are_not_compared(version: ModelVersion, tmp_pat
 
 
 @pytest.mark.parametrize("spec", [HU, STORED])
-def test_golden_images_are_within_what_the_model_takes(tmp_path: Path, spec: object) -> None:
+def test_golden_images_are_within_what_the_model_takes(tmp_path: Path, spec: InputSpec) -> None:
     manifest = model_version(tmp_path, input_spec=spec).manifest
     images = golden_images(manifest)
     assert images.dtype == np.float32

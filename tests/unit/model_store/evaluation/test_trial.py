@@ -22,9 +22,11 @@ def _score(image: Floats, reference: Floats) -> dict[str, float]:
 
 
 def _case(centre: tuple[int, int], shape: tuple[int, int] = (100, 80), size: int = 40) -> Case:
-    reference = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape) / 8000
+    reference: Floats = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
+    reference /= 8000
     noise = np.random.default_rng(0).normal(0, 0.05, shape).astype(np.float32)
-    return Case("group", "name", reference + noise, reference, centre, _score, "PSNR", size=size)
+    noisy: Floats = reference + noise
+    return Case("group", "name", noisy, reference, centre, _score, "PSNR", size=size)
 
 
 @pytest.mark.parametrize("centre", [(50, 40), (0, 0), (99, 79)])

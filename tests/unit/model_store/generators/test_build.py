@@ -100,7 +100,7 @@ def test_a_wgan_vgg_learns_from_its_first_step(last_relu: bool) -> None:
     for _ in range(30):
         optimiser.zero_grad()
         loss = functional.mse_loss(network(noisy), clean)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]

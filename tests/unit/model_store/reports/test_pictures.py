@@ -64,7 +64,7 @@ def test_windows_map_their_ends_to_black_and_white(
 
 def test_a_case_is_shown_as_input_denoised_reference_and_difference() -> None:
     case = _case()
-    shown = pictures_of(case, case.noisy / 2, units="HU")
+    shown = pictures_of(case, case.noisy / np.float32(2), units="HU")
     wide, detail = shown.rows
     titles = [panel.title for panel in wide.panels]
     assert titles == ["Input", "Denoised", "Reference", "Denoised less input"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from model_store.training.backbones import KnownFile, build_backbone, load_backb
 
 
 def _shelve(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, file: str, state: dict[str, object]
+    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, file: str, state: dict[str, Any]
 ) -> Path:
     """Write `state` as a file and make it the one that is known for `name`."""
     path = folder / file

@@ -88,7 +88,8 @@ def test_a_signed_file_that_is_no_graph_is_refused(
 def test_a_person_takes_a_version_out_of_quarantine(
     cli: Cli, zoo: Path, trust: Path, tmp_path: Path
 ) -> None:
-    state, options = tmp_path / "state", ["--trust", trust, "--state", tmp_path / "state"]
+    state = tmp_path / "state"
+    options: list[str | Path] = ["--trust", trust, "--state", state]
     Quarantine(state).put(ModelName("toy-ct", "1.0.0"), "a byte changed")
     assert "a byte changed" in cli.run("verify", *options, code=6)
     model = zoo / "toy-ct" / "1.0.0" / "model.onnx"
@@ -104,7 +105,7 @@ def test_a_person_takes_a_version_out_of_quarantine(
 
 def test_a_passphrase_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "phrase").write_text("correct horse\n")
-    phrase = ["--passphrase-file", tmp_path / "phrase"]
+    phrase: list[str | Path] = ["--passphrase-file", tmp_path / "phrase"]
     cli.run("keygen", "site", "--owner", "Site", "--out", tmp_path, *phrase)
     cli.run("sign", "toy-ct@1.0.0", "--key", tmp_path / "site.key", code=1)
     cli.run("sign", "toy-ct@1.0.0", "--key", tmp_path / "site.key", *phrase)
@@ -113,7 +114,8 @@ def test_a_passphrase_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
 def test_the_package_can_leave_quarantine_unsigned_and_other_stores_cannot(
     cli: Cli, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quarantine, options = Quarantine(tmp_path / "state"), ["--state", tmp_path / "state"]
+    quarantine = Quarantine(tmp_path / "state")
+    options: list[str | Path] = ["--state", tmp_path / "state"]
     quarantine.put(ModelName("toy-ct", "1.0.0"), "a byte changed")
     cli.run("verify", *options, "--release", code=3)
     assert quarantine.findings()

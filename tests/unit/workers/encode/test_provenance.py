@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import UID
 
 from dicom_node.errors import EncodeError
 from tests.support.factories import ct_slice, to_bytes, write
@@ -143,9 +144,9 @@ class TestEveryForm:
         self, tmp_path: Path, form: str, keyword: str
     ) -> None:
         image = ct_slice(size=(4, 4), RescaleType="HU")
-        image.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        image.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
         delattr(image, keyword)
-        image.file_meta.MediaStorageSOPClassUID = CT
+        image.file_meta.MediaStorageSOPClassUID = UID(CT)
         path = tmp_path / "source.dcm"
         path.write_bytes(to_bytes(image))
         source = load(path)

@@ -63,17 +63,16 @@ class Bench:
 
     def measure(self, series: int, ratio: float = 0.8, **changes: Any) -> None:
         rng = np.random.default_rng(0)
-        rows = [
-            Measure(
-                1, 1, "ct", "toy-ct", f"1.2.{number}", OLD, NEW, **{
-                    "noise_input": 20.0, "noise_production": 10.0,
-                    "noise_shadow": 10.0 * ratio * float(np.exp(rng.normal(0, 0.05))),
-                    "bias": 0.1, "rms_difference": 2.0, "largest_difference": 9.0,
-                    "seconds_production": 0.1, "seconds_shadow": 0.2, "units": "HU",
-                } | changes,
-            )
-            for number in range(series)
-        ]  # fmt: skip
+        usual: dict[str, Any] = {
+            "noise_input": 20.0, "noise_production": 10.0,
+            "bias": 0.1, "rms_difference": 2.0, "largest_difference": 9.0,
+            "seconds_production": 0.1, "seconds_shadow": 0.2, "units": "HU",
+        }  # fmt: skip
+        rows = []
+        for number in range(series):
+            noise = 10.0 * ratio * float(np.exp(rng.normal(0, 0.05)))
+            values = usual | {"noise_shadow": noise} | changes
+            rows.append(Measure(1, 1, "ct", "toy-ct", f"1.2.{number}", OLD, NEW, **values))
         with self.ledger.write() as unit:
             measured.record(unit, rows)
 

@@ -7,6 +7,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def to_explicit(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["ct", "dx", "enhanced", "multiframe"])
 def test_the_same_bytes_as_pydicom_writes(kind: str) -> None:
-    builders = {
+    builders: dict[str, Callable[[], Dataset]] = {
         "ct": make.ct_slice,
         "dx": make.dx_image,
         "enhanced": make.enhanced_ct,

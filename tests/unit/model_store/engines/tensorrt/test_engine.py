@@ -129,7 +129,7 @@ def test_the_full_library_is_preferred(
         "model_store.engines.tensorrt.library.find_spec",
         lambda asked: object() if asked in there else None,
     )
-    monkeypatch.setitem(sys.modules, module, SimpleNamespace(__version__="9.9"))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(__version__="9.9"))
     found = load_library()
     assert (found.name, found.version) == (name, "9.9")
 

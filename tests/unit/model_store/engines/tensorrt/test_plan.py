@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,8 @@ def test_whatever_a_plan_is_built_from_changes_its_key(changes: dict[str, object
 def test_whatever_a_device_is_changes_key_and_timings(name: str) -> None:
     old = getattr(H200, name)
     other = not old if isinstance(old, bool) else old + (1 if isinstance(old, int) else " MIG 1g")
-    changed = key(device=replace(H200, **{name: other}))
+    change: dict[str, Any] = {name: other}
+    changed = key(device=replace(H200, **change))
     assert changed.digest != key().digest
     assert changed.device != key().device
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,8 @@ def test_a_data_set_of_several_has_to_be_named(tmp_path: Path) -> None:
 def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = {"h5py": write_hdf5, "nibabel": write_nifti}[package]
-    path = writer(tmp_path / "a.nii", scene()[None])
+    writers: dict[str, Callable[[Path, Any], Path]] = {"h5py": write_hdf5, "nibabel": write_nifti}
+    path = writers[package](tmp_path / "a.nii", scene()[None])
     there = builtins.__import__
 
     def absent(name: str, *arguments: Any, **named: Any) -> Any:
