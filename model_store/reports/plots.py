@@ -1,44 +1,67 @@
 """Line plots as SVG that lives inside a page: no scripts, colours from the page's style sheet.
 
-Colours are classes (``s0`` to ``s5`` for series, ``ink``, ``faint``, ``grid``, ``band``), so one
-plot serves a light and a dark page; see ``templates/style.css``.
+Matplotlib draws them, without pyplot and its global state. Colours are variables of the page's
+style sheet, so that one plot serves a light and a dark page; see ``templates/style.css``. Those of
+series are after Okabe and Ito, which colour-blind readers tell apart. Text stays text.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from io import StringIO
+from typing import TYPE_CHECKING
 
-_WIDTH, _HEIGHT = 440, 300
-_LEFT, _RIGHT, _BOTTOM = 54, 14, 42
-_ROW, _LETTER, _SWATCH = 17, 6.3, 26
-_TICKS = 6
-_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-_COLOURS = 6
+from model_store.errors import DataError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A linear map from values to coordinates.
-
-    Parameters
-    ----------
-    low, high : float
-        Values at the two ends; they differ.
-    start, stop : float
-        Coordinates there, in pixels of the plot.
-    """
-
-    low: float
-    high: float
-    start: float
-    stop: float
-
-    def __call__(self, value: float) -> float:
-        """Coordinate of a value."""
-        return self.start + (value - self.low) / (self.high - self.low) * (self.stop - self.start)
+_WIDTH, _HEIGHT, _TEXT = 440, 300, 12
+_PIXELS = 72
+"""Pixels an inch: matplotlib's points are pixels of the page."""
+_TICKS = 7
+_SERIES = ("#0072b2", "#d55e00", "#009e73", "#b4548f", "#a8790a", "#6b7785")
+_INK, _FAINT, _LINE, _BAND, _RING = "#17202a", "#5b6875", "#d5dbe1", "#dcebea", "#b3261e"
+_VARIABLES = {_INK: "ink", _FAINT: "faint", _LINE: "line", _BAND: "band", _RING: "bad"} | {
+    colour: f"s{number}" for number, colour in enumerate(_SERIES)
+}
+_ONLY_IN_FILES = {
+    r' (?:xmlns(?::\w+)?|version)="[^"]*"': "",
+    r"<defs>\s*<style.*?</style>\s*</defs>": "",
+    r"font-family: [^;]*; ": "",
+    r' transform="rotate\(-0 [^"]*"': "",
+    r"(width|height)=\"(\d+)pt\"": r'\1="\2"',
+    r"xlink:": "",
+    r"\s*\n\s*": " ",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": _TEXT,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.linewidth": 1,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "ytick.left": False,
+    "legend.frameon": False,
+    "legend.borderpad": 0,
+    "legend.columnspacing": 1.5,
+    "legend.handlelength": 1.7,
+    "lines.solid_joinstyle": "round",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +87,6 @@ class Series:
     colour: int = 0
     dashed: bool = False
     dots: bool = False
-
-    @property
-    def style(self) -> str:
-        """Classes of the line."""
-        colour = "s-before" if self.colour < 0 else f"s{self.colour % _COLOURS}"
-        return f"line {colour}" + (" dashed" if self.dashed else "")
 
     def finite(self) -> list[tuple[float, float]]:
         """The points that can be drawn."""
@@ -107,154 +124,129 @@ class LinePlot:
     level: tuple[float, str] | None = None
     from_zero: bool = False
 
-    def scales(self) -> tuple[Scale, Scale] | None:
-        """Scales of x and y, or None if there is nothing to draw."""
-        points = [point for series in self.series for point in series.finite()]
-        if not points:
-            return None
-        across = [x for x, _ in points]
-        upward = [y for _, y in points] + ([self.level[0]] if self.level else [])
-        if self.from_zero:
-            across, upward = [0.0, *across], [0.0, *upward]
-        low, high = _padded(min(across), max(across), pad=0.0 if self.from_zero else 0.03)
-        bottom, top = _padded(min(upward), max(upward), pad=0.06)
-        if self.from_zero and min(upward) >= 0:
-            bottom = 0.0
-        return (
-            Scale(low, high, _LEFT, _WIDTH - _RIGHT),
-            Scale(bottom, top, _HEIGHT - _BOTTOM, self._top()),
-        )
-
     def svg(self) -> str:
-        """SVG element, or an empty string if there is nothing to draw."""
-        scales = self.scales()
-        if scales is None:
+        """SVG element, or an empty string if there is nothing to draw.
+
+        Raises
+        ------
+        DataError
+            If matplotlib is not installed.
+        """
+        if not any(series.finite() for series in self.series):
             return ""
-        x, y = scales
-        parts = [*self._band(x, y), *_grid(x, y), *self._level(x, y)]
-        parts += [part for series in self.series for part in _curve(series, x, y)]
-        parts += [part for mark in self.marks for part in _mark(mark, x, y)]
-        parts += [*self._names(), *self._legend()]
-        label = escape(self.title, quote=True)
-        return (
-            f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
-            f'height="{_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-        )
+        try:
+            from matplotlib import rc_context  # noqa: PLC0415
+        except ImportError as error:
+            raise DataError("plots need matplotlib: pip install 'dicom-node[train]'") from error
+        with rc_context({**_STYLE, "svg.hashsalt": self.title}):
+            out = StringIO()
+            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            self.figure().savefig(out, format="svg", transparent=True, metadata=nothing)
+        return _inside_a_page(out.getvalue(), self.title)
 
-    def _entries(self) -> list[tuple[float, int, str, str]]:
-        """Legend: left edge, row, name and class; as many to a row as fit."""
-        named = [(one.name, one.style) for one in self.series if one.name and one.finite()]
-        named += [(self.band[2], "band")] if self.band else []
-        entries: list[tuple[float, int, str, str]] = []
-        left, row = float(_LEFT), 0
-        for name, style in named:
-            width = _SWATCH + _LETTER * len(name) + 20
-            if left > _LEFT and left + width > _WIDTH:
-                left, row = float(_LEFT), row + 1
-            entries.append((left, row, name, style))
-            left += width
-        return entries
+    def figure(self) -> Figure:
+        """The plot, drawn by matplotlib in its present style."""
+        from matplotlib.figure import Figure  # noqa: PLC0415
 
-    def _top(self) -> float:
-        entries = self._entries()
-        return 12.0 + _ROW * (entries[-1][1] + 1 if entries else 0)
+        size = (_WIDTH / _PIXELS, _HEIGHT / _PIXELS)
+        figure = Figure(figsize=size, dpi=_PIXELS, layout="constrained")
+        axes = figure.add_subplot(xlabel=self.x_label, ylabel=self.y_label)
+        axes.locator_params(nbins=_TICKS, steps=[1, 2, 2.5, 5, 10])
+        axes.grid(axis="y")
+        for series in self.series:
+            _draw(axes, series)
+        self._level(axes)
+        self._limit(axes)
+        self._band(axes)
+        for mark in self.marks:
+            _mark(axes, mark)
+        _legend(figure, axes)
+        return figure
 
-    def _legend(self) -> Iterable[str]:
-        for left, row, name, style in self._entries():
-            middle = 10 + _ROW * row
-            if style == "band":
-                yield f'<rect class="band" x="{left:.1f}" y="{middle - 6}" width="20" height="12"/>'
-            else:
-                yield _path(style, [(left, middle), (left + 20, middle)])
-            yield _text(name, left + _SWATCH, middle + 4, "ink")
+    def _limit(self, axes: Axes) -> None:
+        axes.margins(x=0 if self.from_zero else 0.03, y=0.06)
+        if self.from_zero:
+            axes.set_xlim(left=min(0.0, axes.dataLim.xmin))
+            axes.set_ylim(bottom=min(0.0, axes.dataLim.ymin))
+        axes.autoscale_view()
+        axes.autoscale(enable=False)
 
-    def _names(self) -> Iterable[str]:
-        yield _text(self.x_label, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, "ink", "middle")
-        middle = (self._top() + _HEIGHT - _BOTTOM) / 2
-        label = _text(self.y_label, 13, middle, "ink", "middle")
-        yield f'<g transform="rotate(-90 13 {middle:.1f})">{label}</g>'
-
-    def _band(self, x: Scale, y: Scale) -> Iterable[str]:
-        if self.band is None:
-            return
-        low, high = (min(max(value, x.low), x.high) for value in sorted(self.band[:2]))
-        if low < high:
-            left, right = x(low), x(high)
-            yield (
-                f'<rect class="band" x="{left:.1f}" y="{y.stop:.1f}" width="{right - left:.1f}" '
-                f'height="{y.start - y.stop:.1f}"/>'
-            )
-
-    def _level(self, x: Scale, y: Scale) -> Iterable[str]:
+    def _level(self, axes: Axes) -> None:
         if self.level is not None:
             value, name = self.level
-            yield _path("level", [(x.start, y(value)), (x.stop, y(value))])
-            yield _text(name, x.start + 5, y(value) - 5, "faint")
+            axes.axhline(value, color=_FAINT, linewidth=1, linestyle=(0, (2, 3)))
+            axes.annotate(
+                name,
+                (0, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(5, 4),
+                textcoords="offset points",
+                color=_FAINT,
+            )
+
+    def _band(self, axes: Axes) -> None:
+        if self.band is not None:
+            left, right = axes.get_xlim()
+            low, high = (min(max(value, left), right) for value in sorted(self.band[:2]))
+            if low < high:
+                axes.axvspan(low, high, color=_BAND, linewidth=0, zorder=0, label=self.band[2])
 
 
-def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
-    """Round values within ``[low, high]``, about `count` of them.
-
-    Parameters
-    ----------
-    low, high : float
-        Ends, ``low < high``.
-    count : int
-        How many are wished for; between half and twice as many come.
-    """
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in _STEPS if factor * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-def _padded(low: float, high: float, pad: float) -> tuple[float, float]:
-    span = high - low or max(abs(high), 1.0)
-    return low - pad * span, low + span + pad * span
-
-
-def _grid(x: Scale, y: Scale) -> Iterable[str]:
-    for value in ticks(y.low, y.high):
-        yield _path("grid", [(x.start, y(value)), (x.stop, y(value))])
-        yield _text(_number(value), x.start - 6, y(value) + 4, "faint", "end")
-    for value in ticks(x.low, x.high):
-        yield _path("axis", [(x(value), y.start), (x(value), y.start + 4)])
-        yield _text(_number(value), x(value), y.start + 17, "faint", "middle")
-    yield _path("axis", [(x.start, y.stop), (x.start, y.start), (x.stop, y.start)])
-
-
-def _curve(series: Series, x: Scale, y: Scale) -> Iterable[str]:
-    points = [(x(across), y(upward)) for across, upward in series.finite()]
+def _draw(axes: Axes, series: Series) -> None:
+    points = series.finite()
     if points:
-        yield _path(series.style, points, series.name)
-    if series.dots:
-        dot = series.style.replace("line", "dot", 1)
-        for across, upward in points:
-            yield f'<circle class="{dot}" cx="{across:.1f}" cy="{upward:.1f}" r="2.8"/>'
+        across, upward = zip(*points, strict=True)
+        axes.plot(
+            across,
+            upward,
+            color=_FAINT if series.colour < 0 else _SERIES[series.colour % len(_SERIES)],
+            linewidth=1.4 if series.dashed else 1.8,
+            linestyle=(0, (4, 3)) if series.dashed else "solid",
+            marker="o" if series.dots else "",
+            markersize=5,
+            markeredgewidth=0,
+            label=series.name or "_",
+        )
 
 
-def _mark(mark: tuple[float, float, str], x: Scale, y: Scale) -> Iterable[str]:
-    across, upward = x(mark[0]), y(mark[1])
-    late = across > (x.start + x.stop) / 2
-    side, anchor = (-9, "end") if late else (9, "start")
-    yield f'<circle class="mark" cx="{across:.1f}" cy="{upward:.1f}" r="5"/>'
-    yield _text(mark[2], across + side, upward + 16, "ink", anchor)
-
-
-def _path(style: str, points: Sequence[tuple[float, float]], title: str = "") -> str:
-    line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    inside = f"<title>{escape(title)}</title>" if title else ""
-    return f'<path class="{style}" d="{line}">{inside}</path>'
-
-
-def _text(text: str, x: float, y: float, style: str, anchor: str = "start") -> str:
-    return (
-        f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
-        f"{escape(text)}</text>"
+def _mark(axes: Axes, mark: tuple[float, float, str]) -> None:
+    across, upward, text = mark
+    axes.plot(across, upward, "o", color=_RING, markersize=10, markeredgewidth=2, fillstyle="none")
+    late = across > sum(axes.get_xlim()) / 2
+    axes.annotate(
+        text,
+        (across, upward),
+        xytext=(-9 if late else 9, -16),
+        textcoords="offset points",
+        horizontalalignment="right" if late else "left",
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Above the axes, as many names to a row as fit."""
+    handles, names = axes.get_legend_handles_labels()
+    for columns in range(len(names), 0, -1):
+        order = [at for column in range(columns) for at in range(column, len(names), columns)]
+        legend = figure.legend(
+            [handles[at] for at in order],
+            [names[at] for at in order],
+            loc="outside upper left",
+            ncols=columns,
+        )
+        if columns == 1 or legend.get_window_extent().width <= _WIDTH:
+            return
+        legend.remove()
+
+
+def _inside_a_page(svg: str, title: str) -> str:
+    """The element without what only a file of its own needs, in the page's font and colours."""
+    element = svg[svg.index("<svg") :]
+    for pattern, instead in _ONLY_IN_FILES.items():
+        element = re.sub(pattern, instead, element)
+    for colour, variable in _VARIABLES.items():
+        element = element.replace(colour, f"var(--{variable})")
+    referred = set(re.findall(r"#([\w-]+)", element))
+    element = re.sub(r' id="([^"]+)"', lambda at: at[0] if at[1] in referred else "", element)
+    element = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), element)
+    label = escape(title, quote=True)
+    return element.replace("<svg", f'<svg class="plot" role="img" aria-label="{label}"', 1)

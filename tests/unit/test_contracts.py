@@ -40,7 +40,8 @@ def test_the_engine_leaves_nothing_of_telemetry_behind(tmp_path: Path) -> None:
 def test_a_node_starts_without_pytorch_and_without_training(tmp_path: Path) -> None:
     result = run(
         "import sys, dicom_node.cli, workers.app\n"
-        "heavy = {'torch', 'scipy', 'skimage', 'onnxruntime', 'model_store.training'}\n"
+        "heavy = {'torch', 'scipy', 'skimage', 'onnxruntime', 'matplotlib'}\n"
+        "heavy.add('model_store.training')\n"
         "print(sorted(heavy & set(sys.modules)))",
         tmp_path,
     )
@@ -55,6 +56,9 @@ def test_a_node_starts_without_pytorch_and_without_training(tmp_path: Path) -> N
         ("dicom_node.receiving", ["alembic", "celery", "kombu", "openvino"]),
         ("dicom_node.upkeep.upkeep", ["alembic", "celery", "kombu", "pynetdicom", "openvino"]),
         ("workers.app", ["alembic", "openvino", "torch"]),
+        ("model_store", ["matplotlib", "scipy", "torch"]),
+        ("model_store.cli", ["matplotlib", "scipy", "torch"]),
+        ("model_store.reports.page", ["matplotlib"]),
     ],
 )
 def test_a_process_does_not_load_what_it_does_not_use(module: str, without: list[str]) -> None:

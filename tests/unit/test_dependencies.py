@@ -19,7 +19,7 @@ PACKAGES = ("dicom_node", "workers", "model_store")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WITH_TRAINING = (
     "model_store/evaluation/", "model_store/export.py", "model_store/generators/",
-    "model_store/training/",
+    "model_store/reports/", "model_store/training/",
 )  # fmt: skip
 """What only the extra ``train`` is for."""
 
