@@ -1,8 +1,9 @@
 """Fetch one file from the package index that pip is configured for, without running its code.
 
-``pip download`` would run the build script of a source distribution to learn its metadata. The
-simple repository API (PEP 503, PEP 691) needs only a page and a file, so it is read here; pip is
-asked for nothing but its configuration, so that mirrors, proxies and certificates apply.
+``pip download`` would run the build script of a source distribution to learn its metadata
+(decision 2). The simple repository API (PEP 503, PEP 691) needs only a page and a file, so it is
+read here; pip is asked for nothing but its configuration, so that mirrors, proxies and certificates
+apply.
 """
 
 from __future__ import annotations
@@ -49,11 +50,14 @@ class IndexConfig:
         ``find-links`` that are local folders.
     certificates : str or None
         File of certificate authorities, or the interpreter's own.
+    proxy : str or None
+        URL of the proxy for every index, or what the environment says.
     """
 
     indexes: tuple[str, ...]
     folders: tuple[str, ...] = ()
     certificates: str | None = None
+    proxy: str | None = None
 
 
 def configured() -> IndexConfig:
@@ -106,7 +110,7 @@ def config_from(settings: dict[str, str]) -> IndexConfig:
         indexes = [settings["index-url"]] if "index-url" in settings else []
         indexes += settings.get("extra-index-url", "").split()
     folders = tuple(f for f in settings.get("find-links", "").split() if "://" not in f)
-    return IndexConfig(tuple(indexes), folders, settings.get("cert"))
+    return IndexConfig(tuple(indexes), folders, settings.get("cert"), settings.get("proxy"))
 
 
 class Index:
@@ -124,7 +128,10 @@ class Index:
         self._config = config
         self._deadline = time.monotonic() + timeout_s
         context = ssl.create_default_context(cafile=config.certificates)
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        proxies = dict.fromkeys(("http", "https"), config.proxy) if config.proxy else None
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler(proxies)
+        )
 
     def fetch(
         self, project: str, filename: str, sha256: str, target: Path, progress: Progress

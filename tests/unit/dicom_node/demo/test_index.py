@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -48,10 +49,11 @@ def serve() -> Iterator[Serve]:
                     "/files/thing-1.tar.gz": (BODY, "application/octet-stream"),
                     "/files/a%2B1.whl": (BODY, "application/octet-stream"),
                 }
-                if self.path not in answers:
+                path = urlsplit(self.path).path  # a proxy is asked for whole addresses
+                if path not in answers:
                     self.send_error(404)
                     return
-                body, content_type = answers[self.path]
+                body, content_type = answers[path]
                 self.send_response(200)
                 self.send_header("Content-Type", content_type)
                 self.end_headers()
@@ -125,6 +127,13 @@ def test_credentials_in_the_url_are_sent_and_not_repeated(serve: Serve, tmp_path
     with pytest.raises(ImagesUnavailable) as caught:
         fetch(tmp_path / "file", private.replace("p%40ss", "wrong"))
     assert "wrong" not in str(caught.value)
+
+
+def test_the_proxy_of_pip_is_asked(serve: Serve, tmp_path: Path) -> None:
+    settings = {"index-url": "http://index.invalid/simple", "proxy": serve().rpartition("/")[0]}
+    index = Index(config_from(settings))
+    index.fetch("thing", "thing-1.tar.gz", SHA256, tmp_path / "file", lambda _: None)
+    assert (tmp_path / "file").read_bytes() == BODY
 
 
 def test_find_links_folders_come_first(tmp_path: Path) -> None:
