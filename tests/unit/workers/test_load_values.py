@@ -224,3 +224,10 @@ def test_rescales_whose_values_float32_cannot_hold(
             loaded(image, tmp_path)
     else:
         assert loaded(image, tmp_path).rescales[0].slope == float(slope)
+
+
+def test_a_sum_is_rounded_once_however_large_the_intercept(tmp_path: Path) -> None:
+    """16777217 is no number of float32, and what it is the intercept of may be one."""
+    image = ct_slice(stored=np.array([[-1, 0, 1, 3]]), slope=1, intercept=2**24 + 1)
+    wanted = [16777216.0, 16777216.0, 16777218.0, 16777220.0]
+    assert loaded(image, tmp_path).frames[0].values[0].tolist() == wanted
