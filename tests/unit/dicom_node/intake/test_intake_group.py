@@ -123,6 +123,21 @@ def test_nobody_writes_while_another_does_whatever_is_late(
     assert slow.most == 1
 
 
+def test_nobody_writes_while_an_association_is_noted(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the thread that writes what nobody waits for."""
+    slow = Slow(node, monkeypatch)
+    node.intake.closed(CALLER, "released")
+    assert slow.begun.wait(30)
+    sender = Sender(node, "1.2.3")
+    assert until(lambda: bool(node.intake._commit._waiting) or slow.most > 1)
+    slow.go_on.set()
+    sender.join()
+    assert sender.answer == SUCCESS
+    assert slow.most == 1
+
+
 def test_who_waits_too_long_behind_another_is_refused_and_leaves_nothing(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
