@@ -6,7 +6,6 @@ looks first. It knows only the few things that a denoising generator is made of,
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from model_store import onnx_schema as schema
 from model_store.errors import GraphError
+from model_store.onnx_tensor import FLOAT, MOST_DIMENSIONS, only, read_tensor
 from model_store.protobuf import Message, ProtobufError, read_message
 
 OPERATORS = frozenset(
@@ -39,13 +39,6 @@ LONGEST_STEP = 64
 """Pixels; of a kernel, stride, dilation or padding."""
 
 _IR_VERSIONS = range(4, 14)
-_RANK = 4
-_FLOAT, _INT32, _INT64 = 1, 6, 7
-_TYPES: dict[int, np.dtype[Any]] = {
-    _FLOAT: np.dtype("<f4"),
-    _INT32: np.dtype("<i4"),
-    _INT64: np.dtype("<i8"),
-}
 _STEPS = {"kernel_shape", "strides", "dilations", "pads", "output_padding"}
 _ATTRIBUTE_TYPES = {1, 2, 3, 4, 6, 7}  # float, int, string, tensor, floats, ints
 
@@ -109,27 +102,6 @@ def check_graph(data: bytes) -> Graph:
         raise GraphError(f"not an ONNX file that can be used: {error}") from error
 
 
-def initialisers(data: bytes) -> dict[str, NDArray[Any]]:
-    """Weights and constants of an ONNX file by their names; no more of it is looked at.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Float32, int32 or int64, finite, read-only, of at most four dimensions.
-
-    Raises
-    ------
-    GraphError
-        If it is no ONNX file with a graph, or one of them is something else.
-    """
-    try:
-        model = read_message("the ONNX file", data, schema.MODEL)
-        graph = read_message("the graph", _only(model, "graph", "ONNX file"), schema.GRAPH)
-        return dict(_tensor(part) for part in graph.parts("initializer"))
-    except ProtobufError as error:
-        raise GraphError(f"not an ONNX file that can be used: {error}") from error
-
-
 def _check_model(model: Message) -> Graph:
     if model.integer("ir_version") not in _IR_VERSIONS:
         raise GraphError(f"ONNX IR version {model.integer('ir_version')} is not one that is read")
@@ -151,7 +123,7 @@ def _check_model(model: Message) -> Graph:
         raise GraphError("the graph has no layers")
     values: dict[str, _Value] = {}
     for part in initialisers:
-        name, array = _tensor(part)
+        name, array = read_tensor(part)
         _define(values, name, _constant(array))
     source, target = _port("input", graph), _port("output", graph)
     _define(values, source, _Value(1, 1.0, image=True))
@@ -191,26 +163,19 @@ def _port(kind: str, graph: Message) -> str:
     if len(ports) != 1:
         raise GraphError(f"the graph has {len(ports)} {kind}s, not one")
     port = read_message(f"the {kind}", ports[0], schema.PORT)
-    whole = read_message(f"the {kind}'s type", _only(port, "type", kind), schema.TYPE)
+    whole = read_message(f"the {kind}'s type", only(port, "type", kind), schema.TYPE)
     tensor = read_message(
-        f"the {kind}'s type", _only(whole, "tensor_type", kind), schema.TENSOR_TYPE
+        f"the {kind}'s type", only(whole, "tensor_type", kind), schema.TENSOR_TYPE
     )
-    if tensor.integer("elem_type") != _FLOAT:
+    if tensor.integer("elem_type") != FLOAT:
         raise GraphError(f"the {kind} is not float32")
-    shape = read_message(f"the {kind}'s shape", _only(tensor, "shape", kind), schema.SHAPE)
+    shape = read_message(f"the {kind}'s shape", only(tensor, "shape", kind), schema.SHAPE)
     sides = [read_message("a dimension", part, schema.DIMENSION) for part in shape.parts("dim")]
     fixed = [side.integer("value") if side.has("value") else None for side in sides]
-    if len(sides) != _RANK or fixed != [None, 1, None, None]:
+    if len(sides) != MOST_DIMENSIONS or fixed != [None, 1, None, None]:
         shown = [side or "free" for side in fixed]
         raise GraphError(f"the {kind} must be [N, 1, H, W] with free N, H and W, not {shown}")
     return port.text("name")
-
-
-def _only(message: Message, name: str, kind: str) -> memoryview:
-    parts = message.parts(name)
-    if not parts:
-        raise GraphError(f"the {kind} states no {name.replace('_', ' ')}")
-    return parts[0]
 
 
 def _node(part: memoryview, values: dict[str, _Value]) -> str:
@@ -250,7 +215,7 @@ def _attribute(where: str, part: memoryview) -> tuple[str, list[int] | _Array | 
     if attribute.integer("type") not in _ATTRIBUTE_TYPES:
         raise GraphError(f"{where}: {name} has a type that is not allowed")
     if attribute.has("t"):
-        return name, _tensor(attribute.parts("t")[0])[1]
+        return name, read_tensor(attribute.parts("t")[0])[1]
     if attribute.has("s"):
         return name, attribute.text("s")
     integers = attribute.integers("i") + attribute.integers("ints")
@@ -293,7 +258,7 @@ def _unconvolved(where: str, inputs: list[_Value], attributes: _Attributes) -> _
 
 def _weights(where: str, inputs: list[_Value]) -> _Array:
     weights = inputs[1].constant if len(inputs) > 1 else None
-    if weights is None or weights.ndim != _RANK or not inputs[0].image:
+    if weights is None or weights.ndim != MOST_DIMENSIONS or not inputs[0].image:
         raise GraphError(f"{where} must take an image and constant weights of four dimensions")
     return weights
 
@@ -319,7 +284,7 @@ def _resized(where: str, inputs: list[_Value], attributes: _Attributes) -> _Valu
     usable = (
         "axes" not in attributes
         and factors is not None
-        and factors.shape == (_RANK,)
+        and factors.shape == (MOST_DIMENSIONS,)
         and factors.dtype == np.float32
         and bool((factors[:2] == 1).all() and (factors > 0).all())
     )
@@ -376,44 +341,5 @@ def _define(values: dict[str, _Value], name: str, value: _Value) -> None:
 
 
 def _constant(array: _Array) -> _Value:
-    channels = array.shape[1] if array.ndim == _RANK else 1
+    channels = array.shape[1] if array.ndim == MOST_DIMENSIONS else 1
     return _Value(channels, 0.0, image=False, constant=array)
-
-
-def _tensor(part: memoryview) -> tuple[str, _Array]:
-    tensor = read_message("a tensor", part, schema.TENSOR)
-    name = tensor.text("name")
-    where = f"tensor {name or 'without a name'}"
-    if tensor.has("external_data") or tensor.integer("data_location"):
-        raise GraphError(f"{where} is in another file; export with all weights inside")
-    kind = _TYPES.get(tensor.integer("data_type"))
-    if kind is None:
-        raise GraphError(f"{where} is neither float32 nor int32 nor int64")
-    dims = tensor.integers("dims")
-    if len(dims) > _RANK or any(side <= 0 for side in dims):
-        raise GraphError(f"{where} has the shape {dims}")
-    field = {_FLOAT: "float_data", _INT32: "int32_data", _INT64: "int64_data"}[
-        tensor.integer("data_type")
-    ]
-    stores = [
-        key for key in ("raw_data", "float_data", "int32_data", "int64_data") if tensor.has(key)
-    ]
-    if len(stores) != 1 or stores[0] not in {"raw_data", field}:
-        raise GraphError(f"{where} does not have its values in one place")
-    size = math.prod(dims)
-    if tensor.has("raw_data"):
-        raw = tensor.parts("raw_data")[0]
-        if len(raw) != size * kind.itemsize:
-            raise GraphError(f"{where} has {len(raw)} bytes, not {size * kind.itemsize}")
-        array = np.frombuffer(raw, kind)
-    else:
-        listed = tensor.floats(field) if kind.kind == "f" else tensor.integers(field)
-        if len(listed) != size:
-            raise GraphError(f"{where} has {len(listed)} values, not {size}")
-        try:
-            array = np.array(listed, kind)
-        except OverflowError as error:
-            raise GraphError(f"{where} has values out of range") from error
-    if kind.kind == "f" and not np.isfinite(array).all():
-        raise GraphError(f"{where} holds values that are not finite")
-    return name, array.reshape(dims)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from model_store.errors import EngineUnavailableError, ModelIntegrityError
-from model_store.graph import initialisers
+from model_store.onnx_tensor import initialisers
 from model_store.store import ModelVersion
 
 WEIGHTS = "weights.safetensors"

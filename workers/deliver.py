@@ -181,16 +181,10 @@ class Courier:
         )  # fmt: skip
 
     def _outgoing(self, each: ClaimedDelivery) -> Outgoing:
-        if each.path is None:
+        if each.result.path is None:
             raise FailItem("the result's bytes are gone")
-        return Outgoing(
-            each.delivery_id,
-            self._node.storage.path(each.path),
-            each.sop_class_uid,
-            each.sop_instance_uid,
-            each.transfer_syntax_uid,
-            each.sha256,
-        )
+        path = self._node.storage.path(each.result.path)
+        return Outgoing(each.delivery_id, each.result, path)
 
     @contextmanager
     def _kept(self, parcel: ClaimedParcel) -> Iterator[None]:

@@ -13,7 +13,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from dicom_node.dicom.file_meta import LONGEST_META, FileMeta
 from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
 from dicom_node.ledger import batches, work_items
@@ -317,19 +316,18 @@ class Pipeline:
             self._node.settings.results, batch, inferred.item, inferred.source, denoiser.engine,
             parameters=parameters,
         )  # fmt: skip
-        data = encode(inferred.source, inferred.pixels, spec)
+        made = encode(inferred.source, inferred.pixels, spec)
         path = self._node.storage.result_path(spec.sop_instance_uid)
-        self._node.storage.write_atomic(path, data)
-        meta = FileMeta.read(data[:LONGEST_META])
+        self._node.storage.write_atomic(path, made.data)
         return NewResult(
             work_item_id=inferred.item.work_item_id,
-            sop_instance_uid=spec.sop_instance_uid,
+            sop_instance_uid=made.sop_instance_uid,
             series_uid=spec.series_instance_uid,
-            sop_class_uid=meta.sop_class_uid,
-            transfer_syntax_uid=meta.transfer_syntax_uid,
+            sop_class_uid=made.sop_class_uid,
+            transfer_syntax_uid=made.transfer_syntax_uid,
             path=self._node.storage.name(path),
-            sha256=hashlib.sha256(data).hexdigest(),
-            size=len(data),
+            sha256=hashlib.sha256(made.data).hexdigest(),
+            size=len(made.data),
             engine=record_of(denoiser),
             settings=parameters,
             seconds=inferred.seconds,

@@ -256,7 +256,7 @@ class Replayer:
             if word in each.engine and each.engine[word] != now.get(word)
         )
         try:
-            made = encode(source, pixels, spec)
+            made = encode(source, pixels, spec).data
         except NodeError as error:
             return _impossible(each, error)
         said = replace(_replayed(each, "identical", "every byte is what it was"), changed=changed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
@@ -87,14 +88,26 @@ class DataSet:
         return b"".join(self._elements[tag] for tag in sorted(self._elements))
 
 
-def part10_file(dataset: DataSet, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """Wrap a data set into a Part 10 file."""
+@dataclass(frozen=True, slots=True)
+class Part10File:
+    """A file (PS3.10 7) and what its File Meta Information says."""
+
+    data: bytes
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+def part10_file(dataset: DataSet, sop_class_uid: str, sop_instance_uid: str) -> Part10File:
+    """Wrap a data set into a Part 10 file in Explicit VR Little Endian."""
     header = file_header(
         sop_class_uid=sop_class_uid,
         sop_instance_uid=sop_instance_uid,
         transfer_syntax_uid=EXPLICIT_LITTLE_ENDIAN,
     )
-    return header + dataset.encode()
+    return Part10File(
+        header + dataset.encode(), sop_class_uid, sop_instance_uid, EXPLICIT_LITTLE_ENDIAN
+    )
 
 
 def tag_of(keyword: str) -> int:

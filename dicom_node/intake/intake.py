@@ -19,7 +19,7 @@ from dicom_node.ledger.instances import Admission, Admitted, NewInstance
 from dicom_node.ledger.unit_of_work import Ledger, UnitOfWork
 from dicom_node.network.accept.ports import Caller, Received
 from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import fault_of
+from dicom_node.spool.stored import Kind, Stored, fault_of
 
 SUCCESS: Final = 0x0000
 DUPLICATE: Final = 0x0111
@@ -337,20 +337,20 @@ def take_over(
         The instance was not taken.
     """
     final = storage.instance_path(received.sop_instance_uid)
-    instance = NewInstance(
-        sop_instance_uid=received.sop_instance_uid,
-        sop_class_uid=received.sop_class_uid,
-        transfer_syntax_uid=received.transfer_syntax_uid,
-        sha256=received.sha256,
-        size=received.size,
-        path=storage.name(final),
-        association_id=received.caller.association_id,
+    stored = Stored(
+        Kind.INSTANCE,
+        received.sop_class_uid,
+        received.sop_instance_uid,
+        received.transfer_syntax_uid,
+        received.sha256,
+        storage.name(final),
     )
+    instance = NewInstance(stored, received.size, received.caller.association_id)
     named = False
     try:
         storage.commit(received.path, final)
         found = admit(instance)
-        while found.stored is not None and found.stored.path != instance.path:
+        while found.stored is not None and found.stored.path != stored.path:
             fault = fault_of(storage, found.stored)
             if not fault:
                 storage.touch(found.stored.path or "")  # as if it had been received now
@@ -360,7 +360,7 @@ def take_over(
                 meaning="the row has the file that was received now",
             )  # fmt: skip
             found = admit(replace(instance, instead_of=found.stored.path))
-        named = found.stored is not None and found.stored.path == instance.path
+        named = found.stored is not None and found.stored.path == stored.path
     except CommitInDoubt:
         named = _may_be_named(ledger, instance)
         raise

@@ -25,18 +25,17 @@ class NewInstance:
 
     Attributes
     ----------
-    path
-        A name that nobody else has; see `dicom_node.spool.storage.Storage`.
+    stored
+        What its row is to say, with a name that nobody else has; see
+        `dicom_node.spool.storage.Storage`.
+    size
+        Bytes of the data set.
     instead_of
-        A name that a row may have and whose file is gone or wrong: the row takes `path` instead.
+        A name that a row may have and whose file is gone or wrong: the row takes the new one.
     """
 
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    sha256: str
+    stored: Stored
     size: int
-    path: str
     association_id: str
     instead_of: str | None = None
 
@@ -90,11 +89,10 @@ _SAME_UID: Final = Prepared(
         _INSTANCE.c.path,
     ).where(_INSTANCE.c.sop_instance_uid == bindparam("uid"))
 )
-_COLUMNS: Final = (
-    "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "sha256", "size", "path",
-    "association_id",
+_STORED: Final = (
+    "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "sha256", "path",
 )  # fmt: skip
-_WRITTEN: Final = (*_COLUMNS, "received_at", "state", "tries")
+_WRITTEN: Final = (*_STORED, "size", "association_id", "received_at", "state", "tries")
 _INSERT: Final = {
     # Another intake may have inserted the same in the meantime: then no row comes back.
     "postgresql": Prepared(
@@ -168,7 +166,7 @@ def admit(
     """
     found: dict[int, Admission] = {}
     # In one order, so that no two transactions wait for each other: by UID, then by row.
-    for at in sorted(range(len(instances)), key=lambda at: instances[at].sop_instance_uid):
+    for at in sorted(range(len(instances)), key=lambda at: instances[at].stored.sop_instance_uid):
         found[at] = _admit(unit, instances[at], refuse_conflicts)
     for at in sorted(found, key=lambda at: found[at].row_id or 0):
         found[at] = _with_file(unit, instances[at], found[at])
@@ -182,22 +180,22 @@ def names(session: Session, instance: NewInstance) -> bool:
     """Whether a row names the instance's file."""
     path = session.execute(
         select(InstanceRow.path)
-        .where(InstanceRow.sop_instance_uid == instance.sop_instance_uid)
-        .where(InstanceRow.sha256 == instance.sha256)
+        .where(InstanceRow.sop_instance_uid == instance.stored.sop_instance_uid)
+        .where(InstanceRow.sha256 == instance.stored.sha256)
     ).scalar_one_or_none()
-    return path == instance.path
+    return path == instance.stored.path
 
 
 def _admit(unit: UnitOfWork, instance: NewInstance, refuse_conflicts: bool) -> Admission:
     while True:
-        rows = _versions(unit, instance.sop_instance_uid)
+        rows = _versions(unit, instance.stored.sop_instance_uid)
         answer = _judge(instance, rows, refuse_conflicts)
         if answer not in _STATES:
-            row_id, stored = rows.get(instance.sha256, (None, None))
+            row_id, stored = rows.get(instance.stored.sha256, (None, None))
             return Admission(answer, row_id, stored)
         row_id = _insert(unit, instance, _STATES[answer])
         if row_id is not None:
-            return Admission(answer, row_id, Stored.of(Kind.INSTANCE, instance))
+            return Admission(answer, row_id, instance.stored)
 
 
 def _versions(unit: UnitOfWork, uid: str) -> dict[str, tuple[int, Stored]]:
@@ -212,16 +210,21 @@ def _with_file(unit: UnitOfWork, instance: NewInstance, found: Admission) -> Adm
         return found
     taken = unit.connection.execute(
         _TAKE,
-        {"row_id": found.row_id, "instead_of": instance.instead_of, "new_path": instance.path},
+        {
+            "row_id": found.row_id,
+            "instead_of": instance.instead_of,
+            "new_path": instance.stored.path,
+        },
     )
     if taken.rowcount:
-        return replace(found, stored=replace(found.stored, path=instance.path))
-    _, stored = _versions(unit, instance.sop_instance_uid)[instance.sha256]
+        return replace(found, stored=replace(found.stored, path=instance.stored.path))
+    _, stored = _versions(unit, instance.stored.sop_instance_uid)[instance.stored.sha256]
     return replace(found, stored=stored)
 
 
 def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> int | None:
-    row = {name: getattr(instance, name) for name in _COLUMNS}
+    row = {name: getattr(instance.stored, name) for name in _STORED}
+    row |= {"size": instance.size, "association_id": instance.association_id}
     row |= {"received_at": unit.at, "state": state.value, "tries": 0}
     insert_one = _INSERT[unit.connection.dialect.name]
     inserted: int | None = insert_one.execute(unit.connection, row).scalar_one_or_none()
@@ -229,7 +232,7 @@ def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> in
 
 
 def _judge(instance: NewInstance, hashes: Container[str], refuse_conflicts: bool) -> Admitted:
-    if instance.sha256 in hashes:
+    if instance.stored.sha256 in hashes:
         return Admitted.RESENT
     if not hashes:
         return Admitted.STORED
@@ -237,7 +240,10 @@ def _judge(instance: NewInstance, hashes: Container[str], refuse_conflicts: bool
 
 
 def _record(unit: UnitOfWork, instance: NewInstance, found: Admission) -> None:
-    detail = {"sop_instance_uid": instance.sop_instance_uid, "sha256": instance.sha256}
+    detail = {
+        "sop_instance_uid": instance.stored.sop_instance_uid,
+        "sha256": instance.stored.sha256,
+    }
     event = _EVENTS[found.answer]
     if event is AuditEvent.INSTANCE_CONFLICT:
         detail["answer"] = found.answer.value

@@ -17,6 +17,7 @@ from dicom_node.ledger.ringing import make_due
 from dicom_node.ledger.states import MOST_TRIES, DeliveryState, ParcelState
 from dicom_node.ledger.tables import BatchRow, DeliveryRow, ParcelRow, ResultRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
+from dicom_node.spool.stored import Kind, Stored
 
 _ALONE_AFTER: Final = 2
 """Senders lost with a parcel after which its deliveries are sent one at a time."""
@@ -33,11 +34,7 @@ class ClaimedDelivery:
     """One delivery of a claimed parcel."""
 
     delivery_id: int
-    path: str | None
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    sha256: str
+    result: Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +142,7 @@ def claim(
         first_due_at=row.first_due_at or unit.at,
         alone=alone,
         deliveries=tuple(
-            ClaimedDelivery(
-                delivery.id,
-                result.path,
-                result.sop_class_uid,
-                result.sop_instance_uid,
-                result.transfer_syntax_uid,
-                result.sha256,
-            )
+            ClaimedDelivery(delivery.id, Stored.of(Kind.RESULT, result))
             for delivery, result in waiting
         ),
     )

@@ -86,7 +86,7 @@ def result(path: Path, form: str) -> Path:
         for frame in source.frames
     ]
     target = path.with_name("result.dcm")
-    target.write_bytes(encode(source, denoised, result_spec(form=form)))
+    target.write_bytes(encode(source, denoised, result_spec(form=form)).data)
     return target
 
 

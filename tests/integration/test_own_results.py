@@ -48,7 +48,9 @@ def result(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
     name, form = request.param
     source = load(write(SOURCES[name](size=(8, 8)), tmp_path))
     return dcmread(
-        BytesIO(encode(source, [frame.values for frame in source.frames], result_spec(form=form)))
+        BytesIO(
+            encode(source, [frame.values for frame in source.frames], result_spec(form=form)).data
+        )
     )
 
 
@@ -147,7 +149,9 @@ def test_a_source_that_others_contributed_to_keeps_them_and_gets_our_mark(
     image = ct_slice(size=(8, 8), ContributingEquipmentSequence=[device("A"), device("B")])
     assert not is_own_result(image)
     source = load(write(image, tmp_path))
-    result = dcmread(BytesIO(encode(source, [source.frames[0].values], result_spec(form=form))))
+    result = dcmread(
+        BytesIO(encode(source, [source.frames[0].values], result_spec(form=form)).data)
+    )
     names = [item.ManufacturerModelName for item in result.ContributingEquipmentSequence]
     assert names == ["A", "B", "dicom-node"]
     assert is_own_result(result)

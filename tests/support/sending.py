@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from pydicom import dcmread
 
 from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
+from dicom_node.network.request.dataset import StoredDataSet
+from dicom_node.spool.stored import Kind, Stored
 
 SHORT = Timeouts.all(1.0)
 """Enough on loopback, and soon over when the peer hangs."""
@@ -42,3 +45,12 @@ def assert_same_values(one: Path, other: Path) -> None:
     for dataset in (a, b):
         del dataset.PixelData
     assert a == b
+
+
+def result_in(path: Path) -> Stored:
+    """What the row of a result says whose file this is."""
+    held = StoredDataSet.at(path)
+    return Stored(
+        Kind.RESULT, held.sop_class_uid, held.sop_instance_uid, held.transfer_syntax_uid,
+        hashlib.sha256(path.read_bytes()).hexdigest(), path.name,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_node.dicom.part10 import Part10File
 from workers.encode.derived import encode_derived
 from workers.encode.secondary_capture import encode_secondary_capture
 from workers.encode.spec import Form, ResultSpec
@@ -15,7 +16,7 @@ from workers.load import Source
 __all__ = ["Form", "ResultSpec", "encode"]
 
 
-def encode(source: Source, denoised: Sequence[NDArray[np.float32]], spec: ResultSpec) -> bytes:
+def encode(source: Source, denoised: Sequence[NDArray[np.float32]], spec: ResultSpec) -> Part10File:
     """Encode a result.
 
     Parameters
@@ -29,8 +30,8 @@ def encode(source: Source, denoised: Sequence[NDArray[np.float32]], spec: Result
 
     Returns
     -------
-    bytes
-        A DICOM Part 10 file in Explicit VR Little Endian. The same arguments give the same bytes.
+    Part10File
+        In Explicit VR Little Endian. The same arguments give the same bytes.
 
     Raises
     ------

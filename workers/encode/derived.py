@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.dicom.header import items_of, text_of, texts_of
-from dicom_node.dicom.part10 import DataSet, part10_file
+from dicom_node.dicom.part10 import DataSet, Part10File, part10_file
 from workers.encode.carry import carry_all, encode_items
 from workers.encode.image_type import code_strings, image_type
 from workers.encode.pixels import cells_of, set_pixels
@@ -47,7 +47,7 @@ _FRAME_TYPES = (
 
 def encode_derived(
     source: Source, denoised: Sequence[NDArray[np.float32]], spec: ResultSpec
-) -> bytes:
+) -> Part10File:
     """Encode a derived result; see `workers.encode.encode` for the parameters."""
     layout = source.layout
     sop_class, _ = instance_reference(source)

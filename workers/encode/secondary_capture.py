@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.dicom.header import numbers_of, text_of
-from dicom_node.dicom.part10 import DataSet, part10_file
+from dicom_node.dicom.part10 import DataSet, Part10File, part10_file
 from workers.encode.attributes import (
     ACQUISITION,
     ANIMAL,
@@ -51,7 +51,7 @@ MULTI_FRAME_WORD = "1.2.840.10008.5.1.4.1.1.7.3"
 
 def encode_secondary_capture(
     source: Source, denoised: Sequence[NDArray[np.float32]], spec: ResultSpec
-) -> bytes:
+) -> Part10File:
     """Encode a Secondary Capture result; see `workers.encode.encode` for the parameters."""
     multi = spec.form == "secondary-capture-multiframe" or source.frame_count > 1
     result = DataSet()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.network.request.statuses import Verdict
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +17,15 @@ class Outgoing:
     ----------
     delivery_id
         Its row in the ledger.
+    result
+        What its row says; a file that holds something else is not sent.
     path
-        The DICOM file; only read.
-    sop_class_uid, sop_instance_uid, transfer_syntax_uid
-        What its file meta information says (PS3.10 7.1).
-    sha256
-        Of the whole file, in hexadecimal; one that has another is not sent.
+        Its DICOM file; only read.
     """
 
     delivery_id: int
+    result: Stored
     path: Path
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    sha256: str
-
-    @property
-    def stored(self) -> Stored:
-        """The object as it is compared with its file."""
-        return Stored(
-            Kind.RESULT,
-            self.sop_class_uid,
-            self.sop_instance_uid,
-            self.transfer_syntax_uid,
-            self.sha256,
-            str(self.path),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,9 @@ def propose(batch: Sequence[Outgoing]) -> tuple[Proposal, ...]:
     """
     held: dict[str, list[str]] = {}
     for one in batch:
-        syntaxes = held.setdefault(one.sop_class_uid, [])
-        if one.transfer_syntax_uid not in syntaxes:
-            syntaxes.append(one.transfer_syntax_uid)
+        syntaxes = held.setdefault(one.result.sop_class_uid, [])
+        if one.result.transfer_syntax_uid not in syntaxes:
+            syntaxes.append(one.result.transfer_syntax_uid)
     groups: list[list[tuple[str, tuple[str, ...]]]] = []
     for sop_class, syntaxes in held.items():
         wanted = [(sop_class, one) for one in _contexts_of(syntaxes)]
@@ -99,7 +99,7 @@ def propose(batch: Sequence[Outgoing]) -> tuple[Proposal, ...]:
     return tuple(
         Proposal(
             numbered(group),
-            tuple(one for one in batch if one.sop_class_uid in {name for name, _ in group}),
+            tuple(one for one in batch if one.result.sop_class_uid in {name for name, _ in group}),
         )
         for group in groups
     )
@@ -130,7 +130,7 @@ def choose(
     found: dict[str, Choice] = {}
     reasons: set[int] = set()
     for context in contexts:
-        if context.abstract_syntax != outgoing.sop_class_uid:
+        if context.abstract_syntax != outgoing.result.sop_class_uid:
             continue
         result, syntax = results.get(context.context_id, (2, ""))
         # A syntax that was not proposed has no standing (PS3.8 9.3.3.2).
@@ -138,7 +138,7 @@ def choose(
             found.setdefault(syntax, Choice(context.context_id, syntax))
         else:
             reasons.add(result if result != _ACCEPTED else 2)
-    order = dict.fromkeys((outgoing.transfer_syntax_uid, *UNCOMPRESSED, *LOSSLESS))
+    order = dict.fromkeys((outgoing.result.transfer_syntax_uid, *UNCOMPRESSED, *LOSSLESS))
     usable = tuple(found[syntax] for syntax in order if syntax in found)
     return usable or _not_accepted(outgoing, reasons)
 
@@ -151,7 +151,7 @@ def _contexts_of(stored: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _not_accepted(outgoing: Outgoing, reasons: set[int]) -> NotAccepted:
-    uid = UID(outgoing.sop_class_uid)
+    uid = UID(outgoing.result.sop_class_uid)
     name = uid.name if uid.name != uid else "private"
     words = "; ".join(_RESULT_WORDS.get(one, f"result {one}") for one in sorted(reasons))
     remedy = (

@@ -122,7 +122,7 @@ def _send_one(
         return None
     try:
         response = link.store(
-            choice.context_id, outgoing.sop_class_uid, outgoing.sop_instance_uid, data
+            choice.context_id, outgoing.result.sop_class_uid, outgoing.result.sop_instance_uid, data
         )
     except (LinkFailed, StorageError) as failure:
         link.abort()
@@ -160,7 +160,7 @@ def _prepare(outgoing: Outgoing, choices: Sequence[Choice]) -> tuple[Choice, Dat
     EncodeError
         If it can be written in none of the choices.
     """
-    stored = StoredDataSet.at(outgoing.path, outgoing.stored)
+    stored = StoredDataSet.at(outgoing.path, outgoing.result)
     problem: EncodeError | None = None
     for choice in choices:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,15 @@ from dicom_node.network.request.transcode import transcode
 from tests.support.broken_pacs import Breach, BrokenPacs
 from tests.support.factories import dicom as make
 from tests.support.pacs import FakePacs
-from tests.support.sending import SHORT, Store, address, assert_same_values, sent, verdicts
+from tests.support.sending import (
+    SHORT,
+    Store,
+    address,
+    assert_same_values,
+    result_in,
+    sent,
+    verdicts,
+)
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
 
@@ -50,7 +57,8 @@ def test_a_batch_goes_over_one_association_as_stored(store: Store) -> None:
     assert {answer.status for answer in answers} == {0x0000}
     assert pacs.associations == 1
     assert pacs.received[0].calling_ae_title == "DENOISE"
-    assert [one.sop_instance_uid for one in pacs.received] == [o.sop_instance_uid for o in batch]
+    sent_uids = [one.result.sop_instance_uid for one in batch]
+    assert [one.sop_instance_uid for one in pacs.received] == sent_uids
     assert [one.data for one in pacs.received] == [stored_bytes(one) for one in batch]
     assert [one.path.read_bytes() for one in batch] == before
 
@@ -107,7 +115,7 @@ def test_a_second_try_sends_the_same_bytes(store: Store) -> None:
         pacs.close_after = None
         rest = [one for one, a in zip(batch, first, strict=True) if a.verdict is Verdict.RETRY]
         assert verdicts(sent(address(pacs.port), rest)) == [Verdict.DELIVERED] * 2
-        assert sorted(pacs.uids) == sorted(one.sop_instance_uid for one in batch)
+        assert sorted(pacs.uids) == sorted(one.result.sop_instance_uid for one in batch)
         assert not pacs.duplicates
         assert not pacs.conflicts
 
@@ -236,7 +244,7 @@ def test_a_file_that_is_gone_or_not_the_one_recorded_holds_nobody_up(store: Stor
     batch = store(*make.ct_series(4))
     batch[0].path.unlink()
     batch[1].path.write_bytes(b"\0" * 2000)
-    batch[2] = replace(batch[2], sop_instance_uid="1.2.3")
+    batch[2] = replace(batch[2], result=replace(batch[2].result, sop_instance_uid="1.2.3"))
     with FakePacs() as pacs:
         answers = sent(address(pacs.port), batch)
     assert verdicts(answers) == [
@@ -287,8 +295,7 @@ def _in_syntax(outgoing: Outgoing, syntax: str, folder: Path) -> Outgoing:
     data = transcode(StoredDataSet.at(outgoing.path), syntax)
     with data.open() as stream:
         path = _as_file(stream.read(), syntax, folder, like=outgoing.path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return replace(outgoing, path=path, transfer_syntax_uid=syntax, sha256=sha256)
+    return replace(outgoing, path=path, result=result_in(path))
 
 
 def _as_file(data: bytes, syntax: str, folder: Path, *, like: Path | None = None) -> Path:

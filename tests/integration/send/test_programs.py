@@ -52,7 +52,7 @@ def test_storescp_keeps_the_values(store: Store, option: str) -> None:
         assert verdicts(sent(address(scp.port), batch)) == [Verdict.DELIVERED] * 4
         files = scp.received()
         for outgoing in batch:
-            assert_same_values(outgoing.path, files[outgoing.sop_instance_uid])
+            assert_same_values(outgoing.path, files[outgoing.result.sop_instance_uid])
 
 
 @pytest.mark.dcmtk
@@ -79,8 +79,8 @@ def test_orthanc_stores_and_gives_back_the_values(store: Store, tmp_path: Path) 
         assert verdicts(sent(address(pacs.dicom_port), batch)) == [Verdict.DELIVERED] * 5
         again = sent(address(pacs.dicom_port), batch)
         assert set(verdicts(again)) <= {Verdict.DELIVERED, Verdict.WARNING}
-        assert set(pacs.instances()) == {one.sop_instance_uid for one in batch}
+        assert set(pacs.instances()) == {one.result.sop_instance_uid for one in batch}
         for outgoing in batch:
             path = tmp_path / "back.dcm"
-            path.write_bytes(pacs.file(outgoing.sop_instance_uid))
+            path.write_bytes(pacs.file(outgoing.result.sop_instance_uid))
             assert_same_values(outgoing.path, path)

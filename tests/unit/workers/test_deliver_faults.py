@@ -126,7 +126,7 @@ def test_a_fault_with_no_object_in_hand_is_found_one_by_one(
     send = request.send
 
     def poisoned(address: Any, batch: Any, **rest: Any) -> None:
-        if any(each.sop_instance_uid == uid for each in batch):
+        if any(each.result.sop_instance_uid == uid for each in batch):
             raise ZeroDivisionError("PHI MARKER")
         send(address, batch, **rest)
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from dicom_node.dicom.part10 import Part10File
 from dicom_node.errors import FailItem, RetryLater
 from dicom_node.ledger import batches, recall
 from dicom_node.ledger.tables import BatchRow, WorkItemRow
@@ -73,7 +74,7 @@ def in_infer(_: pytest.MonkeyPatch, denoisers: FakeDenoisers, kind: type[Excepti
 
 
 def in_encode(patch: pytest.MonkeyPatch, _: FakeDenoisers, kind: type[Exception]) -> None:
-    def poisoned(source: Any, *rest: Any) -> bytes:
+    def poisoned(source: Any, *rest: Any) -> Part10File:
         if source.uid == f"1.2.4.{POISON}":
             raise kind("PHI MARKER")
         return encode(source, *rest)

@@ -26,7 +26,7 @@ def test_elements_are_written_in_order_of_tag() -> None:
     dataset.set_sequence("DerivationCodeSequence", [item])
     dataset.set_integers("Rows", 5)
     dataset.set_decimals("SliceThickness", 1.25, 2)
-    read = dcmread(BytesIO(part10_file(dataset, "1.2.3", "1.2.4")))
+    read = dcmread(BytesIO(part10_file(dataset, "1.2.3", "1.2.4").data))
     assert [int(e.tag) for e in read] == sorted(int(e.tag) for e in read)
     assert read.Rows == 5
     assert read.DerivationCodeSequence[0].CodeValue == "x"

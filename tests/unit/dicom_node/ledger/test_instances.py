@@ -10,9 +10,17 @@ from sqlalchemy import event, select, update
 from dicom_node.ledger import instances
 from dicom_node.ledger.instances import Admission, Admitted, NewInstance
 from dicom_node.ledger.tables import AuditRow, InstanceRow
+from dicom_node.spool.stored import Kind, Stored
 from tests.support.ledgers import Life
 
-NEW = NewInstance("1.2.4.1", "1.2", "1.2.840.10008.1.2.1", "a" * 64, 1000, "first", "a")
+NEW = NewInstance(
+    Stored(Kind.INSTANCE, "1.2", "1.2.4.1", "1.2.840.10008.1.2.1", "a" * 64, "first"), 1000, "a"
+)
+
+
+def like(one: NewInstance, instead_of: str | None = None, **stored: str) -> NewInstance:
+    """The same, but for what its row is to say."""
+    return replace(one, stored=replace(one.stored, **stored), instead_of=instead_of)
 
 
 def admit(life: Life, *new: NewInstance, refuse: bool = False) -> list[Admission]:
@@ -31,11 +39,11 @@ def rows(life: Life) -> list[tuple[str, str | None]]:
 
 def test_a_resend_is_told_the_file_that_the_row_has(life: Life) -> None:
     life.associate()
-    first, again = admit(life, NEW, replace(NEW, path="second"))
+    first, again = admit(life, NEW, like(NEW, path="second"))
     assert (first.answer, again.answer) == (Admitted.STORED, Admitted.RESENT)
     assert paths([first, again]) == ["first", "first"]
     assert rows(life) == [("received", "first")]
-    assert paths(admit(life, replace(NEW, path="third"))) == ["first"]
+    assert paths(admit(life, like(NEW, path="third"))) == ["first"]
 
 
 def test_a_row_without_a_file_takes_the_first_that_comes(life: Life) -> None:
@@ -43,7 +51,7 @@ def test_a_row_without_a_file_takes_the_first_that_comes(life: Life) -> None:
     admit(life, NEW)
     with life.ledger.write() as unit:
         unit.session.execute(update(InstanceRow).values(path=None))
-    answers = admit(life, replace(NEW, path="second"), replace(NEW, path="third"))
+    answers = admit(life, like(NEW, path="second"), like(NEW, path="third"))
     assert paths(answers) == ["second", "second"]
     assert rows(life) == [("received", "second")]
 
@@ -51,17 +59,17 @@ def test_a_row_without_a_file_takes_the_first_that_comes(life: Life) -> None:
 def test_only_the_file_that_was_seen_to_be_wrong_is_replaced_and_by_one(life: Life) -> None:
     life.associate()
     admit(life, NEW)
-    second = replace(NEW, path="second", instead_of="first")
-    third = replace(NEW, path="third", instead_of="first")
+    second = like(NEW, path="second", instead_of="first")
+    third = like(NEW, path="third", instead_of="first")
     assert paths(admit(life, second, third)) == ["second", "second"]
-    assert paths(admit(life, replace(third, path="fourth"))) == ["second"]
+    assert paths(admit(life, like(third, "first", path="fourth"))) == ["second"]
     assert rows(life) == [("received", "second")]
 
 
 def test_other_bytes_are_a_conflict_with_a_file_of_their_own(life: Life) -> None:
     life.associate()
-    other = replace(NEW, sha256="b" * 64, path="other")
-    answers = admit(life, NEW, other, replace(other, path="again"))
+    other = like(NEW, sha256="b" * 64, path="other")
+    answers = admit(life, NEW, other, like(other, path="again"))
     assert [each.answer for each in answers] == [
         Admitted.STORED, Admitted.QUARANTINED, Admitted.RESENT,
     ]  # fmt: skip
@@ -71,14 +79,14 @@ def test_other_bytes_are_a_conflict_with_a_file_of_their_own(life: Life) -> None
 
 def test_what_is_refused_has_no_row(life: Life) -> None:
     life.associate()
-    (_, refused) = admit(life, NEW, replace(NEW, sha256="b" * 64, path="other"), refuse=True)
+    (_, refused) = admit(life, NEW, like(NEW, sha256="b" * 64, path="other"), refuse=True)
     assert (refused.answer, refused.row_id, refused.stored) == (Admitted.REFUSED, None, None)
     assert rows(life) == [("received", "first")]
 
 
 def test_answers_and_audit_are_in_the_order_of_reception(life: Life) -> None:
     life.associate()
-    group = [replace(NEW, sop_instance_uid=f"1.2.4.{n}", path=f"p{n}") for n in (3, 1, 2)]
+    group = [like(NEW, sop_instance_uid=f"1.2.4.{n}", path=f"p{n}") for n in (3, 1, 2)]
     assert paths(admit(life, *group)) == ["p3", "p1", "p2"]
     stored = life.rows(select(AuditRow.detail).where(AuditRow.event.like("%stored")))
     assert [detail["sop_instance_uid"] for (detail,) in stored] == ["1.2.4.3", "1.2.4.1", "1.2.4.2"]
@@ -87,17 +95,17 @@ def test_answers_and_audit_are_in_the_order_of_reception(life: Life) -> None:
 def test_only_its_own_row_names_a_file(life: Life) -> None:
     """Not another UID's that has the same bytes."""
     life.associate()
-    admit(life, NEW, replace(NEW, sop_instance_uid="1.2.4.2", path="other"))
+    admit(life, NEW, like(NEW, sop_instance_uid="1.2.4.2", path="other"))
     with life.ledger.read() as session:
         assert instances.names(session, NEW)
         for wrong in ({"path": "other"}, {"sop_instance_uid": "1.2.4.3"}, {"sha256": "b" * 64}):
-            assert not instances.names(session, replace(NEW, **wrong))  # type: ignore[arg-type]
+            assert not instances.names(session, like(NEW, **wrong))
 
 
 def test_files_are_taken_in_the_order_of_rows_whatever_their_uids(life: Life) -> None:
     """So that no two groups wait for each other's rows."""
     life.associate()
-    group = [replace(NEW, sop_instance_uid=f"1.2.4.{n}", path=f"p{n}") for n in (3, 1, 2)]
+    group = [like(NEW, sop_instance_uid=f"1.2.4.{n}", path=f"p{n}") for n in (3, 1, 2)]
     for at in (2, 0, 1):
         admit(life, group[at])
     with life.ledger.write() as unit:
@@ -110,7 +118,9 @@ def test_files_are_taken_in_the_order_of_rows_whatever_their_uids(life: Life) ->
             taken.extend(value for value in named if str(value).startswith("q"))
 
     event.listen(life.ledger.engine, "before_cursor_execute", seen)
-    answers = admit(life, *(replace(one, path=one.path.replace("p", "q")) for one in group))
+    answers = admit(
+        life, *(like(one, path=str(one.stored.path).replace("p", "q")) for one in group)
+    )
     event.remove(life.ledger.engine, "before_cursor_execute", seen)
     assert paths(answers) == ["q3", "q1", "q2"]
     assert taken == ["q2", "q3", "q1"]

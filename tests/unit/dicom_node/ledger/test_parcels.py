@@ -185,12 +185,14 @@ def test_both_destinations_may_answer_at_once(denoised: Life) -> None:
     """However the last two answers for an item interleave, one of them ends the item."""
     here = take(denoised, denoised.due_parcels("pacs")[0])
     elsewhere = [take(denoised, each, limit=9) for each in denoised.due_parcels("archive")]
-    uids = {each.sop_instance_uid for each in here.deliveries}
+    uids = {each.result.sop_instance_uid for each in here.deliveries}
     there = next(
-        each for each in elsewhere if uids & {one.sop_instance_uid for one in each.deliveries}
+        each
+        for each in elsewhere
+        if uids & {one.result.sop_instance_uid for one in each.deliveries}
     )
-    uid = here.deliveries[0].sop_instance_uid
-    other = next(each for each in there.deliveries if each.sop_instance_uid == uid)
+    uid = here.deliveries[0].result.sop_instance_uid
+    other = next(each for each in there.deliveries if each.result.sop_instance_uid == uid)
     answered = threading.Event()
 
     def answer_there() -> None:

@@ -25,7 +25,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 
 def result_of(folder: Path, image: Dataset | None = None, **spec: Any) -> FileDataset:
     source = load(write(ct_slice(size=(4, 4)) if image is None else image, folder))
-    return dcmread(BytesIO(encode(source, [source.frames[0].values], result_spec(**spec))))
+    return dcmread(BytesIO(encode(source, [source.frames[0].values], result_spec(**spec)).data))
 
 
 def said(dataset: Dataset) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -18,10 +19,11 @@ from pydicom.uid import (
 
 from dicom_node.network.request.answers import Outgoing
 from dicom_node.network.request.negotiation import Choice, NotAccepted, choose, propose
+from dicom_node.spool.stored import Kind, Stored
 
 
 def outgoing(sop_class: str = CTImageStorage, syntax: str = ExplicitVRLittleEndian) -> Outgoing:
-    return Outgoing(1, Path("x.dcm"), sop_class, "1.2.3", syntax, "")
+    return Outgoing(1, Stored(Kind.RESULT, sop_class, "1.2.3", syntax, "", None), Path("x.dcm"))
 
 
 def test_the_stored_syntax_has_a_context_of_its_own() -> None:
@@ -53,7 +55,7 @@ def test_no_association_has_more_than_128_contexts_and_none_is_lost(
     kinds: list[tuple[int, str]],
 ) -> None:
     batch = [
-        Outgoing(at, Path("x.dcm"), f"1.2.{kind}", f"1.3.{at}", syntax, "")
+        replace(outgoing(f"1.2.{kind}", syntax), delivery_id=at)
         for at, (kind, syntax) in enumerate(kinds)
     ]
     proposals = propose(batch)
@@ -63,7 +65,7 @@ def test_no_association_has_more_than_128_contexts_and_none_is_lost(
         ids = [one.delivery_id for one in proposal.batch]
         assert ids == sorted(ids)
         offered = {context.abstract_syntax for context in proposal.contexts}
-        assert {one.sop_class_uid for one in proposal.batch} <= offered
+        assert {one.result.sop_class_uid for one in proposal.batch} <= offered
 
 
 def test_the_order_of_preference() -> None:
