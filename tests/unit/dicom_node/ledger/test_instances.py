@@ -18,7 +18,7 @@ NEW = NewInstance(
 )
 
 
-def like(one: NewInstance, instead_of: str | None = None, **stored: str) -> NewInstance:
+def like(one: NewInstance, instead_of: str | None = None, **stored: Any) -> NewInstance:
     """The same, but for what its row is to say."""
     return replace(one, stored=replace(one.stored, **stored), instead_of=instead_of)
 
