@@ -57,6 +57,7 @@ AREAS: Final = (
             f"{NODE}/ledger/test_batches.py",
             f"{NODE}/ledger/test_batches_given_up.py",
             f"{NODE}/ledger/test_instances.py",
+            f"{NODE}/ledger/test_instances_associations.py",
         ),
     ),
     Area(
