@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -9,7 +10,10 @@ from sqlalchemy import select
 from dicom_node.ledger import instances
 from dicom_node.ledger.instances import Admitted, NewInstance
 from dicom_node.ledger.tables import AssociationRow, AuditRow, InstanceRow
+from dicom_node.spool.stored import Kind, Stored
 from tests.support.ledgers import Life
+
+STORED = Stored(Kind.INSTANCE, "1.2", "1.2.4.1", "1.2.840.10008.1.2.1", "a" * 64, "first")
 
 
 def opened(life: Life, name: str, intake: str = "here:1") -> str:
@@ -75,14 +79,13 @@ def test_an_intake_that_starts_ends_what_it_left_open_and_nothing_of_others(life
 def test_what_was_received_is_kept_and_audited_as_it_came(life: Life) -> None:
     opened(life, "a")
     life.clock.advance(3)
-    new = NewInstance("1.2.4.1", "1.2", "1.2.840.10008.1.2.1", "a" * 64, 1000, "first", "a")
+    new = NewInstance(STORED, 1000, "a")
     with life.ledger.write() as unit:
         (found,) = instances.admit(unit, [new], refuse_conflicts=True)
     ((row,),) = life.rows(select(InstanceRow))
     assert found.row_id == row.id
-    for name in ("sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "sha256", "size",
-                 "path", "association_id"):  # fmt: skip
-        assert getattr(row, name) == getattr(new, name), name
+    assert Stored.of(Kind.INSTANCE, row) == new.stored
+    assert (row.size, row.association_id) == (1000, "a")
     assert (row.received_at, row.state, row.tries) == (life.clock.at, "received", 0)
     said = {"sop_instance_uid": "1.2.4.1", "sha256": "a" * 64}
     assert audit(life, "instance:%") == [("instance:intake:stored", "a", row.id, said)]
@@ -90,8 +93,8 @@ def test_what_was_received_is_kept_and_audited_as_it_came(life: Life) -> None:
 
 def test_a_conflict_is_audited_with_what_was_answered(life: Life) -> None:
     opened(life, "a")
-    new = NewInstance("1.2.4.1", "1.2", "1.2.840.10008.1.2.1", "a" * 64, 1000, "first", "a")
-    other = NewInstance("1.2.4.1", "1.2", "1.2.840.10008.1.2.1", "b" * 64, 1000, "other", "a")
+    new = NewInstance(STORED, 1000, "a")
+    other = NewInstance(replace(STORED, sha256="b" * 64, path="other"), 1000, "a")
     with life.ledger.write() as unit:
         instances.admit(unit, [new], refuse_conflicts=True)
         (refused,) = instances.admit(unit, [other], refuse_conflicts=True)
