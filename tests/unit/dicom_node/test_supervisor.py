@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -170,3 +171,15 @@ def test_a_child_that_stopped_within_a_write_is_ended_and_started_again(
             unit.connection.exec_driver_sql("UPDATE batch SET count = count")
     finally:
         watched.end()
+
+
+@pytest.mark.parametrize("name", ["workers", "structlog", "dicom_node", "celery"])
+def test_nothing_in_the_working_folder_is_imported_by_a_process(name: str, tmp_path: Path) -> None:
+    """Whoever starts the node stands anywhere: in a home full of scripts, in a checkout."""
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the working folder')\n")
+    for role in roles(Settings()):
+        began = subprocess.run(
+            [sys.executable, *role.arguments, "--help"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert began.returncode == 0, (role.name, began.stderr[-300:])
