@@ -59,8 +59,9 @@ class _Child:
 
 def roles(settings: Settings) -> tuple[Role, ...]:
     """The processes of ``dicom-node up``, in the order in which they stop."""
-    node = ("-m", "dicom_node")
-    celery = ("-m", "celery", "-A", "workers.app", "--quiet", "worker", "--without-gossip",
+    python = ("-P", "-m")  # what lies in the working folder is nobody's module
+    node = (*python, "dicom_node")
+    celery = (*python, "workers", "--quiet", "worker", "--without-gossip",
               "--without-mingle", "--without-heartbeat")  # fmt: skip
     threads = 1 + sum(destination.associations for destination in settings.destinations)
     infer = tuple(

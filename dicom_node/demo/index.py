@@ -266,7 +266,7 @@ def _verify(path: Path, sha256: str) -> None:
 
 
 def _pip(*arguments: str) -> str:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:

@@ -185,7 +185,7 @@ def _kill(pid: int) -> None:
 
 def command(config: Path) -> list[str]:
     """Return the command line that runs the whole node."""
-    return [sys.executable, "-m", "dicom_node", "up", "--config", str(config)]
+    return [sys.executable, "-P", "-m", "dicom_node", "up", "--config", str(config)]
 
 
 def _text(value: object) -> str:

@@ -172,11 +172,11 @@ def _has_open(pid: int, path: Path) -> bool:
 def _command(words: Sequence[str]) -> str:
     """A command line's program and first words; what follows may be anybody's business."""
     named = [PurePath(word).name for word in words]
-    if "celery" in named or "celery" in words:
+    if {"celery", "workers"} & {*named, *words}:
         queue = words[words.index("-Q") + 1] if "-Q" in words[:-1] else ""
         return f"celery worker {queue}".strip()
     for name, shown in (("dicom_node", "dicom-node"), ("dicom-node", "dicom-node")):
-        if name in named[:3]:
+        if name in named[:4]:
             rest = words[named.index(name) + 1 :]
             after = [word for word in rest[:_MOST_WORDS] if _WORD.fullmatch(word)]
             return " ".join([shown, *after])
