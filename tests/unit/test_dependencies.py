@@ -99,3 +99,16 @@ def test_a_run_time_dependency_has_its_line_in_the_decision() -> None:
     named = {canonicalize_name(word) for row in rows for word in re.findall(r"[\w.-]+", row)}
     extras = [name for name in PROJECT["optional-dependencies"] if name not in ("test", "dev")]
     assert declared(*extras) - named == set()
+
+
+def test_the_constraints_name_a_version_that_may_be_used_of_everything_a_node_needs() -> None:
+    text = (ROOT / "deploy" / "constraints.txt").read_text(encoding="utf-8")
+    pins = dict(line.split("==") for line in text.splitlines() if not line.startswith("#"))
+    named = {canonicalize_name(name): version for name, version in pins.items()}
+    extras = ("postgresql", "remote", "onnxruntime")
+    wanted = [*PROJECT["dependencies"]]
+    wanted += [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    for requirement in map(Requirement, wanted):
+        version = named.get(canonicalize_name(requirement.name), "missing")
+        assert version != "missing", requirement.name
+        assert requirement.specifier.contains(version), f"{requirement}: {version}"

@@ -130,8 +130,9 @@ def test_every_command_that_is_deployed_exists(compose: dict[str, Any]) -> None:
 def test_the_image_holds_neither_root_nor_pytorch() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "10001:10001"
+    assert re.findall(r'pip install .*"\.\[(.*)\]"$', text, re.MULTILINE) == ["postgresql,remote"]
     assert "torch" not in text
-    assert "train" not in text
+    assert "torch" not in (DEPLOY / "constraints.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.systemd
