@@ -22,6 +22,13 @@ GONE = ("ring_at", "rings")
 """Columns of rings: since 0006 what is due is found by its turn."""
 
 
+OLDER = sorted(
+    path.name[:4]
+    for path in (files("dicom_node.ledger") / "migrations" / "versions").iterdir()
+    if path.name[:4].isdigit()
+)[:-1]
+
+
 def contents(engine: Engine) -> dict[str, list[Any]]:
     """Every row of every table as the database has it, but for the migration's own."""
     found = MetaData()
@@ -69,6 +76,30 @@ def test_a_filled_ledger_gets_the_model_registry(life: Life) -> None:
             expected=ModelName("toy", "1.0.0"), action="promote", who="anna@pacs1", why="better",
         )  # fmt: skip
     life.deliver_all()
+
+
+@pytest.mark.parametrize("old", OLDER)
+def test_a_ledger_of_any_older_release_keeps_its_work_and_takes_new(life: Life, old: str) -> None:
+    life.associate()
+    life.receive_series(3)
+    life.denoise_all()
+    engine = life.ledger.engine
+    go_back(engine, old)
+    before = contents(engine)
+    migrate.upgrade(engine)
+    revision.require_current(engine)
+    after = contents(engine)
+    for name in ("association", "instance", "work_item", "batch", "parcel", "result", "delivery"):
+        assert [row["id"] for row in after[name]] == [row["id"] for row in before[name]], name
+    for name in ("instance", "result"):
+        same = ("sop_instance_uid", "sha256", "path", "transfer_syntax_uid")
+        assert [[row[key] for key in same] for row in after[name]] == [
+            [row[key] for key in same] for row in before[name]
+        ]
+    life.receive_series(2, series="1.2.9")
+    life.denoise_all()
+    counts = {name: len(rows) for name, rows in contents(engine).items()}
+    assert (counts["instance"], counts["result"]) == (5, len(before["result"]) // 3 * 5)
 
 
 def test_of_two_instances_taken_under_one_uid_the_later_becomes_a_conflict(life: Life) -> None:
