@@ -51,6 +51,7 @@ forms: $(VENV)/.installed-develop
 .PHONY: lint
 lint: $(VENV)/.installed-develop
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --quiet --preview --select DOC102,DOC202,DOC403 .  # docstrings name what is there
 	@$(BIN)/ruff format --check .
 	@$(BIN)/typos
 	@$(BIN)/lint-imports
