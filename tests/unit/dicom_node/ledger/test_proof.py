@@ -31,6 +31,7 @@ def test_files_that_rows_name_are_found_by_their_uid_and_no_table_is_read(life: 
         assert all("uid IN" in statement for statement in asked if "FROM" in statement)
         other = {"instances/00/1.2.4.1-other.dcm", "results/00/1.2.9.dcm"}
         assert proof.unnamed(session, names | other) == other
+    assert all(" IN (" in statement for statement in asked if "FROM" in statement)
 
 
 def test_a_file_of_another_name_is_not_the_rows(life: Life) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from dicom_node.errors import LedgerError, SpoolAway, StorageError
 from dicom_node.ledger import conflicts
-from dicom_node.ledger.tables import AuditRow, InstanceRow
+from dicom_node.ledger.tables import AuditRow, InstanceRow, ResultRow
 from dicom_node.spool.storage import SHARDS
 from tests.support.clock import age
 from tests.support.ledgers import Life, reversed_where_unordered
@@ -84,6 +84,23 @@ def test_a_file_that_is_gone_already_is_forgotten(life: Life, finished: list[str
     life.storage.path(finished[1]).unlink()
     assert life.retention.forget() == 3
     assert kept(life) == []
+
+
+def test_a_result_that_has_no_file_any_more_stands_in_nobodys_way(
+    life: Life, finished: list[str]
+) -> None:
+    life.write_results()
+    rows = life.rows(select(ResultRow.path).order_by(ResultRow.id))
+    first, *others = (life.storage.path(row.path) for row in rows)
+    with life.ledger.write() as unit:
+        unit.session.execute(update(ResultRow).where(ResultRow.id == 1).values(path=None))
+    with capture_logs() as lines:
+        assert life.retention.forget() == len(finished)
+    assert [(line["event"], line["instances"], line["results"]) for line in lines] == [
+        ("upkeep.forgot", len(finished), len(others))
+    ]
+    assert first.exists()
+    assert not any(path.exists() for path in others)
 
 
 def test_what_is_forgotten_is_audited_in_the_order_of_reception(
