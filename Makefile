@@ -41,6 +41,12 @@ test: $(VENV)/.installed-develop
 	@tests/system-packages.sh
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
+## coverage: unit and property tests, and which code none of them runs; fails below the floor
+.PHONY: coverage
+coverage: $(VENV)/.installed-develop
+	@tests/system-packages.sh
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) --cov --cov-report term tests/unit tests/property
+
 ## forms: install every documented form into an empty environment and do a study in it
 .PHONY: forms
 forms: $(VENV)/.installed-develop

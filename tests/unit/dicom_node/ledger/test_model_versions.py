@@ -1,4 +1,4 @@
-"""The model registry in the ledger; `tests.integration.test_postgresql` runs this too."""
+"""The model registry in the ledger."""
 
 from __future__ import annotations
 
