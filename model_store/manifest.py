@@ -18,7 +18,7 @@ LEAST_STRENGTH: Final = 0.01
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputSpec(_Frozen):

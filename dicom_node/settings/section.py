@@ -26,4 +26,6 @@ Scalar = StrictStr | StrictInt | StrictFloat
 class Section(BaseModel):
     """A frozen section that knows all of its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )

@@ -24,7 +24,7 @@ _DARKEST_MEAN = 0.02
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ProjectionNoise(_Strict):

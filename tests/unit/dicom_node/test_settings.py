@@ -103,6 +103,23 @@ def test_a_wrong_route_is_named_by_its_name(tmp_path: Path) -> None:
         load(write(tmp_path, DESTINATION + ROUTE + second))
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (DESTINATION + ROUTE + "strength = ", "strength"),
+        ("[delivery]\nretry_factor = ", "retry_factor"),
+        ("[storage]\nminimum_free_percent = ", "minimum_free_percent"),
+    ],
+)
+def test_what_is_no_number_is_said_to_be_none(
+    tmp_path: Path, text: str, key: str, value: str
+) -> None:
+    """Not to be too large or too small, which it is not."""
+    with pytest.raises(ConfigError, match=f"{key}.*finite number"):
+        load(write(tmp_path, text + value))
+
+
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, "[node]\nport = 0\nprt = 1\n[log]\nlevel = 'loud'"))
