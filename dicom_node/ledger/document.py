@@ -20,10 +20,19 @@ class Document(TypeDecorator[Any]):
     """A JSON object or list; of anything else in the column `Damaged` is made.
 
     PostgreSQL looks at what is written itself; in a file of SQLite it is a text like any other.
+
+    Parameters
+    ----------
+    optional : bool
+        A row may have none: JSON's null is None then.
     """
 
     impl = JSON
     cache_ok = True
+
+    def __init__(self, *, optional: bool = False) -> None:
+        super().__init__()
+        self.optional = optional
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """Read a value that may be damaged."""
@@ -36,6 +45,8 @@ class Document(TypeDecorator[Any]):
                 found = value if read is None else read(value)
             except (ValueError, TypeError):
                 return Damaged()
+            if found is None and self.optional:
+                return None
             return found if isinstance(found, dict | list) else Damaged()
 
         return document

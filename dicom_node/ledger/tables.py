@@ -283,7 +283,7 @@ class AuditRow(Base):
     work_item_id: Mapped[int | None] = mapped_column(BigInteger)
     delivery_id: Mapped[int | None] = mapped_column(BigInteger)
     batch_id: Mapped[int | None] = mapped_column(BigInteger)
-    detail: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    detail: Mapped[dict[str, Any] | None] = mapped_column(Document(optional=True))
 
 
 class ModelVersionRow(Base):
