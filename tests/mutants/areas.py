@@ -45,6 +45,8 @@ AREAS: Final = (
             "dicom_node.ledger.unit_of_work",
         ),
         (
+            f"{NODE}/ledger/test_instances.py",
+            f"{NODE}/ledger/test_instances_associations.py",
             "tests/integration/test_durability.py",
             f"{NODE}/spool/test_storage.py",
             f"{NODE}/spool/test_disk.py",
@@ -56,8 +58,6 @@ AREAS: Final = (
             f"{NODE}/ledger/test_engine.py",
             f"{NODE}/ledger/test_batches.py",
             f"{NODE}/ledger/test_batches_given_up.py",
-            f"{NODE}/ledger/test_instances.py",
-            f"{NODE}/ledger/test_instances_associations.py",
         ),
     ),
     Area(
