@@ -336,7 +336,11 @@ def _model(version: ModelVersion) -> Iterable[str]:
     physics = metrics.get("physics")
     if physics is not None:
         yield ""
-        yield f"On phantoms at strength {physics['strength']:g}, the worst of all conditions:"
+        yield (
+            f"On phantoms at strength {physics['strength']:g}, the worst of these: "
+            f"{'; '.join(physics['conditions'])}. What else was measured, such as a scanner's "
+            "iterative reconstructions, stands in the card and counts for no limit."
+        )
         yield ""
         yield "| limit | | measured | |"
         yield "|---|---:|---:|---|"
