@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
+import pytest
+
 from dicom_node.checks import look
+from dicom_node.settings import Settings
+from dicom_node.spool import storage
 from tests.support.site import ALIAS, NEW, OLD, Site
 
 
@@ -16,3 +23,43 @@ def test_check_says_who_signed_and_what_is_not_used(site: Site) -> None:
     said = findings[f"model {ALIAS}"]
     assert said.ok
     assert f"signed by The site ({site.key.id})" in said.message
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_check_makes_nothing_in_a_folder_that_holds_no_spool(tmp_path: Path, there: bool) -> None:
+    """It may be where a volume is mounted that is away now."""
+    folder = tmp_path / "spool"
+    if there:
+        folder.mkdir()
+    tree = Settings(storage={"path": folder})
+    said = {each.what: each for each in look(tree, destinations=False)}
+    assert said["spool"].ok
+    assert "holds no spool yet" in said["spool"].message
+    assert "mount" in said["spool"].message
+    assert "mount" in said["ledger"].message
+    assert contents(tmp_path) == (["spool"] if there else [])
+
+
+def test_check_says_where_no_spool_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    tree = Settings(storage={"path": tmp_path / "file"})
+    (spool,) = [each for each in look(tree, destinations=False) if each.what == "spool"]
+    assert not spool.ok
+
+
+def test_check_leaves_nothing_in_a_spool_that_is_full(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "fdatasync", full)
+    (spool,) = [
+        each for each in look(site.life.settings, destinations=False) if each.what == "spool"
+    ]
+    assert not spool.ok
+    assert contents(site.life.settings.storage.path / "incoming") == []

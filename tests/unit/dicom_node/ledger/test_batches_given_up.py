@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from dicom_node.ledger import batches
 from dicom_node.ledger.tables import AuditRow, BatchRow, WorkItemRow
@@ -95,7 +96,11 @@ def test_a_batch_whose_plan_was_changed_in_the_ledger_fails_and_says_so(life: Li
     with life.ledger.write() as unit:
         row = unit.session.get_one(BatchRow, first)
         row.plan = row.plan | {"strength": 0.1}
-    assert life.claim(first) is None
+    with capture_logs() as lines:
+        assert life.claim(first) is None
+    assert [(line["event"], line["log_level"], line["batch"]) for line in lines] == [
+        ("batch.changed", "error", first)
+    ]
     assert life.claim(other) is not None
     failed = life.rows(
         select(AuditRow.event, AuditRow.detail, AuditRow.batch_id)

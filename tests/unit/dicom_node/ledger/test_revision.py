@@ -39,7 +39,7 @@ def test_the_needed_revision_is_the_newest_migration() -> None:
 
 def test_an_empty_database_is_refused_and_an_upgraded_one_is_not(engine: Engine) -> None:
     assert revision.current(engine) is None
-    with pytest.raises(LedgerError, match=r"no ledger yet.*dicom-node db upgrade"):
+    with pytest.raises(LedgerError, match=r"no ledger yet.*dicom-node db upgrade.*mount"):
         revision.require_current(engine)
     migrate.upgrade(engine)
     revision.require_current(engine)
