@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from dicom_node.bell.outbox import SilentBell
@@ -17,7 +18,7 @@ from dicom_node.models import Models
 from dicom_node.network.request.echo import echo
 from dicom_node.network.request.scu import Trouble
 from dicom_node.settings import DestinationSettings, Settings
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.storage import Storage, found_marker
 from dicom_node.startup import (
     PortTaken,
     at_start,
@@ -93,11 +94,16 @@ def _address(tree: Settings) -> str:
 
 
 def _spool(tree: Settings) -> str:
+    root = tree.storage.path
+    if _is_first_start(tree):
+        return _place_for_spool(root)
     storage = _storage(tree)
     path = storage.incoming()
-    path.write(os.urandom(16))
-    path.sync()
-    path.discard()
+    try:
+        path.write(os.urandom(16))
+        path.sync()
+    finally:
+        path.discard()
     free = storage.free_bytes() // 2**20
     low = free < tree.storage.minimum_free_megabytes or (
         100 * storage.free_fraction() < tree.storage.minimum_free_percent
@@ -106,6 +112,22 @@ def _spool(tree: Settings) -> str:
     if low:
         raise NodeError(f"{text}: below the watermark, C-STORE would answer 0xA700")
     return text
+
+
+def _is_first_start(tree: Settings) -> bool:
+    """Neither a ledger nor a spool: whoever only looks makes none, a volume may be away."""
+    none_yet = revision.current(make_engine(tree.database_url)) is None
+    return none_yet and found_marker(tree.storage.path) is None
+
+
+def _place_for_spool(root: Path) -> str:
+    there = next(each for each in (root, *root.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise NodeError(f"{root} cannot be made: {there} is no folder that can be written")
+    return (
+        f"{root} holds no spool yet; 'dicom-node up' makes it; if it held one before, mount its "
+        "volume first"
+    )
 
 
 def _storage(tree: Settings) -> Storage:
@@ -124,12 +146,14 @@ def _ledger(tree: Settings) -> str:
         raise at_start(error) from error
     where = engine.url.render_as_string(hide_password=True)
     if found is None:
-        return f"{where} has no ledger yet; 'dicom-node up' or 'dicom-node db upgrade' makes it"
+        return f"{where} has no ledger yet; {revision.HOW_TO_MAKE_ONE}"
     revision.require(found)
     return f"{where} is at migration {found}"
 
 
 def _broker(tree: Settings) -> str:
+    if tree.broker.url is None and _is_first_start(tree):
+        return "embedded, in the spool"
     where = require_broker(tree)
     return "embedded" if tree.broker.url is None else f"{where} answers"
 

@@ -35,10 +35,17 @@ def up(config: ConfigOption = None) -> None:
     stop = supervisor.stop_on_signals()
     engine = make_engine(tree.database_url, bounds.MIGRATION)
     try:
-        if revision.current(engine) != revision.REVISION:
+        found = revision.current(engine)
+        if found != revision.REVISION:
             from dicom_node.ledger import migrate
 
             migrate.upgrade(engine)
+        if found is None:
+            structlog.get_logger("node").warning(
+                "ledger.made", where=engine.url.render_as_string(hide_password=True),
+                meaning="a new, empty one; if there was one before, stop, mount its volume and "
+                "start again",
+            )  # fmt: skip
     except LedgerError as error:
         raise startup.at_start(error) from error
     engine.dispose()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import Session
 
@@ -177,6 +178,9 @@ def claim(
         .order_by(WorkItemRow.id)
     ).all()
     if not plans.is_as_planned(row):
+        structlog.get_logger("ledger").error(
+            "batch.changed", batch=batch_id, items=len(items), reason=plans.CHANGED
+        )
         _fail(unit, row, [item.id for item, _ in items], plans.CHANGED)
         return None
     if row.attempts >= most_attempts:

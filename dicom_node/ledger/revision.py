@@ -20,6 +20,11 @@ REVISION: Final = KNOWN[-1]
 _TABLE: Final = "alembic_version"
 _READ: Final = f"SELECT version_num FROM {_TABLE}"  # noqa: S608 -- a name of our own
 
+HOW_TO_MAKE_ONE: Final = (
+    "'dicom-node db upgrade', or a first 'dicom-node up', makes it; if there was one before, mount "
+    "its volume, or mend [database] url, and make none"
+)
+
 
 def current(engine: Engine) -> str | None:
     """Revision that the database is at; None for one that is empty or not there.
@@ -53,9 +58,7 @@ def require_current(engine: Engine) -> None:
     """
     found = current(engine)
     if found is None:
-        raise LedgerError(
-            "there is no ledger yet; 'dicom-node db upgrade', or a first 'dicom-node up', makes it"
-        )
+        raise LedgerError(f"there is no ledger yet; {HOW_TO_MAKE_ONE}")
     require(found)
 
 

@@ -41,7 +41,7 @@ def test_check_makes_nothing_in_a_folder_that_holds_no_spool(tmp_path: Path, the
     assert "holds no spool yet" in said["spool"].message
     assert "mount" in said["spool"].message
     assert "mount" in said["ledger"].message
-    assert contents(tmp_path) == (["spool"] if there else [])
+    assert contents(folder) == []
 
 
 def test_check_says_where_no_spool_can_be_made(tmp_path: Path) -> None:
