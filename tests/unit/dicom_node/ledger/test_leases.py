@@ -176,7 +176,7 @@ def test_a_sender_of_before_a_persons_retry_does_not_hold_the_parcel_of_after(bu
     busy.end_try(now)
 
 
-def test_one_workers_giving_back_leaves_anothers_work_running(busy: Life) -> None:
+def test_one_workers_giving_back_leaves_the_work_of_another_running(busy: Life) -> None:
     first, second = claim_batches(busy, "w:1", "w:2")
     with busy.ledger.write() as unit:
         batches.give_back(unit, first, after=None, why="stopped")

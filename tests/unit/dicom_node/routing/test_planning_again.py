@@ -51,7 +51,7 @@ def failed(life: Life) -> Life:
     return life
 
 
-def test_a_route_that_is_no_more_ends_for_its_own_reason_and_not_anothers(failed: Life) -> None:
+def test_a_route_that_is_no_more_ends_for_its_own_reason_alone(failed: Life) -> None:
     again(failed, TWO_ROUTES["routes"][:1])
     found = items(failed)
     assert found["ct"][0] == "failed"
