@@ -9,7 +9,7 @@ import numpy as np
 
 from model_store.errors import DataError
 from model_store.training.readers.damage import damaged
-from model_store.training.readers.optional import import_h5py
+from model_store.training.readers.optional import needed_for
 from model_store.training.readers.slices import Slices
 
 _FLAT, _STACK = 2, 3
@@ -32,7 +32,8 @@ def read_hdf5(path: Path, name: str | None, index: int | None = None) -> Slices:
     DataError
         If the file is damaged, or has no such data set or slice; names what it has.
     """
-    h5py = import_h5py()
+    with needed_for("HDF5", "h5py"):
+        import h5py  # noqa: PLC0415
     try:
         with h5py.File(path, "r") as file:
             found = _images(h5py, file)

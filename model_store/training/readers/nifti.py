@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from model_store.errors import DataError
 from model_store.training.readers.damage import damaged
-from model_store.training.readers.optional import import_nibabel
+from model_store.training.readers.optional import needed_for
 from model_store.training.readers.slices import Slices
 
 _FLAT, _VOLUME = 2, 3
@@ -32,14 +33,15 @@ def read_nifti(path: Path, index: int | None = None) -> Slices:
     DataError
         If the file is damaged, or has more than three dimensions or no such slice.
     """
-    nibabel = import_nibabel()
+    with needed_for("NIfTI", "nibabel"):
+        import nibabel  # noqa: PLC0415
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
         magic, at = _SECOND
         second = data[at : at + len(magic)] == magic
-        volume = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(data)
+        volume: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(data)
         values = np.asarray(volume.dataobj, dtype=np.float32)
         spacing = [float(value) for value in volume.header.get_zooms()]
         affine = np.asarray(volume.affine, np.float64)
