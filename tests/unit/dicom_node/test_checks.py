@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.checks import look
+from dicom_node.checks import Finding, look
 from dicom_node.settings import Settings
 from dicom_node.spool import storage
 from tests.support.site import ALIAS, NEW, OLD, Site
+from tests.support.writers import holding
 
 
 def test_check_says_who_signed_and_what_is_not_used(site: Site) -> None:
@@ -63,3 +64,24 @@ def test_check_leaves_nothing_in_a_spool_that_is_full(
     ]
     assert not spool.ok
     assert contents(site.life.settings.storage.path / "incoming") == []
+
+
+def finding(site: Site, what: str) -> Finding:
+    return {each.what: each for each in look(site.life.settings, destinations=False)}[what]
+
+
+def test_a_ledger_that_cannot_be_written_is_not_well(site: Site) -> None:
+    """C-STORE is answered 0xA700 then."""
+    path = Path(str(site.life.ledger.engine.url.database))
+    with holding(path):
+        said = finding(site, "ledger")
+    assert not said.ok
+    assert "locked" in said.message
+    assert finding(site, "ledger").ok
+
+
+def test_a_node_that_does_not_run_is_not_well(site: Site) -> None:
+    """Before the first start that is no fault, and no reason to say that all is well."""
+    said = finding(site, "processes")
+    assert (said.ok, said.warning) == (True, True)
+    assert "dicom-node up" in said.message

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from dicom_node import supervisor
 from dicom_node.ledger.stuck import StuckWriter
@@ -171,6 +172,35 @@ def test_a_child_that_stopped_within_a_write_is_ended_and_started_again(
             unit.connection.exec_driver_sql("UPDATE batch SET count = count")
     finally:
         watched.end()
+
+
+SIGNS = """
+import os, sys, time
+pipe, inode = os.environ["DICOM_NODE_SIGNS"].split(":")
+while True:
+    os.write(int(pipe), b"600\\n")
+    time.sleep(0.05)
+"""
+
+
+def test_a_child_that_was_stopped_is_ended_and_started_again(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of a write, too: nobody waits for its lock, and it does nothing."""
+    monkeypatch.setattr(supervisor, "STOPPED_SECONDS", 0.5)
+    watched = Watched(life, (Role("upkeep", ("-c", SIGNS), 5),), monkeypatch)
+    with capture_logs() as lines:
+        watched.start()
+        try:
+            eventually(lambda: runs(watched.pid("upkeep")))
+            first = watched.pid("upkeep")
+            assert first is not None
+            os.kill(first, signal.SIGSTOP)
+            eventually(lambda: watched.pid("upkeep") != first and runs(watched.pid("upkeep")))
+        finally:
+            watched.end()
+    (said,) = [line for line in lines if line["event"] == "process.silent"]
+    assert (said["role"], said["pid"], said["stopped"]) == ("upkeep", first, True)
 
 
 @pytest.mark.parametrize("name", ["workers", "structlog", "dicom_node", "celery"])
