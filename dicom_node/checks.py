@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dicom_node import running
+from dicom_node.bell.broker import rings_of
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.errors import LedgerError, NodeError
+from dicom_node.errors import BrokerAway, LedgerError, NodeError, RetryLater, StorageError
+from dicom_node.heartbeat import open_ledger
 from dicom_node.intake.marker import open_spool
-from dicom_node.ledger import revision
+from dicom_node.ledger import processes, revision
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.network.request.echo import echo
 from dicom_node.network.request.scu import Trouble
+from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.spool.disk import disk_errors
 from dicom_node.spool.storage import Storage, found_marker
 from dicom_node.startup import (
     PortTaken,
@@ -30,23 +35,35 @@ from dicom_node.startup import (
 from model_store.errors import ModelStoreError
 
 _OWN_SECONDS: Final = 3.0
+_PROBE_BYTES: Final = 65_536
+_PROBE: Final = "dicom-node-check"
+"""A queue that nobody listens to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked."""
+    """One thing that was checked.
+
+    Attributes
+    ----------
+    warning : bool
+        Whether it is no fault, and yet a person should know.
+    """
 
     what: str
     ok: bool
     message: str
+    warning: bool = False
 
 
 def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
     """Check one thing after the other."""
     yield Finding("configuration", True, _counts(tree))
     yield _try("spool", lambda: _spool(tree))
-    yield _try("ledger", lambda: _ledger(tree))
+    ledger = _try("ledger", lambda: _ledger(tree))
+    yield ledger
     yield _try("broker", lambda: _broker(tree))
+    yield from _processes(tree, ledger)
     models = Models.at_hand(tree)
     yield _try("models", lambda: _models(models))
     for name in sorted({str(route.model) for route in tree.domain_routes()}):
@@ -99,11 +116,16 @@ def _spool(tree: Settings) -> str:
         return _place_for_spool(root)
     storage = _storage(tree)
     path = storage.incoming()
+    written = os.urandom(_PROBE_BYTES)
     try:
-        path.write(os.urandom(16))
+        path.write(written)
         path.sync()
+        with disk_errors("a file of the spool cannot be read"):
+            same = path.path.read_bytes() == written
     finally:
         path.discard()
+    if not same:
+        raise StorageError(f"{tree.storage.path} does not hold what was written a moment ago")
     free = storage.free_bytes() // 2**20
     low = free < tree.storage.minimum_free_megabytes or (
         100 * storage.free_fraction() < tree.storage.minimum_free_percent
@@ -148,13 +170,48 @@ def _ledger(tree: Settings) -> str:
     if found is None:
         return f"{where} has no ledger yet; {revision.HOW_TO_MAKE_ONE}"
     revision.require(found)
-    return f"{where} is at migration {found}"
+    _write_and_read(open_ledger(tree))
+    return f"{where} is at migration {found}, and takes what is written"
+
+
+def _write_and_read(ledger: Ledger) -> None:
+    """As reception does, and no longer: what only answers may be locked, full or read-only."""
+    name = f"check:{process_name()}"
+    with ledger.write() as unit:
+        processes.probe(unit, name)
+    with ledger.read() as session:
+        there = name in processes.names(session)
+    with ledger.write() as unit:
+        processes.over(unit, name)
+    if not there:
+        raise LedgerError("[database] url: the ledger does not hold what was written a moment ago")
+
+
+def _processes(tree: Settings, ledger: Finding) -> Iterator[Finding]:
+    if not ledger.ok:
+        yield Finding("processes", False, "whether they run is not known: the ledger says it")
+        return
+    try:
+        if revision.current(make_engine(tree.database_url)) is None:
+            said = [running.NOTHING]
+        else:
+            said = list(running.roles(open_ledger(tree)))
+    except NodeError as error:
+        yield Finding("processes", False, str(error))
+        return
+    yield from (Finding(each.what, each.ok, each.message, each.warning) for each in said)
 
 
 def _broker(tree: Settings) -> str:
     if tree.broker.url is None and _is_first_start(tree):
         return "embedded, in the spool"
     where = require_broker(tree)
+    rings = rings_of(tree)
+    try:
+        rings.put(_PROBE, 0)
+        rings.take(_PROBE)
+    except BrokerAway as error:
+        raise RetryLater(f"[broker] url: {where} answers, but takes no ring: {error}") from error
     return "embedded" if tree.broker.url is None else f"{where} answers"
 
 

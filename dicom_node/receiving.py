@@ -8,9 +8,11 @@ from typing import Final
 
 import structlog
 
-from dicom_node import allocator
+from dicom_node import allocator, signs
 from dicom_node.errors import LedgerError, OtherMigration
+from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.intake.intake import LedgerIntake
+from dicom_node.ledger.processes import Role
 from dicom_node.ledger.transactions import LOOK_AGAIN_SECONDS
 from dicom_node.network.accept.admission import Admission, Peer
 from dicom_node.network.accept.server import Server
@@ -39,11 +41,12 @@ def receive(node: Node, stop: threading.Event) -> None:
         Somebody has migrated the ledger meanwhile; what was sent since was answered 0xA700.
     """
     tree = node.settings
+    name = f"{socket.gethostname()}:{tree.node.port}"
     node.storage.sweep_incoming(older_than=24 * 3600)
     ledger_intake = LedgerIntake(
         node.ledger,
         node.storage,
-        name=f"{socket.gethostname()}:{tree.node.port}",
+        name=name,
         refuse_conflicts=tree.intake.on_conflict == "refuse",
         minimum_free_fraction=tree.storage.minimum_free_percent / 100,
         minimum_free_bytes=tree.storage.minimum_free_megabytes * 2**20,
@@ -60,14 +63,16 @@ def receive(node: Node, stop: threading.Event) -> None:
         max_object_bytes=tree.intake.max_object_megabytes * 2**20,
         idle_timeout=tree.intake.idle_seconds,
         after_burst=allocator.trim,
+        on_round=signs.own().give,
     )
     server.start()
-    try:
-        while not stop.wait(LOOK_AGAIN_SECONDS):
-            _look(node)
-    finally:
-        server.stop(grace_seconds=20)
-        ledger_intake.stop()
+    with Heartbeat(open_ledger(tree), Role.INTAKE, name):
+        try:
+            while not stop.wait(LOOK_AGAIN_SECONDS):
+                _look(node)
+        finally:
+            server.stop(grace_seconds=20)
+            ledger_intake.stop()
 
 
 def _look(node: Node) -> None:

@@ -16,15 +16,24 @@ from typing import Final
 
 import structlog
 
+from dicom_node import signs
 from dicom_node.errors import NodeError, OtherMigration
 from dicom_node.ledger import holders
 from dicom_node.ledger.stuck import StuckWriter
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
+from dicom_node.signs import Hearing
 from dicom_node.upkeep.taking_back import take_back_gone
 
 _PR_SET_PDEATHSIG: Final = 1
+STOPPED_SECONDS: Final = 60.0
+"""How long a child may be stopped, whatever it has said that it would do."""
+
 _LOOK_SECONDS: Final = 0.2
+_LONGEST_LOOK: Final = 1.0
+"""Of the time between two looks no more counts: the supervisor itself, or all of the machine or of
+its container, was held up then, and so may have been whoever is listened to."""
+
 _SETTLED_SECONDS: Final = 30.0
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
@@ -53,6 +62,8 @@ class Role:
 class _Child:
     role: Role
     process: subprocess.Popen[bytes]
+    signs: Hearing
+    told: bool = False
     started: float = field(default_factory=time.monotonic)
     again_at: float | None = None
 
@@ -96,7 +107,7 @@ class Supervisor:
     def __init__(self, settings: Settings, config: Path | None, ledger: Ledger) -> None:
         self._roles = roles(settings)
         self._ledger = ledger
-        self._environment = {**os.environ, "PYTHONWARNINGS": _QUIET}
+        self._environment = signs.for_children(os.environ) | {"PYTHONWARNINGS": _QUIET}
         if config is not None:
             self._environment["DICOM_NODE_CONFIG"] = str(config.absolute())
         self._children: dict[str, _Child] = {}
@@ -104,6 +115,7 @@ class Supervisor:
         path = holders.file_of(ledger.engine)
         self._stuck = None if path is None else StuckWriter(path)
         self._told: int | None = None
+        self._looked = time.monotonic()
         self._log = structlog.get_logger("supervisor")
 
     def run(self, stop: threading.Event) -> None:
@@ -120,14 +132,17 @@ class Supervisor:
         try:
             while not stop.wait(_LOOK_SECONDS):
                 self._look()
+                signs.own().give()
         except OtherMigration as error:
             self._log.critical("ledger.migrated", error=str(error), next="the node ends")
             raise
         finally:
+            signs.own().give(signs.LONGEST)
             self._stop()
 
     def _look(self) -> None:
         self._end_stuck()
+        self._end_silent()
         for child in list(self._children.values()):
             if child.process.poll() is None:
                 continue
@@ -159,18 +174,48 @@ class Supervisor:
                 "committed is taken back",
             )  # fmt: skip
 
+    def _end_silent(self) -> None:
+        """End a child whose own loop goes round no more, or that was stopped and is let be.
+
+        Neither a ledger that is locked nor a disk or a broker that is away holds up a sign for as
+        long as is waited for here.
+        """
+        passed = min(time.monotonic() - self._looked, _LONGEST_LOOK)
+        self._looked = time.monotonic()
+        for child in self._children.values():
+            if child.process.poll() is not None:
+                continue
+            child.signs.hear(passed)
+            if child.told or child.signs.silence < min(STOPPED_SECONDS, child.signs.within):
+                continue
+            found = holders.runs(child.process.pid)
+            stopped = found is not None and found.stopped
+            if child.signs.silence < (STOPPED_SECONDS if stopped else child.signs.within):
+                continue
+            child.told = True
+            self._log.error(
+                "process.silent", role=child.role.name, pid=child.process.pid, stopped=stopped,
+                seconds=round(child.signs.silence), state=None if found is None else found.state,
+                next="it is ended; what it held is taken back, and it is started again",
+            )  # fmt: skip
+            child.process.kill()
+
     def _start(self, role: Role) -> None:
+        hearing = Hearing()
         process = subprocess.Popen(
             [sys.executable, *role.arguments],
-            env=self._environment,
+            env=self._environment | hearing.environment(),
+            pass_fds=hearing.inherited,
             start_new_session=True,
             preexec_fn=_end_with_parent(),  # noqa: PLW1509 -- no threads run in the supervisor
         )
-        self._children[role.name] = _Child(role, process)
+        hearing.begun()
+        self._children[role.name] = _Child(role, process, hearing)
         self._log.info("process.started", role=role.name, pid=process.pid)
 
     def _died(self, child: _Child) -> None:
         role = child.role
+        child.signs.close()
         lived = time.monotonic() - child.started
         if lived > _SETTLED_SECONDS:
             pause = 0.0
@@ -212,6 +257,7 @@ class Supervisor:
             )  # fmt: skip
             child.process.kill()
             child.process.wait()
+        child.signs.close()
 
 
 def _end_with_parent() -> Callable[[], None] | None:

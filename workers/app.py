@@ -12,13 +12,21 @@ from typing import Any, NoReturn
 import structlog
 from celery import Celery
 from celery.loaders.app import AppLoader
-from celery.signals import celeryd_init, setup_logging, worker_init
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    worker_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
-from dicom_node import log
+from dicom_node import log, signs
 from dicom_node.bell.broker import broker_configuration
 from dicom_node.errors import ConfigError, NodeError, OtherMigration
+from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.ledger.bounds import WORK
 from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.processes import Role
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
 from dicom_node.startup import require_bell
@@ -74,6 +82,9 @@ class NodeApp(Celery):  # type: ignore[misc]
         """What the ``deliver`` task runs."""
         return Courier(self.node)
 
+    heartbeat: Heartbeat | None = None
+    """Of a worker, while it runs."""
+
 
 app = NodeApp("workers", loader=NodeLoader, include=["workers.tasks"])
 
@@ -95,10 +106,26 @@ def _require(**_: Any) -> None:
 @worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def _warm(sender: Any = None, **_: Any) -> None:
     log.configure(app.settings.log)
-    _require_migration()
     queues = sender.app.amqp.queues.consume_from if sender is not None else {}
-    if "infer" in queues:
+    for role in (Role.INFER, Role.DELIVER):
+        if role.value in queues:
+            app.heartbeat = Heartbeat(open_ledger(app.settings), role, sender.hostname)
+            app.heartbeat.begin()
+            break
+    _require_migration()
+    if Role.INFER.value in queues:
         app.denoisers.warm({route.model for route in app.settings.domain_routes()})
+
+
+@worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+def _end(**_: Any) -> None:
+    signs.own().give(signs.LONGEST)  # what is in hand is finished, and nobody listens any more
+
+
+@worker_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
+def _ended(**_: Any) -> None:
+    if app.heartbeat is not None:
+        app.heartbeat.end()
 
 
 def _require_migration() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from dicom_node import signs
 from dicom_node.errors import FailItem, ModelNotHere, RetryLater
 from dicom_node.models import Models
 from dicom_node.settings import WorkerSettings
@@ -91,6 +92,7 @@ class Denoisers:
         """
         self._most = max(_MOST, len(names))
         for name in sorted(names, key=str):
+            signs.own().give(signs.LONGEST)
             try:
                 self.get(self._models.resolve(name).ref)
             except (ModelStoreError, FailItem, RetryLater) as error:

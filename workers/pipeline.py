@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from dicom_node import signs
 from dicom_node.domain.backoff import delay
 from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
 from dicom_node.ledger import batches, work_items
@@ -117,6 +118,7 @@ class Pipeline:
         watch = self._observer(batch)
         try:
             lease = Lease(self._node.ledger, batch, self._lease)
+            signs.own().give(signs.LONGEST)
             with lease.kept():  # an engine may be built for longer than a batch is worked on
                 denoiser = self._denoisers.get(batch.model)
             again = self._stages(batch, denoiser, lease, watch)
@@ -145,6 +147,7 @@ class Pipeline:
             "batch.done", batch=batch_id, items=len(batch.items), route=batch.route,
             model=str(batch.model), seconds=round(time.monotonic() - started, 2),
         )  # fmt: skip
+        signs.own().give(signs.LONGEST)  # it may build an engine
         watch.finished()
         return True
 
@@ -159,6 +162,7 @@ class Pipeline:
             ThreadPoolExecutor(1, "record") as recorder,
         ):
             for chunk in self._loaded(batch, loader):
+                signs.own().give(signs.PIECE)
                 inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
                 self._show(watch, inferred)
                 for earlier in [each for each in recording if each.done()]:
@@ -248,8 +252,13 @@ class Pipeline:
     ) -> list[Inferred]:
         started = time.monotonic()
         frames = [frame for each in group for frame in each.source.frames]
+
+        def on_progress(done: int) -> None:
+            signs.own().give(signs.PIECE)
+            lease.alive(done)
+
         pixels = denoiser.denoise(
-            frames, strength=float(batch.plan["strength"]), on_progress=lease.alive
+            frames, strength=float(batch.plan["strength"]), on_progress=on_progress
         )
         seconds = (time.monotonic() - started) / len(group)
         inferred: list[Inferred] = []

@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from dicom_node import signs
 from dicom_node.errors import FailItem, NodeError
 from dicom_node.ledger import shadow
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
@@ -284,6 +285,7 @@ def _number(value: float) -> float | None:
 
 def _in_time(started: float) -> Callable[[int], None]:
     def check(_done: int) -> None:
+        signs.own().give(signs.PIECE)
         if time.monotonic() - started > _LONGEST:
             raise FailItem(f"one image took longer than {_LONGEST:g} s")
 

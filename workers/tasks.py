@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from celery.worker import state
 
+from dicom_node import signs
 from dicom_node.bell.outbox import Queue
 from dicom_node.errors import NodeError, OtherMigration
 from model_store.engines.base import DeviceLostError
@@ -27,7 +28,7 @@ def infer(_ledger_id: int) -> None:
     After a lost device the worker ends: only a fresh process can use the GPU again.
     """
     try:
-        _work(app.pipeline.run_next)
+        _work(_infer_next)
     except OtherMigration as error:
         _end("worker", error)
     except NodeError as error:
@@ -52,6 +53,11 @@ def deliver(_ledger_id: int) -> None:
         structlog.get_logger("delivery").error(
             "parcel.interrupted", error=str(error), next="upkeep rings again"
         )
+
+
+def _infer_next() -> bool:
+    signs.own().give(signs.PIECE)  # what listens for rings waits for it
+    return app.pipeline.run_next()
 
 
 def _end(name: str, error: OtherMigration) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from kombu.transport import virtual
 
+from dicom_node import signs
 from dicom_node.bell import rings
 from dicom_node.bell.broker import open_rings
 from dicom_node.bell.outbox import Queue
@@ -114,6 +115,11 @@ class Channel(virtual.Channel):
     """A channel whose every message is a ring."""
 
     do_restore = False
+
+    def drain_events(self, timeout: float | None = None, callback: Any = None) -> Any:
+        """Look for a ring: the worker's own loop goes round."""
+        signs.own().give()
+        return super().drain_events(timeout, callback)  # type: ignore[no-untyped-call]
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         if not self.connection.ear.hear(queue):

@@ -6,6 +6,7 @@ Each imports what only it needs when it starts: a process is up the sooner, the 
 
 from __future__ import annotations
 
+import socket
 from typing import Final
 
 import structlog
@@ -13,8 +14,10 @@ import structlog
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.cli.common import ConfigOption, plain_errors, settings
 from dicom_node.errors import LedgerError
+from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.ledger import bounds, revision
 from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.processes import Role
 from dicom_node.node import Node
 from dicom_node.process_names import process_name
 
@@ -86,4 +89,5 @@ def upkeep(config: ConfigOption = None) -> None:
     node.models.register(process_name())
     watch = Watchdog(_LONGEST_LOOK)
     planner = Planner(tree, node.ledger, node.storage, node.models, watch)
-    Upkeep(tree, node.ledger, node.storage, planner).run(stop)
+    with Heartbeat(open_ledger(tree), Role.UPKEEP, socket.gethostname()):
+        Upkeep(tree, node.ledger, node.storage, planner).run(stop)

@@ -11,7 +11,7 @@ from dicom_node.errors import LedgerError, OtherMigration
 from dicom_node.ledger import holders
 from dicom_node.ledger.faults import ledger_error
 
-KNOWN: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+KNOWN: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """The migrations in ``migrations/versions``, oldest first; a test holds the two together."""
 
 REVISION: Final = KNOWN[-1]

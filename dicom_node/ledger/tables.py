@@ -286,6 +286,23 @@ class AuditRow(Base):
     detail: Mapped[dict[str, Any] | None] = mapped_column(Document(optional=True))
 
 
+class ProcessRow(Base):
+    """One process of the node: its loop went round at `sign_at`, and does so `within` seconds."""
+
+    __tablename__ = "process"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    place: Mapped[str] = mapped_column(String(255))
+    host: Mapped[str] = mapped_column(String(64))
+    pid: Mapped[int] = mapped_column(Integer)
+    version: Mapped[str] = mapped_column(String(32))
+    started_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    sign_at: Mapped[datetime] = mapped_column(AwareDateTime)
+    within: Mapped[float] = mapped_column(Float)
+    written_at: Mapped[datetime] = mapped_column(AwareDateTime)
+
+
 class ModelVersionRow(Base):
     """One model version that was ever registered; the row stays, so a name is never reused."""
 

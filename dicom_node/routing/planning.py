@@ -14,6 +14,7 @@ import structlog
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
+from dicom_node import signs
 from dicom_node.dicom.header import read_header, text_of
 from dicom_node.errors import LedgerError, NodeError, RetryLater
 from dicom_node.ledger import batches, unplanned, work_items
@@ -166,6 +167,7 @@ class Planner:
         return looked
 
     def _look_at(self, row: InstanceRow) -> _Looked:
+        signs.own().give(signs.PIECE)
         if row.tries > MOST_TRIES:
             return _Looked(_failed(_ENDED))
         try:

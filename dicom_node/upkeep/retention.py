@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from pydicom.dataset import Dataset
 
+from dicom_node import signs
 from dicom_node.dicom.header import items_of, read_header, text_of
 from dicom_node.errors import LedgerError, NodeError, SpoolAway, StorageError
 from dicom_node.ledger import keeping, proof
@@ -113,6 +114,7 @@ class Retention:
             if len(old) == 1:
                 self._at_fault(*old)
                 return []
+        signs.own().give(signs.PIECE)
         return [each for row_id in old for each in self._forget({row_id: old[row_id]})]
 
     def _at_fault(self, row_id: int) -> None:
@@ -169,6 +171,7 @@ class Retention:
 
     def _is_needless(self, name: str) -> bool:
         """Whether the object of a file that no row names is there, or is needed no more."""
+        signs.own().give(signs.PIECE)
         try:
             copy = self._copy_of(name)
         except (LedgerError, SpoolAway):

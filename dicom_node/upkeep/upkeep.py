@@ -10,8 +10,9 @@ from typing import Final
 
 import structlog
 
+from dicom_node import signs
 from dicom_node.errors import LedgerError, OtherMigration
-from dicom_node.ledger import batches, holders, parcels, ringing, turns
+from dicom_node.ledger import batches, holders, parcels, processes, ringing, turns
 from dicom_node.ledger.clock import Waits
 from dicom_node.ledger.log_file import LogFile
 from dicom_node.ledger.unit_of_work import Ledger
@@ -88,6 +89,7 @@ class Upkeep:
         while not stop.is_set():
             try:
                 for chore in chores:
+                    signs.own().give(signs.PIECE)
                     chore.do()
             except OtherMigration as error:
                 self._log.critical(
@@ -121,7 +123,15 @@ class Upkeep:
                 next="what is old is removed again after that day",
             )  # fmt: skip
             return False
+        self._forget_processes()
         return self.retention.forget() >= MOST_TO_FORGET
+
+    def _forget_processes(self) -> None:
+        with self._ledger.read() as session:
+            if not processes.any_forgotten(session):
+                return
+        with self._ledger.write() as unit:
+            processes.forget(unit)
 
     def shorten_log(self) -> bool:
         """Empty SQLite's log while nothing is written; name who keeps it from that."""

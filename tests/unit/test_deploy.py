@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from dicom_node import settings
 from dicom_node.cli import app
+from dicom_node.signs import ROUND
 from tests.support.factories.dicom import ct_slice, write
 from tests.support.servers import Orthanc, StoreScp
 
@@ -109,6 +110,29 @@ def test_deployments_run_without_privileges() -> None:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert all("readinessProbe" in container for container in pod["containers"])
+
+
+def test_whoever_asks_a_process_whether_it_is_well_has_its_own_loop_answer(
+    compose: dict[str, Any],
+) -> None:
+    """A connection is accepted by the kernel, also for a process that is stopped."""
+    for each in deployments():
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        role = each["metadata"]["name"].removeprefix("dicom-node-").removeprefix("worker-")
+        asked = container["livenessProbe"]["exec"]["command"]
+        assert asked == ["dicom-node", "check", "--role", role]
+        assert "tcpSocket" not in container["readinessProbe"]
+    for role in ("intake", "worker-infer", "worker-deliver", "upkeep"):
+        test = compose["services"][role]["healthcheck"]["test"]
+        assert test[:3] == ["CMD", "dicom-node", "check"], role
+
+
+def test_systemd_ends_a_node_that_is_silent_and_waits_for_one_that_migrates() -> None:
+    unit = (DEPLOY / "systemd" / "dicom-node.service").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    assert (found["Type"], found["NotifyAccess"]) == ("notify", "main")
+    assert float(found["WatchdogSec"]) >= ROUND
+    assert found["TimeoutStartSec"] == "infinity"
 
 
 def test_every_command_that_is_deployed_exists(compose: dict[str, Any]) -> None:

@@ -73,6 +73,8 @@ class Server:
         A server-side context; plain TCP if ``None``.
     after_burst
         Called when the last of several connections has ended; must not raise.
+    on_round
+        Called by the loop that accepts connections, again and again; must not raise.
 
     Raises
     ------
@@ -97,6 +99,7 @@ class Server:
         dimse_timeout: float = 60.0,
         tls: ssl.SSLContext | None = None,
         after_burst: Callable[[], None] = lambda: None,
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
         if not _PDU_RANGE[0] <= max_pdu <= _PDU_RANGE[1]:
             raise ConfigError(f"the maximum PDU length must be {_PDU_RANGE[0]} to {_PDU_RANGE[1]}")
@@ -109,6 +112,7 @@ class Server:
         self._services: Final = Services(self._registry, intake, spool, limits, reader)
         self._max_connections: Final = admission.max_associations + _SPARE_CONNECTIONS
         self._tls: Final = tls
+        self._on_round: Final = on_round
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
 
@@ -152,6 +156,7 @@ class Server:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise ConfigError(f"port {self._address[1]} cannot be listened on: {reason}") from error
         self._listener.max_connections = self._max_connections
+        self._listener.on_round = self._on_round
         entity._servers.append(self._listener)
         self._thread = threading.Thread(
             target=self._listener.serve_forever,
@@ -265,6 +270,7 @@ class _Listener(ThreadedAssociationServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = _BACKLOG
+    on_round: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -289,7 +295,8 @@ class _Listener(ThreadedAssociationServer):
         return False
 
     def service_actions(self) -> None:
-        """Leave garbage to its collector; pynetdicom collects everything at every 60th poll."""
+        """Tell of the round; pynetdicom would collect garbage here, which has its collector."""
+        self.on_round()
 
     def _bind_defaults(self) -> None:
         """Bind what answers; what only logs every PDU stays out."""

@@ -203,6 +203,47 @@ def test_a_child_that_was_stopped_is_ended_and_started_again(
     assert (said["role"], said["pid"], said["stopped"]) == ("upkeep", first, True)
 
 
+HANGS = """
+import os, time
+pipe, inode = os.environ["DICOM_NODE_SIGNS"].split(":")
+os.write(int(pipe), b"0.5\\n")
+time.sleep(600)
+"""
+
+
+def test_a_child_whose_loop_hangs_is_ended_when_it_said_that_it_would_be_round(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(life, (Role("deliver", ("-c", HANGS), 5),), monkeypatch)
+    watched.start()
+    try:
+        eventually(lambda: runs(watched.pid("deliver")))
+        first = watched.pid("deliver")
+        eventually(lambda: watched.pid("deliver") != first)
+    finally:
+        watched.end()
+
+
+@pytest.mark.parametrize("asleep", ["starts", "is held up with its supervisor"])
+def test_a_child_is_let_be_that(life: Life, monkeypatch: pytest.MonkeyPatch, asleep: str) -> None:
+    """One that loads a model gives no sign yet; what nobody could hear is no silence."""
+    if asleep == "starts":
+        monkeypatch.setattr(supervisor, "STOPPED_SECONDS", 0.2)
+        role = Role("infer", SLEEPS, 5)
+    else:
+        monkeypatch.setattr(supervisor, "_LONGEST_LOOK", 0.0)
+        role = Role("infer", ("-c", HANGS), 5)
+    watched = Watched(life, (role,), monkeypatch)
+    watched.start()
+    try:
+        eventually(lambda: runs(watched.pid("infer")))
+        first = watched.pid("infer")
+        time.sleep(2)
+        assert watched.pid("infer") == first
+    finally:
+        watched.end()
+
+
 @pytest.mark.parametrize("name", ["workers", "structlog", "dicom_node", "celery"])
 def test_nothing_in_the_working_folder_is_imported_by_a_process(name: str, tmp_path: Path) -> None:
     """Whoever starts the node stands anywhere: in a home full of scripts, in a checkout."""

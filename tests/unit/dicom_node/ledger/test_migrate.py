@@ -61,7 +61,7 @@ def test_a_filled_ledger_gets_the_model_registry(life: Life) -> None:
         revision.require_current(engine)
     migrate.upgrade(engine)
     after = contents(engine)
-    new = {"model_version", "alias_move", "certificate", "shadow_measure", "spool"}
+    new = {"model_version", "alias_move", "certificate", "shadow_measure", "spool", "process"}
     assert set(after) - set(before) == new
     for name, rows in before.items():
         kept = [{key: each for key, each in row.items() if key not in GONE} for row in rows]

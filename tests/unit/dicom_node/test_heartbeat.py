@@ -1,0 +1,60 @@
+"""What a process leaves in the ledger of its signs of life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from dicom_node.heartbeat import Heartbeat, open_ledger
+from dicom_node.ledger import processes
+from dicom_node.ledger.processes import Role, Seen
+from dicom_node.settings import Settings
+from dicom_node.signs import Sign
+from tests.support.ledgers import Life
+from tests.support.waiting import eventually
+from tests.support.writers import holding
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(tmp_path / "node")
+    yield life
+    life.close()
+
+
+def seen(life: Life) -> list[Seen]:
+    with life.ledger.read() as session:
+        return processes.seen(session)
+
+
+def test_a_process_is_there_while_it_runs_and_takes_its_row_with_it(life: Life) -> None:
+    with Heartbeat(life.ledger, Role.UPKEEP, "here"):
+        eventually(lambda: seen(life))
+        (found,) = seen(life)
+        assert (found.process.role, found.process.place, found.silent) == ("upkeep", "here", False)
+    assert seen(life) == []
+
+
+def test_the_thread_writes_what_the_loop_did_and_not_that_the_thread_runs(life: Life) -> None:
+    last = Sign(600.0, 180.0)
+    with Heartbeat(life.ledger, Role.INTAKE, "here", lambda: last, every=0.05):
+        eventually(lambda: seen(life))
+        assert seen(life)[0].silent
+        last = Sign(1.0, 180.0)
+        eventually(lambda: not seen(life)[0].silent)
+
+
+def test_a_ledger_that_was_locked_hears_of_it_later(tmp_path: Path) -> None:
+    tree = Settings(storage={"path": tmp_path})
+    life = Life(tmp_path)
+    with holding(tmp_path / "ledger.sqlite"), capture_logs() as lines:
+        heart = Heartbeat(open_ledger(tree), Role.UPKEEP, "here", every=0.05)
+        heart.begin()
+        eventually(lambda: lines)
+    eventually(lambda: seen(life))
+    heart.end()
+    assert seen(life) == []
+    life.close()
