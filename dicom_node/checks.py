@@ -23,6 +23,7 @@ from dicom_node.network.request.scu import Trouble
 from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.spool.disk import disk_errors
+from dicom_node.spool.room import Free, Watermark
 from dicom_node.spool.storage import Storage, found_marker
 from dicom_node.startup import (
     PortTaken,
@@ -126,13 +127,12 @@ def _spool(tree: Settings) -> str:
         path.discard()
     if not same:
         raise StorageError(f"{tree.storage.path} does not hold what was written a moment ago")
-    free = storage.free_bytes() // 2**20
-    low = free < tree.storage.minimum_free_megabytes or (
-        100 * storage.free_fraction() < tree.storage.minimum_free_percent
-    )
-    text = f"{tree.storage.path} is writable, {free} MB free"
-    if low:
-        raise NodeError(f"{text}: below the watermark, C-STORE would answer 0xA700")
+    free = Free.of(storage)
+    text = f"{tree.storage.path} is writable, {free.size // 2**20} MB free"
+    if not Watermark.of(tree.storage).leaves(free):
+        raise NodeError(
+            f"{text}: below the watermark; C-STORE is answered 0xA700, and nothing is denoised"
+        )
     return text
 
 

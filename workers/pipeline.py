@@ -14,8 +14,15 @@ import structlog
 from numpy.typing import NDArray
 
 from dicom_node import signs
-from dicom_node.domain.backoff import delay
-from dicom_node.errors import FailItem, LedgerError, ModelNotHere, Next, NodeError, RetryLater
+from dicom_node.errors import (
+    FailItem,
+    LedgerError,
+    ModelNotHere,
+    Next,
+    NodeError,
+    OutOfSpace,
+    RetryLater,
+)
 from dicom_node.ledger import batches, work_items
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
@@ -25,23 +32,23 @@ from dicom_node.ledger.states import WorkEvent
 from dicom_node.node import Node
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
+from dicom_node.spool.room import Room, Watermark
 from dicom_node.spool.stored import opened
 from dicom_node.upkeep.retention import remove_unnamed
 from model_store.engines.base import DeviceLostError
+from workers import returns
 from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
-from workers.item import Inferred, ItemFault, Loaded, Verdict, at_fault
+from workers.item import Inferred, Loaded, Verdict, at_fault
 from workers.lease import Lease
 from workers.load import load
 from workers.next_batch import NextBatch
 from workers.results import parameters_of, record_of, result_spec
+from workers.returns import Returns
 
 CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
-
-_SHORTEST_WAIT: Final = timedelta(seconds=5)
-_LONGEST_WAIT: Final = timedelta(minutes=10)
 
 Pixels = NDArray[np.float32]
 
@@ -82,18 +89,29 @@ class Pipeline:
         self._observer = observer
         self._lease = timedelta(seconds=node.settings.workers.lease_seconds)
         self._next = NextBatch(node.ledger)
+        self._returns = Returns(node.ledger, node.settings)
+        self._room = Room(node.storage, Watermark.of(node.settings.storage))
+        self._waits_for_room = False
         self._log = structlog.get_logger("worker")
 
     def run_next(self) -> bool:
         """Do the work of the most urgent batch; returns False if none is due that runs here.
 
-        A look that finds nothing writes nothing.
+        A look that finds nothing writes nothing, nor does one while there is no room for results:
+        the ledger lies on the same disk as a rule.
 
         Raises
         ------
         LedgerError
             As `run` does.
+        StorageError
+            Nobody can say whether there is room.
         """
+        if self._waits_for_room:
+            if self._room.lacking():
+                return False
+            self._waits_for_room = False
+            self._log.info("spool.room", next="there is room for results again: denoising goes on")
         return self._next.run(self.run)
 
     def run(self, batch_id: int) -> bool:
@@ -117,6 +135,7 @@ class Pipeline:
         started = time.monotonic()
         watch = self._observer(batch)
         try:
+            self._room.require()
             lease = Lease(self._node.ledger, batch, self._lease)
             signs.own().give(signs.LONGEST)
             with lease.kept():  # an engine may be built for longer than a batch is worked on
@@ -125,21 +144,25 @@ class Pipeline:
             if again:
                 self._try_again(batch, again)
                 return True
+        except OutOfSpace as error:
+            self._wait_for_room(batch, str(error))
+            return True
         except LedgerError as error:
             if is_refusal(error):
                 self._log.exception("batch.refused", batch=batch_id)
-                self._give_back(batch, f"the ledger did not take it: {place_of(error)}")
+                self._returns.give_back(batch, f"the ledger did not take it: {place_of(error)}")
             raise
         except ModelNotHere as error:
-            self._hand_on(batch, str(error))
+            self._next.leave_out(batch.model)  # for a while
+            self._returns.hand_on(batch, str(error))
             return True
         except RetryLater as error:
-            self._wait(batch, str(error))
+            self._returns.wait(batch, str(error))
             return True
         except FailItem as error:
-            self._fail_rest(batch, error)
+            self._returns.fail_rest(batch, error)
         except Exception as error:
-            self._give_back(batch, f"{place_of(error)}; the worker's log has the trace")
+            self._returns.give_back(batch, f"{place_of(error)}; the worker's log has the trace")
             raise
         with self._node.ledger.write() as unit:
             batches.finish(unit, batch)
@@ -163,6 +186,7 @@ class Pipeline:
         ):
             for chunk in self._loaded(batch, loader):
                 signs.own().give(signs.PIECE)
+                self._room.require()
                 inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
                 self._show(watch, inferred)
                 for earlier in [each for each in recording if each.done()]:
@@ -326,6 +350,7 @@ class Pipeline:
             parameters=parameters,
         )  # fmt: skip
         made = encode(inferred.source, inferred.pixels, spec)
+        self._room.require(len(made.data))
         path = self._node.storage.result_path(spec.sop_instance_uid)
         self._node.storage.write_atomic(path, made.data)
         return NewResult(
@@ -343,54 +368,15 @@ class Pipeline:
         )
 
     def _try_again(self, batch: ClaimedBatch, again: Sequence[Verdict]) -> None:
-        """Return a batch for those of its items that are not done."""
-        at_fault = [each for each in again if isinstance(each.error, ItemFault)]
-        outside = [each for each in again if not isinstance(each.error, ItemFault)]
-        if outside:
-            ids = [each.item.work_item_id for each in at_fault]
-            self._wait(batch, str(outside[0].error), at_fault=ids)
+        full = next((each.error for each in again if isinstance(each.error, OutOfSpace)), None)
+        if full is not None and self._room.lacking():
+            self._wait_for_room(batch, str(full), at_fault=returns.at_fault(again))
         else:
-            self._give_back(batch, str(at_fault[0].error))
+            self._returns.try_again(batch, again)
 
-    def _give_back(self, batch: ClaimedBatch, why: str) -> None:
-        """Return a batch in which something went wrong that nobody thought of; the try counts."""
-        wait = delay(batch.attempts)
-        self._log.warning(
-            "batch.retry", batch=batch.batch_id, reason=why,
-            seconds=round(wait.total_seconds(), 1),
-        )  # fmt: skip
-        with self._node.ledger.write() as unit:
-            batches.give_back(unit, batch, after=wait, why=why)
-
-    def _wait(self, batch: ClaimedBatch, why: str, *, at_fault: Sequence[int] = ()) -> None:
-        """Return a batch because something outside it is at fault.
-
-        Half as long again as it has been there, up to a limit: a disk that is full over a weekend
-        fails nothing. What stays at fault as long as a delivery may take counts as tries.
-        """
-        settings = self._node.settings.delivery
-        with self._node.ledger.write() as unit:
-            age = unit.at - batch.opened_at
-            wait = min(max(_SHORTEST_WAIT, age / 2), _LONGEST_WAIT)
-            counted = age > timedelta(hours=settings.give_up_hours)
-            batches.give_back(unit, batch, after=wait, why=why, counted=counted, at_fault=at_fault)
-        self._log.warning(
-            "batch.waits", batch=batch.batch_id, reason=why, seconds=round(wait.total_seconds(), 1)
-        )
-
-    def _hand_on(self, batch: ClaimedBatch, why: str) -> None:
-        """Return a batch at once because its model does not run here; for a while, take no other.
-
-        What nobody can run for as long as a delivery may take counts as tries.
-        """
-        self._next.leave_out(batch.model)
-        with self._node.ledger.write() as unit:
-            age = unit.at - batch.opened_at
-            counted = age > timedelta(hours=self._node.settings.delivery.give_up_hours)
-            batches.give_back(unit, batch, after=timedelta(0), why=why, counted=counted)
-        self._log.warning("batch.handed_on", batch=batch.batch_id, reason=why)
-
-    def _fail_rest(self, batch: ClaimedBatch, error: FailItem) -> None:
-        self._log.error("batch.failed", batch=batch.batch_id, reason=str(error))
-        with self._node.ledger.write() as unit:
-            batches.fail_running(unit, batch, str(error))
+    def _wait_for_room(
+        self, batch: ClaimedBatch, why: str, *, at_fault: Sequence[int] = ()
+    ) -> None:
+        """Return a batch, and take no other until there is room again."""
+        self._waits_for_room = True
+        self._returns.wait_for_room(batch, why, at_fault=at_fault)

@@ -18,6 +18,7 @@ from dicom_node.ledger import instances
 from dicom_node.ledger.instances import Admission, Admitted, NewInstance
 from dicom_node.ledger.unit_of_work import Ledger, UnitOfWork
 from dicom_node.network.accept.ports import Caller, Received
+from dicom_node.spool.room import Free, Watermark
 from dicom_node.spool.storage import Storage
 from dicom_node.spool.stored import Kind, Stored, fault_of
 
@@ -241,14 +242,13 @@ class LedgerIntake:
     ) -> None:
         self._ledger = ledger
         self._storage = storage
-        self._minimum_free_fraction = minimum_free_fraction
-        self._minimum_free_bytes = minimum_free_bytes
+        self._watermark = Watermark(minimum_free_bytes, minimum_free_fraction)
         with ledger.write() as unit:
             instances.close_orphans(unit, name)
         self._commit = GroupCommit(ledger, name=name, refuse_conflicts=refuse_conflicts)
         self._log = structlog.get_logger("intake")
         self._measured = -_SPACE_LASTS
-        self._free: tuple[int, float] | None = None
+        self._free: Free | None = None
 
     def opened(self, caller: Caller) -> None:
         """Record the association."""
@@ -289,27 +289,21 @@ class LedgerIntake:
         """Whether the spool is above its watermark, also after `size_hint` more bytes."""
         if time.monotonic() - self._measured > _SPACE_LASTS:
             self._measure()
-        if self._free is None:
-            return False
-        free, fraction = self._free
-        return free - size_hint >= self._minimum_free_bytes and (
-            fraction >= self._minimum_free_fraction
-        )
+        return self._free is not None and self._watermark.leaves(self._free, size_hint)
 
     def _measure(self) -> None:
         self._measured = time.monotonic()
         try:
-            self._storage.require_there()
-            free, fraction = self._storage.free_bytes(), self._storage.free_fraction()
+            self._free = Free.of(self._storage)
         except StorageError as error:
             self._free = None
             event = "spool.away" if isinstance(error, SpoolAway) else "spool.unreadable"
             self._log.error(event, error=str(error), answer="0xA700")
             return
-        self._free = free, fraction
-        if free < self._minimum_free_bytes or fraction < self._minimum_free_fraction:
+        if not self._watermark.leaves(self._free):
             self._log.error(
-                "spool.full", free_megabytes=free // 2**20, free_percent=round(100 * fraction, 1),
+                "spool.full", free_megabytes=self._free.size // 2**20,
+                free_percent=round(100 * self._free.fraction, 1),
                 answer="0xA700", remedy="free disk space or lower [storage] minimum_free_*",
             )  # fmt: skip
 

@@ -31,7 +31,11 @@ class StorageSettings(Section):
 
     path: Path = Field(Path("/var/lib/dicom-node"), description="Spool folder.")
     minimum_free_percent: float = Field(
-        5.0, ge=0, lt=100, description="Below this free space C-STORE answers 0xA700."
+        5.0,
+        ge=0,
+        lt=100,
+        description="Below this free space C-STORE answers 0xA700 and results wait: the rest is "
+        "for the ledger and the broker.",
     )
     minimum_free_megabytes: int = Field(
         512, ge=0, description="The same watermark in megabytes; the stricter of both counts."
