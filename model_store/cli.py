@@ -37,14 +37,17 @@ def train(  # noqa: PLR0917
     recipe: Annotated[Path, typer.Argument(help="TOML recipe, or the name of one that is shipped")],
     data: Annotated[Path, typer.Option(help="folder that the recipe's sources are relative to")],
     out: Annotated[Path, typer.Option(help="folder for recipe, checkpoints and cache")],
-    budget: Annotated[float | None, typer.Option(help="minutes to fit the run into")] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="minutes to fit the run into, preparation included")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="folder for simulated noise and pairs")] = None,
     resume: Annotated[bool, typer.Option(help="go on from the checkpoint in --out")] = False,
     threads: Annotated[int | None, typer.Option(help="processor threads")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="folder of ImageNet weights, for perceptual losses")
+        Path | None,
+        typer.Option(help="folder of ImageNet weights, for perceptual losses and distances"),
     ] = None,
-    arm: Annotated[str | None, typer.Option(help="arm of a recipe that is a study")] = None,
+    arm: Annotated[str | None, typer.Option(help="arm of a recipe that has several")] = None,
     precision: Annotated[
         Precision | None,
         typer.Option(help="arithmetic of the training; absent: the recipe's, or the resumed run's"),
@@ -53,6 +56,7 @@ def train(  # noqa: PLR0917
     """Train a recipe; stops when its iterations, or the budget, are done."""
     import torch  # noqa: PLC0415
 
+    from model_store.evaluation.lpips import Lpips  # noqa: PLC0415
     from model_store.training.checkpoint import Progress as Done  # noqa: PLC0415
     from model_store.training.recipe_file import recipe_path  # noqa: PLC0415
     from model_store.training.run import train as run  # noqa: PLC0415
@@ -82,6 +86,7 @@ def train(  # noqa: PLR0917
                 resume=resume,
                 cache=cache,
                 precision=precision.value if precision else None,
+                distance=Lpips.where(weights),
                 report=report,
                 told=told,
                 said=said,

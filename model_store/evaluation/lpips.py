@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ from model_store.errors import DataError
 
 Floats = NDArray[np.float32]
 
-FEATURES = "alexnet_features_fp32.safetensors"
-HEADS = "lpips_lin_alex_v0.1.safetensors"
-SHA256 = {
-    FEATURES: "9f97fd313f4da83dbe6bbfbe6effca1241de9edfcd7c53386261ed9697286dd9",
-    HEADS: "255d6454292d155a069f693a111769acec003d588617b250f24775369c816e04",
-}
-"""The weights that the distance is defined by."""
+FEATURES = ("alexnet-owt-7be5be79.pth", "alexnet_features_fp32.safetensors")
+"""Files that may hold AlexNet's convolutions: torchvision's checkpoint, or those alone."""
+HEADS = ("alex.pth", "lpips_lin_alex_v0.1.safetensors")
+"""Files that may hold the linear heads: that of the package ``lpips`` (weights/v0.1), or alone."""
+_FEATURES_SHA256 = "8259ebdc8849c887b0b95a9414db11a3694493c318c41902269dfa328697ca4e"
+_HEADS_SHA256 = "885a51c7aba6f7ccf3321ca5f345fbd72201f3347f0a88e807016be494493f5d"
+_CHECKPOINT_SHA256 = "7be5be79"
+"""Torchvision names its checkpoints by the beginning of their hash."""
 
 DESCRIPTION = "LPIPS v0.1, AlexNet, linear heads"
 
@@ -31,6 +33,10 @@ DESCRIPTION = "LPIPS v0.1, AlexNet, linear heads"
 _LAYERS = ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False))
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
+_UNREADABLE = (
+    *(OSError, SafetensorError, RuntimeError, pickle.UnpicklingError),
+    *(LookupError, ValueError, TypeError, AttributeError, EOFError),  # of bytes that are no pickle
+)
 SMALLEST = 32
 """Fewest rows and columns of an image."""
 
@@ -46,23 +52,35 @@ class Lpips:
     Parameters
     ----------
     weights : Path
-        Folder with the files that `SHA256` names.
+        Folder with one of the files of `FEATURES` and one of `HEADS`.
 
     Raises
     ------
     DataError
-        If a file is missing, or is not the one that the distance is defined by.
+        If one is missing, or holds other weights than those that the distance is defined by.
     """
 
     def __init__(self, weights: Path) -> None:
-        features, heads = _load(weights / FEATURES), _load(weights / HEADS)
-        self._convolutions = [
-            (features[f"features.{index}.weight"], features[f"features.{index}.bias"])
-            for index, *_ in _LAYERS
-        ]
-        self._heads = [heads[f"lin{level}.model.1.weight"] for level in range(len(_LAYERS))]
+        names = [f"features.{index}.{part}" for index, *_ in _LAYERS for part in ("weight", "bias")]
+        features = _load(weights, FEATURES, names, _FEATURES_SHA256)
+        heads = [f"lin{level}.model.1.weight" for level in range(len(_LAYERS))]
+        self._heads = _load(weights, HEADS, heads, _HEADS_SHA256)
+        self._convolutions = list(zip(features[::2], features[1::2], strict=True))
         self._shift = torch.tensor(_SHIFT).view(1, 3, 1, 1)
         self._scale = torch.tensor(_SCALE).view(1, 3, 1, 1)
+
+    @classmethod
+    def where(cls, weights: Path | None) -> Lpips | None:
+        """The distance, if the folder has a file for each of its parts; else None.
+
+        Raises
+        ------
+        DataError
+            If it has them, and they hold other weights.
+        """
+        if weights is None or any(_found(weights, names) is None for names in (FEATURES, HEADS)):
+            return None
+        return cls(weights)
 
     def __call__(self, image: Floats, reference: Floats) -> float:
         """Distance of two grey images ``[rows, columns]`` with values in 0..1; 0 if equal.
@@ -102,14 +120,39 @@ class Lpips:
         return total
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def _found(weights: Path, names: tuple[str, ...]) -> Path | None:
+    return next((path for name in names if (path := weights / name).is_file()), None)
+
+
+def _load(weights: Path, names: tuple[str, ...], tensors: list[str], sha256: str) -> list[Tensor]:
+    """Tensors by their names, of the file that is there."""
+    path = _found(weights, names)
+    if path is None:
+        raise DataError(
+            f"{weights}: weights of LPIPS are missing: it takes {' or '.join(names)} (how to get "
+            "them: docs/how-to/train-a-model.md)"
+        )
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != SHA256[path.name]:
-            raise DataError(
-                f"{path}: not the file that LPIPS is defined by: its SHA-256 is {found}, not "
-                f"{SHA256[path.name]}"
-            )
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        held = _read(path)
+        found = [held[name].float().contiguous() for name in tensors]
+    except _UNREADABLE as error:
         raise DataError(f"{path}: weights of LPIPS are not readable: {error}") from error
+    digest = hashlib.sha256()
+    for name, tensor in zip(tensors, found, strict=True):
+        digest.update(name.encode())
+        digest.update(tensor.numpy().astype("<f4").tobytes())
+    known = path.name == names[0] and names is FEATURES
+    if digest.hexdigest() != sha256 and not (known and _is_torchvisions(path)):
+        raise DataError(f"{path}: not the weights that LPIPS is defined by; fetch them again")
+    return found
+
+
+def _is_torchvisions(path: Path) -> bool:
+    return hashlib.sha256(path.read_bytes()).hexdigest().startswith(_CHECKPOINT_SHA256)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file; pickled ones may hold nothing else."""
+    if path.suffix == ".safetensors":
+        return dict(load_file(path))
+    return dict(torch.load(path, map_location="cpu", weights_only=True))

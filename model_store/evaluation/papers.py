@@ -32,6 +32,7 @@ from model_store.generators.sections import (
     WganVggSection,
 )
 from model_store.training.noise import AwgnNoise
+from model_store.training.objective import for_fidelity
 from model_store.training.recipe import CtData, Recipe, plain
 
 Order = tuple[str, str, str]
@@ -185,7 +186,6 @@ FURTHER = {
 }
 """Tables to be read beside another, by its source."""
 _STRONG_DB = 20.0
-_ON_FIDELITY = ("drl-a", "drl-ct")
 
 
 def arm_of(recipe: Recipe) -> tuple[PaperTable, str] | None:
@@ -208,10 +208,10 @@ def arm_of(recipe: Recipe) -> tuple[PaperTable, str] | None:
         case DrlSection():
             found = DRL, "DRL, B" if "perceptual" in terms else "DRL, A"
         case DrlCascadeSection() as section:
-            found = DRL, _cascade_arm(section, recipe.training.start or "")
+            found = DRL, _cascade_arm(section, fidelity=for_fidelity(recipe))
         case Cnn10Section():
             found = DRL, "CNN10"
-    return found
+    return found if found is not None and found[1] in found[0].arms else None
 
 
 def _dngan_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str]:
@@ -228,15 +228,14 @@ def _dngan_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str]:
     return DNGAN, "DNGAN"
 
 
-def _cascade_arm(section: DrlCascadeSection, start: str) -> str:
+def _cascade_arm(section: DrlCascadeSection, *, fidelity: bool) -> str:
     """The arm of a cascade; where its last level is the second, its first tells C from D."""
     if section.further == "cnn10":
         return "cascade of CNN10" if section.first == "cnn10" else "DRL, then CNN10"
-    if section.blend < 1:
-        return "cascade C, blended"
+    name = "cascade C" if not fidelity else "cascade D"
     if section.levels > 2:  # noqa: PLR2004
-        return "cascade C, 3 levels"
-    return "cascade D" if start.startswith(_ON_FIDELITY) else "cascade C"
+        name += ", 3 levels"
+    return f"{name}, blended" if section.blend < 1 else name
 
 
 def _n2n_arm(recipe: Recipe, terms: set[str]) -> tuple[PaperTable, str] | None:

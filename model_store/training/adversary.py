@@ -105,14 +105,16 @@ class Adversary:
         Returns
         -------
         dict of str to Tensor
-            ``critic`` (its loss without penalty) and, for WGAN-GP, ``penalty``; detached. If a
-            gradient is not finite, ``critic`` is not either, and no step was taken.
+            ``critic`` (its loss without penalty), ``D(x)`` and ``D(G(z))`` as of `scores` and, for
+            WGAN-GP, ``penalty``; detached. If a gradient is not finite, ``critic`` is not either,
+            and no step was taken.
         """
         self.critic.train().requires_grad_(True)
         self._optimiser.zero_grad(set_to_none=True)
         real, fake = self._seen(real, noisy), self._seen(fake.detach(), noisy)
-        loss = critic_loss(self.section.objective, self.critic(real), self.critic(fake))
-        parts = {"critic": loss.detach()}
+        judged = self.critic(real), self.critic(fake)
+        loss = critic_loss(self.section.objective, *judged)
+        parts = {"critic": loss.detach(), **self._named_scores(*judged)}
         if self.section.objective == "wgan-gp":
             random = torch.Generator().manual_seed((self._seed << 40) + draw)
             epsilon = torch.rand(len(real), 1, 1, 1, generator=random).to(real.device)
@@ -130,6 +132,21 @@ class Adversary:
         """The generator's term, without its weight, for images on 0..1; gradients reach `fake`."""
         self.critic.train().requires_grad_(False)
         return generator_loss(self.section.objective, self.critic(self._seen(fake, noisy)))
+
+    @torch.no_grad()
+    def scores(self, real: Tensor, fake: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+        """What the critic makes of clean and of denoised images, without learning from them.
+
+        Means ``D(x)`` and ``D(G(z))``: probabilities for "bce", else the critic's own scale.
+        """
+        self.critic.eval()
+        seen = (self.critic(self._seen(image, noisy)) for image in (real, fake))
+        return self._named_scores(*seen)
+
+    def _named_scores(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        if self.section.objective == "bce":
+            real, fake = torch.sigmoid(real), torch.sigmoid(fake)
+        return {"D(x)": real.detach().mean(), "D(G(z))": fake.detach().mean()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Copies of the critic's weights and of its optimiser's moments."""

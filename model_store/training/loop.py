@@ -20,10 +20,11 @@ from model_store.training.checkpoint import (
     optimiser_state,
     restore_optimiser,
 )
-from model_store.training.log import LOG, TrainingLog
+from model_store.training.log import LOG, TrainingLog, note
 from model_store.training.losses import Loss
 from model_store.training.patches import Batch, PatchSource
 from model_store.training.recipe import TrainingSection
+from model_store.training.validation import VALIDATION, Validation
 
 _MEASURED_STEPS = 20
 _GRADIENT_NORM = 1.0
@@ -50,7 +51,9 @@ class Trainer:
     adversary : Adversary, optional
         Critic to train against.
     device : torch.device, optional
-        Where to compute; the processor if left out. On a GPU the generator runs in bfloat16.
+        Where to compute; the processor if left out.
+    validation : Validation, optional
+        What is measured on patches that training does not draw; of the loss alone if left out.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Trainer:
         loss: Loss | None = None,
         adversary: Adversary | None = None,
         device: torch.device | None = None,
+        validation: Validation | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
         self.generator = generator.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -69,6 +73,7 @@ class Trainer:
         self._section = section
         self._loss = loss or Loss(section.loss, scale=section.loss_scale)
         self._adversary = adversary
+        self._validation = validation or Validation(self._loss, adversary)
         self._average = {key: value.clone() for key, value in generator.state_dict().items()}
         self._named = dict(generator.trained_parameters())
         self._optimiser = torch.optim.Adam(
@@ -111,6 +116,8 @@ class Trainer:
         first = self.progress.step
         log = TrainingLog(folder / LOG, first)
         self.progress = replace(self.progress, hardware=self._hardware())
+        if first == 0:
+            self._validated(log, folder)
         if self._section.iterations == 0:
             budget = None
         if budget is not None and first >= self.progress.iterations:
@@ -143,11 +150,10 @@ class Trainer:
                 self._learning_rate(done.step, done.step / done.iterations),
                 {"loss": loss, **self._parts},
             )
-            if (
-                self._section.schedule == "plateau"
-                and self.progress.step % self._section.epoch == 0
-            ):
-                plateau = self.progress.plateau.after(self.validate())
+            if self.progress.step % self._section.validate_every == 0:
+                self._validated(log, folder)
+            if self._section.schedule == "plateau" and not self.progress.step % self._section.epoch:
+                plateau = self.progress.plateau.after(self.validate()["PSNR"])
                 self.progress = replace(self.progress, plateau=plateau)
             if report is not None:
                 report(self.progress)
@@ -155,23 +161,28 @@ class Trainer:
                 self.snapshot().write(folder)
                 last = time.monotonic()
         log.flush()
+        if self.progress.step > first and self.progress.step % self._section.validate_every:
+            self._validated(log, folder)
         self.snapshot().write(folder)
         return self.progress
 
-    def validate(self) -> float:
-        """PSNR (dB, peak 1) of the averaged weights over patches that training does not draw."""
+    def validate(self) -> dict[str, float]:
+        """Measure the averaged weights on patches that training does not draw."""
         current = {key: value.clone() for key, value in self.generator.state_dict().items()}
         self.generator.load_state_dict(self._average)
         self.generator.eval()
-        errors: list[float] = []
-        unit = self._loss.unit
-        with torch.no_grad():
-            for index in range(_VALIDATION_BATCHES):
-                noisy, clean, _ = self._tensors(self._source.validation(index))
-                difference = unit(self.generator(noisy)) - unit(clean)
-                errors.append(float((difference**2).mean()))
+        batches = [
+            self._tensors(self._source.validation(index)) for index in range(_VALIDATION_BATCHES)
+        ]
+        found = self._validation.measure(self.generator, batches)
         self.generator.load_state_dict(current)
-        return -10 * math.log10(max(sum(errors) / len(errors), 1e-12))
+        return found
+
+    def _validated(self, log: TrainingLog, folder: Path) -> None:
+        """Measure, and add a line to the log."""
+        log.flush()
+        found = {name: float(f"{value:.6g}") for name, value in self.validate().items()}
+        note(folder / LOG, self.progress.step, {VALIDATION: found})
 
     def snapshot(self) -> Checkpoint:
         """Everything needed to go on from here, copied."""
@@ -260,7 +271,7 @@ class Trainer:
         return value
 
     def _generate(self, noisy: Tensor) -> Tensor:
-        reduced = self._section.precision == "bfloat16" or self.device.type == "cuda"
+        reduced = self._section.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
             prediction: Tensor = self.generator(noisy)
         return prediction.float()

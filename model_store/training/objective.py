@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from model_store.generators.sections import DrlCascadeSection
 from model_store.training.recipe import LossTerm, PerceptualTerm, Recipe
+from model_store.training.recipe_file import shipped
 
 _FIDELITY = frozenset({"mse", "mae", "charbonnier", "ssim", "systematic"})
 
@@ -13,8 +15,18 @@ NOT_FIDELITY = (
 
 
 def for_fidelity(recipe: Recipe) -> bool:
-    """Whether nothing but the difference to the target was minimised."""
-    return recipe.critic is None and all(term.name in _FIDELITY for term in recipe.training.loss)
+    """Whether nothing but the difference to the target was minimised.
+
+    The levels of a cascade but its last one stay as they were trained before, so that those count,
+    too; a level that comes from a run without a shipped recipe is not taken for one of fidelity.
+    """
+    own = recipe.critic is None and all(term.name in _FIDELITY for term in recipe.training.loss)
+    if not own or not isinstance(recipe.generator, DrlCascadeSection):
+        return own
+    if recipe.training.start is None:
+        return True
+    before = shipped(recipe.training.start.partition("@")[0])
+    return before is not None and for_fidelity(Recipe.read(*before))
 
 
 def objective(recipe: Recipe) -> str:

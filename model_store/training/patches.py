@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 Floats = NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -52,6 +54,17 @@ def random_window(image: Floats, patch: int, generator: np.random.Generator) -> 
     """Draw a ``patch x patch`` window of `image`."""
     top, left = (int(generator.integers(length - patch + 1)) for length in image.shape)
     return slice(top, top + patch), slice(left, left + patch)
+
+
+def resized(image: Floats, side: int) -> Floats:
+    """A square image brought to ``side x side``, averaged where it becomes smaller."""
+    if len(image) == side:
+        return image
+    tensor = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+    size = (side, side)
+    changed = functional.interpolate(tensor, size, mode="bilinear", antialias=True)
+    result: Floats = changed[0, 0].numpy()
+    return result
 
 
 def random_turn(generator: np.random.Generator) -> Callable[[Floats], Floats]:

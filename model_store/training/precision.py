@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -21,6 +23,24 @@ def resolve_precision(choice: Choice) -> Precision:
     if choice == "auto":
         return "bfloat16" if torch.cuda.is_available() or _native_on_processor() else "float32"
     return _NAMES[choice]
+
+
+@contextmanager
+def arithmetic_of(precision: Precision) -> Iterator[None]:
+    """Let a GPU's float32 be float32 where that is asked for; it rounds to TF32 by default."""
+    matmul = torch.backends.cuda.matmul
+    before, exact = matmul.allow_tf32, precision == "float32"
+    matmul.allow_tf32 = before and not exact
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled,
+            benchmark=torch.backends.cudnn.benchmark,
+            deterministic=torch.backends.cudnn.deterministic,
+            allow_tf32=not exact,
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before
 
 
 def _native_on_processor() -> bool:

@@ -22,6 +22,7 @@ _UNIT_OFFSET_HU = 1024.0
 _PAIR = 2
 _NARROWEST = 1e-3
 
+Zoom = tuple[Annotated[float, Field(ge=0.25, le=4)], Annotated[float, Field(ge=0.25, le=4)]]
 Betas = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
 
 
@@ -140,8 +141,8 @@ class XrayData(_Strict):
     """Quiet radiographs, and noise drawn on the fly.
 
     Standard deviations are fractions of the full range. `held_out` holds file names. `curves`
-    gives each patch a random polarity and gamma. `target` "noisy" trains on a second, independent
-    realisation of the noise (Noise2Noise).
+    gives each patch a random polarity and gamma; `zoom`, least and greatest factor, a random size.
+    `target` "noisy" trains on a second, independent realisation of the noise (Noise2Noise).
     """
 
     kind: Literal["xray"]
@@ -153,7 +154,14 @@ class XrayData(_Strict):
     correlated_share: float = Field(default=0.3, ge=0, le=1)
     noise: XrayNoise = MixedNoise(kind="mixed")
     curves: bool = True
+    zoom: Zoom | None = None
     target: Target = "clean"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> XrayData:
+        if self.zoom is not None and self.zoom[0] > self.zoom[1]:
+            raise ValueError("zoom is the least and the greatest factor, in this order")
+        return self
 
     @property
     def noise_range(self) -> tuple[float, float]:
@@ -241,7 +249,9 @@ class TrainingSection(_Strict):
     so that the released network is the one that was trained at the end. `patch_weights` makes
     quiet and noisy patches count alike. `loss_scale` multiplies the whole loss; without it the
     loss of a trained network is near 1. The learning rate follows a cosine, or ("plateau") is
-    halved when two epochs of `epoch` iterations bring no gain in validation PSNR. `start` names
+    halved when two epochs of `epoch` iterations bring no gain in validation PSNR. Every
+    `validate_every` iterations, before the first and after the last, the averaged weights are
+    measured on patches that training does not draw, for the log. `start` names
     the run or the version (``name@version``) whose weights the run begins with; without any
     `iterations` they are taken as they are.
     """
@@ -259,6 +269,7 @@ class TrainingSection(_Strict):
     betas: Betas = (0.9, 0.999)
     schedule: Literal["cosine", "plateau"] = "cosine"
     epoch: int = Field(default=1000, ge=1)
+    validate_every: int = Field(default=250, ge=1)
     patch_weights: bool = True
     loss_scale: float | None = Field(default=None, gt=0)
     start: str | None = Field(default=None, min_length=1)

@@ -1,4 +1,4 @@
-"""Recipe files: TOML that may extend another file, or be a study with one arm for every weight.
+"""Recipe files: TOML that may extend another file, or hold several arms.
 
 ``extends = "bases/ct.toml"`` takes every table of that file (its path is relative to the file that
 names it; without the suffix it is a recipe that is shipped: ``extends = "drl-pairs"``) and lets the
@@ -10,7 +10,15 @@ own keys replace single ones. ``[study]`` holds ``factors`` and, in
     weights = { content = "training.loss.perceptual", adversarial = "critic" }
 
 makes the arms ``content-0.5``, ``content-2``, ``adversarial-0.5`` and ``adversarial-2``, and
-``base`` with every factor 1.
+``base`` with every factor 1. Arms that differ in more than a weight are tables of their own, whose
+keys replace the file's; ``false`` for a table takes the table away::
+
+    [arms.mae]
+    critic = false
+    training.loss = [{ name = "mae" }]
+
+The name of an arm is added to the recipe's; ``{recipe}`` in a string stands for the file's name
+without it, so that one arm can start from another.
 """
 
 from __future__ import annotations
@@ -27,7 +35,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 _SUFFIX = ".toml"
 _BASE = "base"
-_DEEPEST = 4
+_SELF = "{recipe}"
 
 
 def read_toml(path: Path, arm: str | None = None) -> dict[str, Any]:
@@ -38,57 +46,63 @@ def read_toml(path: Path, arm: str | None = None) -> dict[str, Any]:
     path : Path
         The file.
     arm : str, optional
-        Arm of a study: its name is added to the recipe's.
+        Arm of a file that has several.
 
     Raises
     ------
     RecipeError
-        If a file cannot be read or is not TOML, if files extend each other in a circle, if a
-        study lacks its arm or something that is none is given one.
+        If a file cannot be read or is not TOML, if files extend each other in a circle, if none
+        of a file's arms is named, or one that it does not have.
     """
-    content = _extended(path, _DEEPEST)
-    if "study" not in content:
-        if arm is not None:
-            raise RecipeError(f"{path}: has no [study], so no arm {arm!r}")
+    content = _extended(path, ())
+    names = _arm_names(content, path)
+    if arm not in (names or (None,)):
+        if arm is not None and not names:
+            raise RecipeError(f"{path}: has no arms, so no arm {arm!r}")
+        raise RecipeError(f"{path}: has several arms; name one by --arm: {', '.join(names)}")
+    own, study = content.pop("arms", {}), content.pop("study", None)
+    if arm is None:
         return content
-    arms = study_arms(content, path)
-    if arm not in arms:
-        raise RecipeError(f"{path}: a study: name one of its arms by --arm: {', '.join(arms)}")
-    key, factor = arms[arm]
-    del content["study"]
-    content["name"] = f"{content['name']}-{arm}"
-    if key is not None:
-        _multiply(content, key, factor, path)
+    if study is not None:
+        key, factor = _factors(study, path)[arm]
+        if key is not None:
+            _multiply(content, key, factor, path)
+    name = content.get("name", path.stem)
+    content = {
+        key: _replaced(value, str(name))
+        for key, value in _merged(content, own.get(arm, {})).items()
+    }
+    content["name"] = f"{name}-{arm}"
     return content
+
+
+def shipped(name: str) -> tuple[Path, str | None] | None:
+    """File and arm of the shipped recipe that has this name; None if none has."""
+    own = RECIPES / f"{name}{_SUFFIX}"
+    if own.exists():
+        return own, None
+    for path in sorted(RECIPES.glob(f"*{_SUFFIX}")):
+        arm = name.removeprefix(f"{path.stem}-")
+        if arm != name and arm in arms_of(path):
+            return path, arm
+    return None
+
+
+def arms_of(path: Path) -> list[str]:
+    """Names of the arms of a recipe file; none if it is a recipe as it stands.
+
+    Raises
+    ------
+    RecipeError
+        As `read_toml`.
+    """
+    return _arm_names(_extended(path, ()), path)
 
 
 def recipe_path(recipe: Path) -> Path:
     """A recipe's file: as it is named, or else the shipped one of that name."""
     own = RECIPES / f"{recipe}{_SUFFIX}"
     return own if not recipe.exists() and own.exists() else recipe
-
-
-def study_arms(content: dict[str, Any], path: Path) -> dict[str, tuple[str | None, float]]:
-    """Names of a study's arms, each with the key it multiplies and the factor.
-
-    Raises
-    ------
-    RecipeError
-        If ``[study]`` lacks ``weights`` or ``factors``.
-    """
-    study = content["study"]
-    try:
-        weights, factors = dict(study["weights"]), [float(value) for value in study["factors"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeError(f"{path}: [study] takes weights, a table, and factors") from error
-    arms: dict[str, tuple[str | None, float]] = {_BASE: (None, 1.0)}
-    arms |= {
-        f"{name}-{factor:g}": (str(key), factor)
-        for name, key in weights.items()
-        for factor in factors
-        if factor != 1
-    }
-    return arms
 
 
 def parse_toml(text: str, origin: str) -> dict[str, Any]:
@@ -115,7 +129,49 @@ def dump_toml(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _extended(path: Path, depth: int) -> dict[str, Any]:
+def _arm_names(content: dict[str, Any], path: Path) -> list[str]:
+    """Names of the arms that a file has by ``[study]`` or by ``[arms]``."""
+    own = content.get("arms", {})
+    if not isinstance(own, dict) or not all(isinstance(arm, dict) for arm in own.values()):
+        raise RecipeError(f"{path}: [arms] holds a table for each arm")
+    if "study" not in content:
+        return list(own)
+    if own:
+        raise RecipeError(f"{path}: has arms by [study] or by [arms], not by both")
+    return list(_factors(content["study"], path))
+
+
+def _factors(study: Any, path: Path) -> dict[str, tuple[str | None, float]]:
+    """Names of a study's arms, each with the key it multiplies and the factor."""
+    try:
+        weights, factors = dict(study["weights"]), [float(value) for value in study["factors"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: [study] takes weights, a table, and factors") from error
+    arms: dict[str, tuple[str | None, float]] = {_BASE: (None, 1.0)}
+    arms |= {
+        f"{name}-{factor:g}": (str(key), factor)
+        for name, key in weights.items()
+        for factor in factors
+        if factor != 1
+    }
+    return arms
+
+
+def _replaced(value: Any, name: str) -> Any:
+    """A value with the recipe's name for ``{recipe}`` in its strings."""
+    if isinstance(value, dict):
+        return {key: _replaced(item, name) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, name) for item in value]
+    return value.replace(_SELF, name) if isinstance(value, str) else value
+
+
+def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """Content of a file with that of what it extends; `extending` are those on the way to it."""
+    here = path.resolve()
+    if here in extending:
+        circle = " extends ".join(str(each) for each in (*extending, here))
+        raise RecipeError(f"files extend each other in a circle: {circle}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -124,11 +180,11 @@ def _extended(path: Path, depth: int) -> dict[str, Any]:
     base = content.pop("extends", None)
     if base is None:
         return content
-    if isinstance(base, str) and not base.endswith(_SUFFIX):
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: extends = {base!r}: takes the name of a file")
+    if not base.endswith(_SUFFIX):
         base = str(RECIPES / f"{base}{_SUFFIX}")
-    if depth == 0 or not isinstance(base, str):
-        raise RecipeError(f"{path}: extends = {base!r}: not a file, or files extend in a circle")
-    return _merged(_extended(path.parent / base, depth - 1), content)
+    return _merged(_extended(path.parent / base, (*extending, here)), content)
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +192,9 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         before = merged.get(key)
-        if isinstance(value, dict) and isinstance(before, dict) and _alike(before, value):
+        if value is False and isinstance(before, dict):
+            del merged[key]
+        elif isinstance(value, dict) and isinstance(before, dict) and _alike(before, value):
             merged[key] = _merged(before, value)
         else:
             merged[key] = value

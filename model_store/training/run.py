@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,13 +25,15 @@ from model_store.training.pairs.listing import Told, nobody, some
 from model_store.training.pairs.patches import open_pairs
 from model_store.training.pairs.section import PairsData
 from model_store.training.patches import PatchSource
-from model_store.training.precision import Choice, resolve_precision
+from model_store.training.precision import Choice, arithmetic_of, resolve_precision
 from model_store.training.recipe import CtData, PerceptualTerm, Recipe
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.start import ZOO, load_start
+from model_store.training.validation import Distance, Validation
 from model_store.training.xray_patches import XrayPatches, prepare_xray
 
 RECIPE = "recipe.toml"
+_WORTH_SAYING = 0.05
 
 
 def build_generator(recipe: Recipe) -> Generator:
@@ -91,6 +94,7 @@ def build_trainer(
     *,
     weights: Path | None = None,
     device: torch.device | None = None,
+    distance: Distance | None = None,
 ) -> Trainer:
     """Build everything that a recipe trains with, at its first iteration.
 
@@ -104,6 +108,8 @@ def build_trainer(
         Folder of the backbones' weights, for recipes with a perceptual term.
     device : torch.device, optional
         Where to compute; the processor if left out.
+    distance : callable, optional
+        Perceptual distance that validation tells.
 
     Raises
     ------
@@ -125,7 +131,15 @@ def build_trainer(
             critic = build_critic(recipe.critic.network, section.patch).to(device)
         adversary = Adversary(critic, recipe.critic, section.seed)
     generator = build_generator(recipe)
-    return Trainer(generator, source, section, loss=loss, adversary=adversary, device=device)
+    return Trainer(
+        generator,
+        source,
+        section,
+        loss=loss,
+        adversary=adversary,
+        device=device,
+        validation=Validation(loss, adversary, distance, recipe.input),
+    )
 
 
 def train(
@@ -140,6 +154,7 @@ def train(
     resume: bool = False,
     cache: Path | None = None,
     precision: Choice | None = None,
+    distance: Distance | None = None,
     report: Report | None = None,
     told: Told = nobody,
     said: Callable[[str], object] = str,
@@ -155,14 +170,14 @@ def train(
     out : Path
         Folder for recipe, checkpoints and log. A recipe's ``start`` is a folder beside it.
     arm : str, optional
-        Arm of a study.
+        Arm of a file that has several.
     weights : Path, optional
         Folder of the backbones' weights, for recipes with a perceptual term.
     zoo : Path
         Folder of model versions, for recipes that start from one.
     budget : float, optional
-        Minutes from now; the number of iterations is planned anew to fit them. Without it the
-        recipe's number, or on resuming the number planned before, holds.
+        Minutes from now, preparation included; the number of iterations is planned anew to fit
+        them. Without it the recipe's number, or on resuming the number planned before, holds.
     resume : bool
         Go on from the checkpoint in `out`.
     cache : Path, optional
@@ -170,18 +185,22 @@ def train(
     precision : {"auto", "f32", "bf16"}, optional
         Instead of the recipe's, and written into the recipe in `out`. Without it the recipe's, or
         on resuming what the run had before, holds.
+    distance : callable, optional
+        Perceptual distance that validation tells.
     report : callable, optional
         Called after each iteration.
     told : callable
         Is told how far the reading of pairs is.
     said : callable
-        Is told in words which pairs a run is trained on, and what was left out.
+        Is told in words which pairs a run is trained on, what was left out, and what of a budget
+        is gone before the first iteration.
 
     Raises
     ------
     RecipeError, DataError, TrainingDivergedError
         See their classes.
     """
+    begin = time.monotonic()
     content = read_toml(recipe_path, arm)
     recipe = Recipe.resolve(content, str(recipe_path))
     if precision is not None:
@@ -197,7 +216,7 @@ def train(
         state = load_start(recipe, out, zoo)
     cache = cache or out / "cache"
     source, facts = _prepared(recipe, data, cache, told, said)
-    trainer = build_trainer(recipe, source, weights=weights, device=device)
+    trainer = build_trainer(recipe, source, weights=weights, device=device, distance=distance)
     if resume:
         trainer.restore(Checkpoint.read(out))
     elif state is not None:
@@ -208,7 +227,13 @@ def train(
     if facts is not None:
         facts.write(out)
         note(out / LOG, trainer.progress.step, {"pairs": facts.numbers()})
-    return trainer.run(out, report=report, budget=budget)
+    if budget is not None:
+        spent = (time.monotonic() - begin) / 60
+        if spent > _WORTH_SAYING * budget:
+            said(f"preparation took {spent:.1f} of the budget of {budget:g} minutes")
+        budget = max(budget - spent, 0.0)
+    with arithmetic_of(recipe.training.precision):
+        return trainer.run(out, report=report, budget=budget)
 
 
 def _prepared(

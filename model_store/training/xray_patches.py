@@ -17,6 +17,7 @@ from model_store.training.patches import (
     random_deviation,
     random_turn,
     random_window,
+    resized,
 )
 from model_store.training.recipe import XrayData
 from model_store.training.references import block_mean, list_files, read_radiograph
@@ -67,14 +68,21 @@ class XrayPatches:
         self, generator: np.random.Generator, noisy_target: bool
     ) -> tuple[Floats, Floats, float]:
         image = self._images[generator.choice(len(self._images), p=self._share)]
-        patch = image[random_window(image, self._patch, generator)]
-        turned = random_turn(generator)(patch)
+        turned = random_turn(generator)(self._window(image, generator))
         curve = _curve(generator) if self._data.curves else _unchanged
         clean = curve(turned)
         draw, weight = self._noise(lambda: float(curve(image[::8, ::8]).mean()), generator)
         noisy = draw(clean)
         target = draw(clean) if noisy_target else clean
         return np.ascontiguousarray(noisy), np.ascontiguousarray(target), weight
+
+    def _window(self, image: Floats, generator: np.random.Generator) -> Floats:
+        """A window of the image, of another size brought to that of a patch if the data say so."""
+        if self._data.zoom is None:
+            return image[random_window(image, self._patch, generator)]
+        factor = float(np.exp(generator.uniform(*np.log(self._data.zoom))))
+        side = min(max(round(self._patch / factor), 2), *image.shape)
+        return resized(image[random_window(image, side, generator)], self._patch)
 
     def _noise(
         self, mean: Callable[[], float], generator: np.random.Generator

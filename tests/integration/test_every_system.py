@@ -42,9 +42,9 @@ _SYSTEMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[str]]] = {
         ["Table 3", "Table 2", "Eulig et al., Med Phys 51:8776 (2024), abdomen"],
     ),
     "drl-cascade": (
-        ("drl-b", "drl-cascade-c", "drl-cascade-3", "drl-cascade-blended"),
-        ("drl-cascade-c", "drl-cascade-3", "drl-cascade-blended"),
-        ["Figures 2, 5 and 6", "cascade C, blended", "225,601"],
+        ("drl-b", "drl-cascade-c", "drl-cascade-3", "drl-cascade-3-blended"),
+        ("drl-cascade-c", "drl-cascade-3", "drl-cascade-3-blended"),
+        ["Figures 2, 5 and 6", "cascade C, 3 levels, blended", "225,601"],
     ),
 }
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy import ndimage
 
 from model_store.errors import DataError
@@ -18,7 +19,7 @@ Floats = NDArray[np.float32]
 @pytest.fixture(scope="module")
 def weights(shared_data: Path) -> Path:
     folder = shared_data.parent / "weights"
-    if not (folder / FEATURES).exists():
+    if not any((folder / name).exists() for name in FEATURES):
         pytest.skip(f"{NO_PACKAGE}: weights of LPIPS")
     return folder
 
@@ -63,13 +64,33 @@ def test_shapes_must_agree_and_be_large_enough(lpips: Lpips) -> None:
         lpips(_pattern()[:20], _pattern()[:20])
 
 
-def test_other_weights_are_refused(weights: Path, tmp_path: Path) -> None:
-    shutil.copyfile(weights / FEATURES, tmp_path / FEATURES)
-    (tmp_path / HEADS).write_bytes(b"something else")
-    with pytest.raises(DataError, match=r"lpips_lin_alex.*not the file"):
+def test_published_files_are_taken_by_what_they_hold(weights: Path, tmp_path: Path) -> None:
+    for names, more in ((FEATURES, "classifier.6.bias"), (HEADS, "more")):
+        held = load_file(next(path for name in names if (path := weights / name).exists()))
+        torch.save({**held, more: torch.zeros(3)}, tmp_path / names[0])
+    found = Lpips.where(tmp_path)
+    assert found is not None
+    clean = _pattern()
+    assert found(clean + _grain(), clean) == Lpips(weights)(clean + _grain(), clean)
+
+
+@pytest.mark.parametrize("names", [FEATURES, HEADS])
+def test_other_weights_are_refused(names: tuple[str, ...], weights: Path, tmp_path: Path) -> None:
+    for each in (FEATURES, HEADS):
+        held = load_file(next(path for name in each if (path := weights / name).exists()))
+        if each is names:
+            held[min(held)][0] += 1e-3
+        torch.save(held, tmp_path / each[0])
+    with pytest.raises(DataError, match="not the weights that LPIPS is defined by"):
         Lpips(tmp_path)
 
 
-def test_missing_weights_are_our_error(tmp_path: Path) -> None:
+def test_missing_and_damaged_weights_say_what_to_get(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"takes alexnet-owt-7be5be79\.pth or "):
+        Lpips(tmp_path)
+    assert Lpips.where(tmp_path) is None
+    assert Lpips.where(None) is None
+    for names in (FEATURES, HEADS):
+        (tmp_path / names[0]).write_bytes(b"something else")
     with pytest.raises(DataError, match="not readable"):
         Lpips(tmp_path)

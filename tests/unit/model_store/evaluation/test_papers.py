@@ -102,8 +102,12 @@ def test_other_systems() -> None:
             {"system": "drl-cascade", "levels": 3, "blend": 0.7},
             _MSE,
             "drl-cascade-3",
-            "cascade C, blended",
+            "cascade C, 3 levels, blended",
         ),
+        ({"system": "drl-cascade", "blend": 0.7}, _MSE, "drl-cascade-c", "cascade C, blended"),
+        ({"system": "drl-cascade"}, _MSE, "drl-paper-a", "cascade D"),
+        ({"system": "drl-cascade"}, _MSE, "drl-paper-b", "cascade C"),
+        ({"system": "drl-cascade"}, _MSE, "somebodys-run", "cascade C"),
         ({"system": "drl-cascade", "further": "cnn10"}, _MSE, "drl-b", "DRL, then CNN10"),
         (
             {"system": "drl-cascade", "first": "cnn10", "further": "cnn10"},

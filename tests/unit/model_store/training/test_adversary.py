@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -150,9 +151,12 @@ def test_a_resumed_adversarial_run_is_the_uninterrupted_one(tmp_path: Path, obje
 
 def test_the_log_has_every_term(tmp_path: Path) -> None:
     _trainer(_adversary()).run(tmp_path)
-    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
-    for key in ("step", "rate", "loss", "mse", "adversarial", "critic", "penalty"):
-        assert f'"{key}"' in line
+    before, line, after = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    terms = {"loss", "mse", "adversarial", "critic", "penalty", "D(x)", "D(G(z))"}
+    assert {"step", "rate", *terms} <= line.keys()
+    assert (before["step"], after["step"]) == (0, line["step"])
+    told = {"PSNR", "SSIM", "loss", "mse", "D(x)", "D(G(z))"}
+    assert set(before["validation"]) == set(after["validation"]) == told
 
 
 def test_checkpoints_of_another_critic_or_of_none_are_recipe_errors(tmp_path: Path) -> None:

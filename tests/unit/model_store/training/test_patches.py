@@ -149,3 +149,25 @@ def _band(image: np.ndarray) -> float:
     frequency, power = _spectrum(image)
     rings = np.bincount((frequency * 50).astype(int).ravel(), power.ravel())
     return float(np.flatnonzero(rings > 1e-7 * rings.max())[-1] / 50)
+
+
+def test_a_zoomed_radiograph_keeps_its_size_and_values() -> None:
+    image = np.tile(np.linspace(0, 1, 96, dtype=np.float32), (96, 1))
+    data = XrayData.model_validate(
+        {
+            "kind": "xray",
+            "sources": [{"folder": "a"}],
+            "curves": False,
+            "zoom": [0.5, 2.0],
+            "noise": {"kind": "awgn", "psnr": 200.0},
+        }
+    )
+    source = XrayPatches([image], data, batch=16, patch=32, seed=0)
+    patches = source.batch(0).target
+    assert patches.shape == (16, 1, 32, 32)
+    steps = [float(np.ptp(patch)) * 95 / 31 for patch in patches[:, 0]]
+    assert 0.45 < min(steps) < 0.8, "some are enlarged"
+    assert 1.25 < max(steps) < 2.1, "some are reduced"
+    assert patches.min() >= -1e-6
+    with pytest.raises(ValueError, match="the least and the greatest"):
+        XrayData.model_validate({"kind": "xray", "sources": [{"folder": "a"}], "zoom": [2, 0.5]})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,15 +7,16 @@ import pytest
 import model_store.training
 from model_store.errors import RecipeError
 from model_store.training.recipe import Recipe
+from model_store.training.recipe_file import arms_of
 
 RECIPES = sorted((Path(model_store.training.__file__).parent / "recipes").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid_and_named_after_their_model(path: Path) -> None:
-    study = "study" in tomllib.loads(path.read_text())
-    name = f"{path.stem}-base" if study else path.stem
-    assert Recipe.read(path, "base" if study else None).name == name
+    for arm in arms_of(path) or (None,):
+        name = path.stem if arm is None else f"{path.stem}-{arm}"
+        assert Recipe.read(path, arm).name == name
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,16 @@ from model_store.training.pairs.patches import PairPatches
 from model_store.training.pairs.section import PairsData
 from model_store.training.patches import PatchSource
 from model_store.training.recipe import CtData, Recipe, XrayData
-from model_store.training.recipe_file import dump_toml, read_toml, study_arms
+from model_store.training.recipe_file import arms_of, dump_toml, read_toml, shipped
 from model_store.training.start import load_start
 from model_store.training.xray_patches import XrayPatches
 
 FOLDER = Path(model_store.training.__file__).parent / "recipes"
 STUDY = FOLDER / "dngan-weights.toml"
-ARMS = [(path, None) for path in sorted(FOLDER.glob("*.toml")) if path != STUDY] + [
-    (STUDY, arm) for arm in ("content-5", "adversarial-0.2")
+FILES = [path for path in sorted(FOLDER.glob("*.toml")) if path != STUDY]
+ARMS: list[tuple[Path, str | None]] = [
+    *((path, arm) for path in FILES for arm in arms_of(path) or (None,)),
+    *((STUDY, arm) for arm in ("content-5", "adversarial-0.2")),
 ]
 _PATCH = 32
 
@@ -107,9 +109,12 @@ def test_arms_of_a_kind_share_their_data_and_the_default_models_sources() -> Non
 
 
 def test_what_was_not_trained_for_fidelity_is_known() -> None:
-    told = {path.stem for path, arm in ARMS if not for_fidelity(Recipe.read(path, arm))}
+    recipes = [Recipe.read(path, arm) for path, arm in ARMS]
+    told = {recipe.name for recipe in recipes if not for_fidelity(recipe)}
     assert {"dngan", "dngan-adv", "sharpxr-stage1", "wgan-vgg", "drl-b", "generator-vgg"} <= told
+    assert {"drl-cascade-c", "drl-cascade-3", "drl-paper-cascade-c"} <= told, "levels stay frozen"
     assert not {"dngan-mse", "generator-mse", "drl-a", "cnn10", "n2n-mae-xray"} & told
+    assert not {"drl-cascade-d", "drl-paper-cascade-d", "cnn10-cascade"} & told
 
 
 def test_a_study_multiplies_one_weight_at_a_time() -> None:
@@ -122,15 +127,16 @@ def test_a_study_multiplies_one_weight_at_a_time() -> None:
         weights[2],
     ]
     assert Recipe.read(STUDY, "adversarial-0.2").critic.weight == pytest.approx(0.002)  # type: ignore[union-attr]
-    with STUDY.open("rb") as file:
-        assert len(study_arms(tomllib.load(file), STUDY)) == 1 + 4 * 4
+    assert len(arms_of(STUDY)) == 1 + 4 * 4
 
 
 def test_studies_and_arms_that_are_not_there_are_named() -> None:
     with pytest.raises(RecipeError, match=r"--arm: base, mse-0\.2, mse-0\.5"):
         Recipe.read(STUDY)
-    with pytest.raises(RecipeError, match=r"has no \[study\]"):
+    with pytest.raises(RecipeError, match="has no arms"):
         Recipe.read(FOLDER / "dngan.toml", "content-5")
+    with pytest.raises(RecipeError, match="--arm: n2n-mse, n2n-mae, n2c-mse"):
+        Recipe.read(FOLDER / "n2n-paper-xray.toml", "dngan")
 
 
 def test_recipes_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) -> None:
@@ -138,6 +144,53 @@ def test_recipes_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) 
         (tmp_path / f"{one}.toml").write_text(f'extends = "{other}.toml"\n')
     with pytest.raises(RecipeError, match="circle"):
         Recipe.read(tmp_path / "a.toml")
+
+
+def test_a_recipe_may_extend_as_many_files_after_each_other_as_it_likes(tmp_path: Path) -> None:
+    (tmp_path / "0.toml").write_text('extends = "dngan-mse"\n')
+    for depth in range(1, 12):
+        (tmp_path / f"{depth}.toml").write_text(
+            f'extends = "{depth - 1}.toml"\nname = "n{depth}"\n'
+        )
+    assert Recipe.read(tmp_path / "11.toml").name == "n11"
+
+
+def test_an_arm_replaces_keys_takes_tables_away_and_starts_from_another(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'extends = "dngan"\nname = "own"\n'
+        '[arms.first]\ncritic = false\ntraining.loss = [{ name = "mae" }]\n'
+        '[arms.second]\ntraining.start = "{recipe}-first"\n'
+    )
+    first, second = Recipe.read(path, "first"), Recipe.read(path, "second")
+    assert first.critic is None
+    assert [term.name for term in first.training.loss] == ["mae"]
+    assert second.critic is not None
+    assert (second.name, second.training.start) == ("own-second", "own-first")
+    path.write_text(path.read_text() + "[study]\nfactors = [2]\nweights = {}\n")
+    with pytest.raises(RecipeError, match="not by both"):
+        Recipe.read(path, "first")
+    path.write_text('extends = "dngan"\narms = 3\n')
+    with pytest.raises(RecipeError, match="a table for each arm"):
+        Recipe.read(path)
+
+
+def test_every_start_of_a_shipped_recipe_is_one_that_is_shipped() -> None:
+    for path, arm in ARMS:
+        start = Recipe.read(path, arm).training.start
+        if start is not None and "@" not in start:
+            assert shipped(start) is not None, f"{path.stem} {arm}: {start}"
+
+
+def test_arms_that_are_compared_start_alike() -> None:
+    """D differs from C in the loss of its first level alone."""
+    first = {name: Recipe.read(FOLDER / f"drl-{name}.toml") for name in ("a", "b")}
+    assert first["a"].data == first["b"].data
+    assert first["a"].training.start == first["b"].training.start
+    assert first["a"].training.iterations == first["b"].training.iterations
+    second = {name: Recipe.read(FOLDER / f"drl-cascade-{name}.toml") for name in ("c", "d")}
+    assert (second["c"].training.start, second["d"].training.start) == ("drl-b", "drl-a")
+    assert second["c"].training.iterations == second["d"].training.iterations
 
 
 @pytest.mark.parametrize(

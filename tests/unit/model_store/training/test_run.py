@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from model_store.export import export_onnx
 from model_store.generators.drl import Drl, DrlConfig
 from model_store.training.checkpoint import AVERAGE, Checkpoint, Plateau
 from model_store.training.loop import Trainer
+from model_store.training.losses import Loss, Unit
 from model_store.training.patches import Batch
-from model_store.training.precision import resolve_precision
-from model_store.training.recipe import Recipe
+from model_store.training.precision import arithmetic_of, resolve_precision
+from model_store.training.recipe import InputSection, LossTerm, Recipe
 from model_store.training.release import release
 from model_store.training.run import load_average, train
 from model_store.training.start import load_start
+from model_store.training.validation import Floats, Validation
 
 _RECIPE = """
 name = "tiny"
@@ -144,9 +147,8 @@ def test_bfloat16_trains_alone_what_is_kept_validated_and_exported_is_float32(
     section = Recipe.parse(_RECIPE).training.model_copy(update={"precision": "bfloat16"})
     trainer = Trainer(Drl(DrlConfig(4)), _Constant(), section)
     trainer.run(tmp_path / "alone", until=2)
-    assert seen == [True, True]
-    trainer.validate()
-    assert not any(seen[2:])
+    assert seen.count(True) == 2, "validation before and after is float32"
+    assert seen.count(False) == 32
 
     train(recipe, data, tmp_path / "run", precision="bf16")
     _, generator = load_average(tmp_path / "run")
@@ -302,8 +304,11 @@ def test_the_log_has_no_lines_of_a_part_that_was_lost(tmp_path: Path) -> None:
     trainer.restore(kept)
     trainer.run(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [20, 40, 60]
-    assert all(line["loss"] > 0 and line["mse"] > 0 and line["rate"] > 0 for line in lines)
+    trained = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in trained] == [20, 40, 60]
+    assert all(line["loss"] > 0 and line["mse"] > 0 and line["rate"] > 0 for line in trained)
+    measured = [line["step"] for line in lines if "validation" in line]
+    assert measured == [0, 40, 60]
 
 
 def test_a_plateau_halves_the_rate_after_two_epochs_without_a_gain(tmp_path: Path) -> None:
@@ -317,6 +322,53 @@ def test_a_plateau_halves_the_rate_after_two_epochs_without_a_gain(tmp_path: Pat
     found = Checkpoint.read(tmp_path).progress
     assert found.plateau.best == pytest.approx(20, abs=3)  # of noise of 0.1
     assert found.hardware == "1 processor thread"
+
+
+def test_every_run_is_measured_on_patches_that_it_does_not_draw(tmp_path: Path) -> None:
+    section = Recipe.parse(_RECIPE).training
+    section = section.model_copy(update={"iterations": 10, "validate_every": 4})
+    Trainer(Drl(DrlConfig(4)), _Constant(), section).run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    found = {line["step"]: line["validation"] for line in lines if "validation" in line}
+    assert list(found) == [0, 4, 8, 10]
+    for values in found.values():
+        assert values["mse"] == pytest.approx(10 ** (-values["PSNR"] / 10), rel=1e-4)
+        assert 0 < values["SSIM"] < 1
+
+
+def test_ct_is_shown_to_the_perceptual_distance_as_soft_tissue() -> None:
+    seen: list[Floats] = []
+
+    def distance(image: Floats, reference: Floats) -> float:
+        seen.extend((image, reference))
+        return 0.25
+
+    section = InputSection(units="HU", offset=0.0, scale=1024.0)
+    loss = Loss([LossTerm(name="mse")], Unit.of(section))
+    patch = torch.full((1, 1, 32, 32), 40 / 1024)
+    found = Validation(loss, None, distance, section).measure(
+        lambda noisy: noisy + 100 / 1024, [(patch, patch, torch.ones(1, 1, 1, 1))]
+    )
+    assert found["PDR"] == 0.25
+    assert [float(image.mean()) for image in seen] == pytest.approx([0.75, 0.5], abs=1e-5)
+
+
+def test_float32_on_a_gpu_is_float32() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with arithmetic_of("float32"):
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_a_budget_counts_what_was_prepared(data: Path, recipe: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    begin = time.monotonic()
+    recipe.write_text(_RECIPE.replace("iterations = 10", "iterations = 100000"))
+    done = train(recipe, data, tmp_path / "run", budget=1e-4, said=said.append)
+    assert done.step < 100, "no time is left after reading the images"
+    assert time.monotonic() - begin < 60
+    assert any("of the budget" in text for text in said)
 
 
 def test_state_of_earlier_versions_is_read(data: Path, recipe: Path, tmp_path: Path) -> None:
