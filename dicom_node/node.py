@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dicom_node.bell.broker import rings_of
 from dicom_node.bell.outbox import Bell, BrokerBell
 from dicom_node.intake.marker import open_spool
+from dicom_node.ledger import past
 from dicom_node.ledger.bounds import COMMAND, Bounds
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.revision import require_current
@@ -14,6 +16,7 @@ from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from dicom_node.spool.storage import Storage
+from dicom_node.spool.stored import Stored, fault_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,23 @@ class Node:
         ledger = Ledger(engine, chosen, bounds=bounds)
         storage = open_spool(settings.storage.path, ledger, away=away)
         return cls(settings, ledger, storage, Models.open(settings, ledger))
+
+    def wrong_results(self, items: Sequence[int]) -> list[tuple[int, int, Stored]]:
+        """Results of work items whose files do not hold what was made, or are gone.
+
+        Returns
+        -------
+        list of tuple
+            Batch id, work item id, and what the row says.
+
+        Raises
+        ------
+        SpoolAway
+            Nothing is known of files now.
+        LedgerError
+            The ledger does not answer.
+        """
+        self.storage.require_there()
+        with self.ledger.read() as session:
+            kept = past.stored(session, items)
+        return [each for each in kept if fault_of(self.storage, each[2])]

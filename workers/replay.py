@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Final, Literal, cast, get_args
@@ -93,10 +93,15 @@ class Replayer:
     ----------
     node : Node
         Its settings of workers and routes do not matter, those of then do.
+    keep : callable, optional
+        Given what came out with every byte as it was.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self, node: Node, keep: Callable[[PastResult, bytes], None] = lambda _each, _data: None
+    ) -> None:
         self._node = node
+        self._keep = keep
         self._denoiser: tuple[_Key, Denoiser] | None = None
         self._refused: dict[_Key, Impossible] = {}
 
@@ -261,6 +266,7 @@ class Replayer:
             return _impossible(each, error)
         said = replace(_replayed(each, "identical", "every byte is what it was"), changed=changed)
         if hashlib.sha256(made).hexdigest() == each.sha256:
+            self._keep(each, made)
             return said
         kept = self._kept(each)
         if isinstance(kept, str):

@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
-from dicom_node.errors import FailItem
+from dicom_node.cli.model.common import who
+from dicom_node.errors import FailItem, NodeError
 from dicom_node.ledger import conflicts as kept_aside
 from dicom_node.ledger import queries, recall
 from dicom_node.ledger.states import WorkState
+from dicom_node.node import Node
+from model_store.errors import ModelStoreError
 
 app = typer.Typer(help="Studies and their work items.", no_args_is_help=True)
 
@@ -65,13 +69,18 @@ def retry(
         bool, typer.Option("--delivered", help="Also send again what was delivered.")
     ] = False,
 ) -> None:
-    """Try failed work items again: deliver the result there is, else denoise again."""
+    """Try failed work items again: deliver the result there is, else denoise again.
+
+    A result whose file does not hold what was made is made again first, from its source, as the
+    ledger says it was made; it is kept if it comes out byte for byte.
+    """
     if (uid is None) is not all_failed:
         raise FailItem("give either a Study Instance UID or --all-failed")
     states: tuple[WorkState, ...] = (WorkState.FAILED,)
     states += (WorkState.PASSED,) if passed else ()
     states += (WorkState.DELIVERED,) if delivered else ()
-    ledger = reader(config).ledger
+    node = reader(config)
+    ledger = node.ledger
     with ledger.read() as session:
         ids = [item for item, _, _ in queries.item_ids(session, uid, states)]
         others = queries.item_counts(session, uid)
@@ -81,6 +90,7 @@ def retry(
     if not ids:
         console.print(f"nothing to retry: {_nothing_failed(others)}")
         return
+    _remake(node, ids, console)
     with ledger.write() as unit:
         done = recall.retry(unit, ids)
     console.print(
@@ -88,6 +98,25 @@ def retry(
         f"{done.left} left as they are (bytes no longer kept, or kept aside for a UID conflict: "
         "'dicom-node study conflicts')"
     )
+
+
+def _remake(node: Node, ids: list[int], console: Console) -> None:
+    """Make results again whose files came wrong, and say what came of it."""
+    try:
+        if not node.wrong_results(ids):
+            return
+        from workers.remake import remake  # noqa: PLC0415 -- loads engines
+
+        done = remake(node, ids, who(None))
+    except (NodeError, ModelStoreError) as error:
+        console.print(f"files of results were not looked at: {escape(str(error))}")
+        return
+    if done.made:
+        console.print(
+            f"{len(done.made)} made again, byte for byte: their files did not hold what was made"
+        )
+    for uid, why in done.left.items():
+        console.print(f"result {uid} cannot be made again: {escape(why)}")
 
 
 def _nothing_failed(counts: dict[WorkState, int]) -> str:

@@ -45,3 +45,4 @@ class AuditEvent(StrEnum):
     ALIAS_REFUSED = "alias:gate:refused"
     ALIAS_RESTORED = "alias:person:restored"
     RESULT_REPLAYED = "result:person:replayed"
+    RESULT_REMADE = "result:person:remade"

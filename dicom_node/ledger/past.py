@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -14,6 +15,9 @@ from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.ledger.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
 from dicom_node.spool.stored import Kind, Stored
 from model_store.ref import ModelRef
+
+_MOST_AT_ONCE: Final = 1000
+"""A database takes only so many parameters in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,23 @@ def named(session: Session, uid: str) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for batch_id, work_item_id in session.execute(statement):
         found.setdefault(int(batch_id or 0), []).append(work_item_id)
+    return found
+
+
+def stored(session: Session, items: Sequence[int]) -> list[tuple[int, int, Stored]]:
+    """Results of work items whose bytes are kept: batch id, work item id, and the file."""
+    found: list[tuple[int, int, Stored]] = []
+    for first in range(0, len(items), _MOST_AT_ONCE):
+        rows = session.execute(
+            select(WorkItemRow.batch_id, WorkItemRow.id, ResultRow)
+            .join(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
+            .where(WorkItemRow.id.in_(list(items[first : first + _MOST_AT_ONCE])))
+            .where(WorkItemRow.batch_id.is_not(None), ResultRow.path.is_not(None))
+            .order_by(WorkItemRow.batch_id, WorkItemRow.id)
+        )
+        found += [
+            (batch_id or 0, item, Stored.of(Kind.RESULT, row)) for batch_id, item, row in rows
+        ]
     return found
 
 

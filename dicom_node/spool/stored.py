@@ -86,8 +86,8 @@ class Stored:
 _REMEDY: Final = {
     Kind.INSTANCE: "the file is kept for a person; let its sender send it again, then "
     "'dicom-node study retry'",
-    Kind.RESULT: "the file is kept for a person; put it back from a backup, then "
-    "'dicom-node study retry'",
+    Kind.RESULT: "the file is kept for a person; 'dicom-node study retry' makes it again, byte for "
+    "byte; where it cannot, put it back from a backup, then retry again",
 }
 
 
