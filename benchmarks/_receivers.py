@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, cast
 
 from benchmarks._machine import REPOSITORY
 from dicom_node.network.accept.admission import Admission
-from dicom_node.network.accept.ports import Caller, Received
+from dicom_node.network.accept.ports import Caller, ReceivedInstance
 from dicom_node.network.accept.server import Server
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
@@ -42,8 +42,8 @@ class Receiver:
 class NoLedger:
     """Takes over durably, and writes no ledger."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
 
     def opened(self, caller: Caller) -> None:
         """Nothing to note."""
@@ -55,23 +55,23 @@ class NoLedger:
         """Always."""
         return True
 
-    def store(self, received: Received) -> int:
+    def store(self, received: ReceivedInstance) -> int:
         """Move the file into its place; it and its name are synced."""
-        final = self._storage.instance_path(received.sop_instance_uid)
-        self._storage.commit(received.path, final)
+        final = self._spool.instance_path(received.sop_instance_uid)
+        self._spool.commit(received.path, final)
         return 0x0000
 
 
 def serve_node(port: int, folder: Path, reader: str) -> None:
     """Receive with this node until SIGTERM."""
-    storage = Storage(folder)
+    spool = Spool(folder)
     server = Server(
         "DENOISE",
         "127.0.0.1",
         port,
         Admission(ae_titles=["*"], accept_any=True),
-        NoLedger(storage),
-        storage,
+        NoLedger(spool),
+        spool,
         reader="inline" if reader == "inline" else "stock",
     )
     stop = threading.Event()

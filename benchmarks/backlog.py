@@ -46,7 +46,7 @@ from dicom_node.node import Node
 from dicom_node.settings import Settings, load
 from tests.support.postgres import Postgres
 from tests.support.servers import Redis
-from workers.item import Verdict
+from workers.item import EndedItem
 from workers.pipeline import Pipeline
 
 ONE_MACHINE = "SQLite, folder"
@@ -76,7 +76,7 @@ class Row:
 class Toy(Pipeline):
     """Claims, leases and ends batches as any; in between it only waits."""
 
-    def _stages(self, batch: ClaimedBatch, *_: Any) -> list[Verdict]:
+    def _stages(self, batch: ClaimedBatch, *_: Any) -> list[EndedItem]:
         time.sleep(float(os.environ[_PAUSE]))
         with self._node.ledger.write() as unit:
             work_items.transition(

@@ -19,8 +19,8 @@ from pydicom import Dataset
 
 from dicom_node.dicom.header import read_header
 from dicom_node.network.request.dataset import StoredDataSet
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored, opened
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import ObjectKind, StoredObject, opened
 from tests.support.factories.dicom import ct_slice, dx_image, to_bytes
 from tests.support.factories.received import data_set_of, received
 from workers.load import load
@@ -47,24 +47,24 @@ def drain(stored: StoredDataSet) -> None:
             pass
 
 
-def measure(storage: Storage, name: str, image: Dataset) -> None:
+def measure(spool: Spool, name: str, image: Dataset) -> None:
     """Print one line of the table."""
     whole, uid, kind = to_bytes(image), str(image.SOPInstanceUID), str(image.SOPClassUID)
-    one = received(storage, uid, data_set_of(whole), sop_class_uid=kind)
-    path, made = storage.instance_path(uid), storage.result_path(uid)
-    storage.commit(one.path, path)
-    storage.write_atomic(made, whole)
+    one = received(spool, uid, data_set_of(whole), sop_class_uid=kind)
+    path, made = spool.instance_path(uid), spool.result_path(uid)
+    spool.commit(one.path, path)
+    spool.write_atomic(made, whole)
     syntax = one.transfer_syntax_uid
-    source = Stored(Kind.INSTANCE, kind, uid, syntax, one.sha256, storage.name(path))
+    source = StoredObject(ObjectKind.INSTANCE, kind, uid, syntax, one.sha256, spool.name(path))
     sha256 = hashlib.sha256(whole).hexdigest()
-    result = Stored(Kind.RESULT, kind, uid, syntax, sha256, storage.name(made))
+    result = StoredObject(ObjectKind.RESULT, kind, uid, syntax, sha256, spool.name(made))
 
     def plan() -> None:
-        with opened(storage, source) as file:
+        with opened(spool, source) as file:
             read_header(file, uid)
 
     def work() -> None:
-        with opened(storage, source) as file:
+        with opened(spool, source) as file:
             load(file, name=uid)
 
     rows = (
@@ -82,9 +82,9 @@ def main() -> None:
     print(f"{'object':12} {'stage':6} {'without':>7} {'with':>7}")
     pixels = np.random.default_rng(0).integers(0, 4095, (3000, 3000)).astype(np.uint16)
     with tempfile.TemporaryDirectory() as folder:
-        storage = Storage(Path(folder))
-        measure(storage, "CT, 0.5 MB", ct_slice(size=(512, 512)))
-        measure(storage, "DX, 18 MB", dx_image(pixels))
+        spool = Spool(Path(folder))
+        measure(spool, "CT, 0.5 MB", ct_slice(size=(512, 512)))
+        measure(spool, "DX, 18 MB", dx_image(pixels))
 
 
 if __name__ == "__main__":

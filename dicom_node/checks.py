@@ -24,7 +24,7 @@ from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.spool.disk import disk_errors
 from dicom_node.spool.room import Free, Watermark
-from dicom_node.spool.storage import Storage, found_marker
+from dicom_node.spool.spool import Spool, found_marker
 from dicom_node.startup import (
     PortTaken,
     at_start,
@@ -152,11 +152,11 @@ def _place_for_spool(root: Path) -> str:
     )
 
 
-def _storage(tree: Settings) -> Storage:
+def _storage(tree: Settings) -> Spool:
     """The spool of the ledger, if there is a ledger yet."""
     engine = make_engine(tree.database_url)
     if revision.current(engine) != revision.REVISION:
-        return Storage(tree.storage.path)
+        return Spool(tree.storage.path)
     return open_spool(tree.storage.path, Ledger(engine, SilentBell()))
 
 

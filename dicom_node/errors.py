@@ -11,7 +11,7 @@ class Next(Enum):
     RETRY = "retry"
     """Try again later, with back-off; the cause is expected to go away."""
 
-    PASS = "pass"  # noqa: S105 -- a verdict, not a secret
+    PASS = "pass"  # noqa: S105 -- what is next, not a secret
     """Deliberately do not process; the work item ends ``passed`` with the message as its reason."""
 
     FAIL = "fail"

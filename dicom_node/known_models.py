@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
-from model_store.registry.records import Indexed, Move
+from model_store.registry.records import Move, RegisteredVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownModels:
     """Aliases and versions at one moment.
 
     Attributes
@@ -26,7 +26,7 @@ class Known:
 
     files: Mapping[ModelName, ModelName]
     moves: Mapping[ModelName, Move]
-    indexed: Mapping[ModelName, Indexed]
+    indexed: Mapping[ModelName, RegisteredVersion]
 
     def target(self, name: ModelName) -> ModelName | None:
         """The version that an alias stands for, `name` itself if it is a version."""

@@ -16,7 +16,7 @@ from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.node import Node
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
-from model_store.registry.records import Indexed, Move
+from model_store.registry.records import Move, RegisteredVersion
 
 RETIRED = "retired"
 """Key of a retirement in the history; the other entries are moves."""
@@ -60,7 +60,7 @@ def move_alias(
     return made
 
 
-def retire(node: Node, name: ModelName, who: str, why: str) -> Indexed:
+def retire_version(node: Node, name: ModelName, who: str, why: str) -> RegisteredVersion:
     """Let a version take no new work.
 
     Raises
@@ -74,7 +74,7 @@ def retire(node: Node, name: ModelName, who: str, why: str) -> Indexed:
     return made
 
 
-def retirement(row: Indexed) -> dict[str, Any]:
+def retirement(row: RegisteredVersion) -> dict[str, Any]:
     """The retirement of a version as an entry of the history."""
     at = None if row.retired_at is None else row.retired_at.isoformat()
     return {RETIRED: str(row.target), "at": at, "who": row.retired_by, "why": row.retired_why}

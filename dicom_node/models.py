@@ -16,7 +16,7 @@ import structlog
 
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import NodeError, VersionTaken
-from dicom_node.known_models import Known
+from dicom_node.known_models import KnownModels
 from dicom_node.ledger import alias_moves, model_versions, revision
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
@@ -35,11 +35,11 @@ from model_store.errors import (
     UnsignedError,
 )
 from model_store.ref import ModelName
-from model_store.registry.records import Indexed, Move
+from model_store.registry.records import Move, RegisteredVersion
 from model_store.store import ModelStore, ModelVersion, packaged_zoo
-from model_store.trust.gate import SignedOnly, trust_store, unreadable
 from model_store.trust.key import PublicKey
 from model_store.trust.quarantine import Quarantine
+from model_store.trust.signed_only import SignedOnly, trust_store, unreadable
 from model_store.trust.store import verify
 
 ALIAS_SECONDS: Final = 1.0
@@ -79,9 +79,9 @@ class Models:
         folders = () if settings.models.trust is None else (settings.models.trust,)
         self.trust: Final = trust_store(*folders)
         accepted = (self.folder,) if settings.models.accepts_unsigned else ()
-        self._gate = SignedOnly(self.trust, self._quarantine, (packaged_zoo(), *accepted))
+        self._guard = SignedOnly(self.trust, self._quarantine, (packaged_zoo(), *accepted))
         self._files: Mapping[ModelName, ModelName] | None = None
-        self._known: tuple[float, Known] | None = None
+        self._known: tuple[float, KnownModels] | None = None
         self._admitted: dict[ModelName, tuple[float, ModelVersion]] = {}
         self._log = structlog.get_logger("models")
 
@@ -209,7 +209,7 @@ LedgerError
         except UnsignedError:
             return None
 
-    def found(self, version: ModelVersion) -> model_versions.Found:
+    def found(self, version: ModelVersion) -> model_versions.VersionOnDisk:
         """A version with all that the ledger keeps of it; all its bytes are checked.
 
         Raises
@@ -219,7 +219,7 @@ LedgerError
         """
         key = self.signer(version)
         signed_by = None if key is None else key.key
-        return model_versions.Found.read(version, self.origin(version), signed_by)
+        return model_versions.VersionOnDisk.read(version, self.origin(version), signed_by)
 
     # --- what there is ---------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ LedgerError
         """The last move of every alias that was ever moved, as of at most `ALIAS_SECONDS` ago."""
         return self._look().moves
 
-    def indexed(self) -> Mapping[ModelName, Indexed]:
+    def indexed(self) -> Mapping[ModelName, RegisteredVersion]:
         """Every version that was ever registered, as of at most `ALIAS_SECONDS` ago."""
         return self._look().indexed
 
@@ -261,7 +261,7 @@ LedgerError
         """The label of what a route names: ``ct-default`` of ``ct-default@production``."""
         return name.name
 
-    def register(self, who: str) -> tuple[Indexed, ...]:
+    def register(self, who: str) -> tuple[RegisteredVersion, ...]:
         """Register the versions that may be used and the ledger does not know; returns those.
 
         Raises
@@ -294,17 +294,17 @@ LedgerError
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _look(self) -> Known:
+    def _look(self) -> KnownModels:
         if self._known is None or self._known[0] <= self._clock():
             self._known = (self._clock() + ALIAS_SECONDS, self._read())
         return self._known[1]
 
-    def _read(self) -> Known:
+    def _read(self) -> KnownModels:
         files = self._read_files()
         if self._ledger is None:
-            return Known(files, {}, {})
+            return KnownModels(files, {}, {})
         with self._ledger.read() as session:
-            return Known(files, alias_moves.current(session), model_versions.indexed(session))
+            return KnownModels(files, alias_moves.current(session), model_versions.indexed(session))
 
     def _read_files(self) -> Mapping[ModelName, ModelName]:
         """The alias files; while they cannot be read, what they said before."""
@@ -322,7 +322,7 @@ LedgerError
     def _store(self) -> ModelStore:
         """The store as its folders are now: the node's own may be made, or come back, any time."""
         own = (self.folder,) if self.folder.is_dir() else ()
-        return ModelStore(more=own, gate=self._gate)
+        return ModelStore(more=own, guard=self._guard)
 
     def _find(self, target: ModelName) -> ModelVersion:
         try:
@@ -332,7 +332,7 @@ LedgerError
                 raise
         return self._store().resolve(target)
 
-    def _admit(self, target: ModelName, known: Known) -> ModelVersion:
+    def _admit(self, target: ModelName, known: KnownModels) -> ModelVersion:
         row = known.indexed.get(target)
         try:
             found = self._find(target)
@@ -357,8 +357,8 @@ LedgerError
             raise
         if row is not None and row.onnx_sha256 != found.ref.sha256:
             raise ModelIntegrityError(
-                f"{target} has sha256 {found.ref.sha256[:12]}..., registered on "
-                f"{row.added_at:%Y-%m-%d} was {row.onnx_sha256[:12]}...; a version never changes: "
+                f"{target} has sha256 {found.ref.sha256[:12]}..., not {row.onnx_sha256[:12]}... as "
+                f"registered on {row.added_at:%Y-%m-%d}; a version never changes: "
                 "install the registered one again, release the other under a new version"
             )
         return found

@@ -15,8 +15,8 @@ from dicom_node.ledger.revision import require_current
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Stored, fault_of
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import StoredObject, fault_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Node:
 
     settings: Settings
     ledger: Ledger
-    storage: Storage
+    spool: Spool
     models: Models
 
     @classmethod
@@ -62,10 +62,10 @@ class Node:
         require_current(engine)
         chosen = bell if bell is not None else BrokerBell(rings_of(settings))
         ledger = Ledger(engine, chosen, bounds=bounds)
-        storage = open_spool(settings.storage.path, ledger, away=away)
-        return cls(settings, ledger, storage, Models.open(settings, ledger))
+        spool = open_spool(settings.storage.path, ledger, away=away)
+        return cls(settings, ledger, spool, Models.open(settings, ledger))
 
-    def wrong_results(self, items: Sequence[int]) -> list[tuple[int, int, Stored]]:
+    def wrong_results(self, items: Sequence[int]) -> list[tuple[int, int, StoredObject]]:
         """Results of work items whose files do not hold what was made, or are gone.
 
         Returns
@@ -80,7 +80,7 @@ class Node:
         LedgerError
             The ledger does not answer.
         """
-        self.storage.require_there()
+        self.spool.require_there()
         with self.ledger.read() as session:
             kept = past.stored(session, items)
-        return [each for each in kept if fault_of(self.storage, each[2])]
+        return [each for each in kept if fault_of(self.spool, each[2])]

@@ -39,10 +39,10 @@ class OwnModels:
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
-        storage = settings.storage.path
-        path = settings.models.path or storage / "models"
+        spool = settings.storage.path
+        path = settings.models.path or spool / "models"
         try:
-            self.content: Final = ContentStore(path, storage / "models-cache")
+            self.content: Final = ContentStore(path, spool / "models-cache")
         except ContentError as error:
             raise ConfigError(f"[models] path: {error}") from error
         self.unreachable: str | None = None

@@ -42,10 +42,10 @@ def receive(node: Node, stop: threading.Event) -> None:
     """
     tree = node.settings
     name = f"{socket.gethostname()}:{tree.node.port}"
-    node.storage.sweep_incoming(older_than=24 * 3600)
+    node.spool.sweep_incoming(older_than=24 * 3600)
     ledger_intake = LedgerIntake(
         node.ledger,
-        node.storage,
+        node.spool,
         name=name,
         refuse_conflicts=tree.intake.on_conflict == "refuse",
         minimum_free_fraction=tree.storage.minimum_free_percent / 100,
@@ -57,7 +57,7 @@ def receive(node: Node, stop: threading.Event) -> None:
         tree.node.port,
         admission(tree),
         ledger_intake,
-        node.storage,
+        node.spool,
         reader=tree.intake.reader,
         max_pdu=tree.intake.max_pdu,
         max_object_bytes=tree.intake.max_object_megabytes * 2**20,

@@ -91,8 +91,8 @@ def require_moves(models: Models) -> None:
     if lacking:
         raise ConfigError(
             f"the history in {models.folder} has moves of {', '.join(sorted(lacking))} that the "
-            "ledger lacks: it was lost, or restored from an older backup, and aliases would stand "
-            "for other versions than before; 'dicom-node model index' puts them back"
+            "ledger lacks: the ledger was lost, or restored from an older backup, and aliases "
+            "would stand for other versions than before; 'dicom-node model index' puts them back"
         )
 
 

@@ -167,11 +167,11 @@ STATUSES = (
     0x0124, 0x0117, 0x0118, 0x0119, 0xA900, 0xC000,
 )  # fmt: skip
 WHOLE_RANGES = {0xA700: "A7xx", 0xA900: "A9xx", 0xC000: "Cxxx"}
-VERDICTS = {
-    statuses.Verdict.DELIVERED: "delivered",
-    statuses.Verdict.WARNING: "delivered; the warning is kept",
-    statuses.Verdict.RETRY: "tried again later",
-    statuses.Verdict.REFUSED: "dead letter: a person has to look",
+OUTCOMES = {
+    statuses.DeliveryOutcome.DELIVERED: "delivered",
+    statuses.DeliveryOutcome.WARNING: "delivered; the warning is kept",
+    statuses.DeliveryOutcome.RETRY: "tried again later",
+    statuses.DeliveryOutcome.REFUSED: "dead letter: a person has to look",
 }
 
 
@@ -215,7 +215,7 @@ def services() -> str:
     for status in STATUSES:
         what = statuses.meaning(status)
         code = WHOLE_RANGES.get(status, f"{status:04X}")
-        lines.append(f"| {code} | {what.words} | {VERDICTS[what.verdict]} |")
+        lines.append(f"| {code} | {what.words} | {OUTCOMES[what.outcome]} |")
     return "\n".join(lines) + "\n"
 
 

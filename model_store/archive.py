@@ -142,7 +142,7 @@ def _check(entries: list[zipfile.ZipInfo], size: int, archive: Path) -> None:
     """Refuse what `pack` does not make; that the names are the manifest's is checked later."""
     names = {entry.filename for entry in entries}
     if len(names) != len(entries):
-        raise ModelIntegrityError(f"{archive} has a file twice")
+        raise ModelIntegrityError(f"{archive} names a file twice")
     if len(entries) > MOST_FILES:
         raise ModelIntegrityError(f"{archive} has {len(entries)} files, {MOST_FILES} at most")
     for entry in entries:
@@ -158,4 +158,4 @@ def _check(entries: list[zipfile.ZipInfo], size: int, archive: Path) -> None:
                 "unpack it yourself and add the folder if you trust it"
             )
     if sum(entry.file_size for entry in entries) > size:
-        raise ModelIntegrityError(f"{archive} claims to hold more than it has bytes")
+        raise ModelIntegrityError(f"{archive} claims to hold more bytes than it has")

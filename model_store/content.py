@@ -17,7 +17,7 @@ from model_store.version_files import VersionFiles
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class Refresh:
     """What looking into a remote store brought.
 
     Parameters
@@ -124,7 +124,7 @@ class ContentStore:
         if self._remote is None or known:
             self._local.remove(wanted)
 
-    def refresh(self) -> Refreshed:
+    def refresh(self) -> Refresh:
         """Copy what a remote store has and `folder` lacks; for a folder there is nothing to do.
 
         A version shows in `folder` once every byte of it was checked. One that was removed from the
@@ -136,7 +136,7 @@ class ContentStore:
             If the remote store cannot be listed; `folder` is as it was then.
         """
         if self._remote is None:
-            return Refreshed()
+            return Refresh()
         new: list[ModelVersion] = []
         refused: dict[ModelName, ModelStoreError] = {}
         for name in self._remote.names():
@@ -148,7 +148,7 @@ class ContentStore:
                     new.extend([] if known else [version])
             except ModelStoreError as error:
                 refused[name] = error
-        return Refreshed(tuple(new), refused)
+        return Refresh(tuple(new), refused)
 
     def append_history(self, entry: dict[str, Any]) -> None:
         """Keep an entry, such as the move of an alias, beside the versions; for a lost database.

@@ -186,9 +186,9 @@ class FolderContent:
         except OSError as error:
             reason = error.strerror or str(error)
             if error.errno in _FULL:
-                reason = f"no space is left ({reason}); free some and do it again"
+                reason = f"no space is left ({reason}); free some and try again"
             elif error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-                reason = f"{error.filename2 or error.filename} is in the way; look what it is"
+                reason = f"{error.filename2 or error.filename} is in the way; see what it is"
             raise ContentError(f"{self.folder} cannot be written: {reason}") from error
 
 
@@ -234,8 +234,8 @@ def refuse_signature(files: VersionFiles, found: bytes) -> None:
     with suppress(SignatureError):
         signature = Signature.decode(found, SIGNATURE)
         raise VersionTakenError(
-            f"{files.ref} is there, signed by key {signature.key}, and the signature is not "
-            "replaced: sign the version where it is if it must be another key's"
+            f"{files.ref} is there, signed by key {signature.key}, and its signature is not "
+            "replaced; if it must be by another key, sign the version where it is"
         )
 
 
@@ -263,7 +263,7 @@ def decode_entry(data: bytes, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise ContentError(f"entry {name} of the history is damaged: {error}") from error
     if not isinstance(entry, dict):
-        raise ContentError(f"entry {name} of the history is damaged: it is no object")
+        raise ContentError(f"entry {name} of the history is damaged: it is not an object")
     return entry
 
 

@@ -103,7 +103,7 @@ class Validity(_Frozen):
         if levels != sorted(levels):
             raise ValueError("gain_curve must go from the most noise to the least")
         if (self.zero_crossing_psnr is None) != (self.zero_crossing_sd is None):
-            raise ValueError("give both of the zero crossing, or none")
+            raise ValueError("give both numbers of the zero crossing, or neither")
         return self
 
 

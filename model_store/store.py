@@ -137,8 +137,8 @@ class ModelVersion:
             _compare(self.ref, name, expected, digest.hexdigest())
 
 
-class Gate(Protocol):
-    """Decides which versions a store lets through; `model_store.trust.gate` has one."""
+class Guard(Protocol):
+    """Decides which versions a store lets through; `model_store.trust.signed_only` has one."""
 
     def admit(self, folder: Path) -> ModelVersion:
         """Open the version in a folder, or raise why it may not be used."""
@@ -154,7 +154,7 @@ class ModelStore:
     more : sequence of Path
         Further folders. Their aliases win over earlier ones; a version may appear twice only with
         the same bytes.
-    gate : Gate, optional
+    guard : Guard, optional
         Opens every version, and refuses those that may not be used; without one every version whose
         files are those of its manifest may.
 
@@ -165,11 +165,11 @@ class ModelStore:
     """
 
     def __init__(
-        self, root: Path | None = None, more: Sequence[Path] = (), gate: Gate | None = None
+        self, root: Path | None = None, more: Sequence[Path] = (), guard: Guard | None = None
     ) -> None:
         self._roots = (root if root is not None else packaged_zoo(), *more)
-        self._open = gate.admit if gate is not None else ModelVersion.open
-        self._gated = gate is not None
+        self._open = guard.admit if guard is not None else ModelVersion.open
+        self._guarded = guard is not None
         for folder in self._roots:
             if not folder.is_dir():
                 raise ManifestError(f"model store {folder} is not a folder")
@@ -180,16 +180,16 @@ class ModelStore:
         return self._roots
 
     def versions(self) -> tuple[ModelVersion, ...]:
-        """Every model version, by name, then version; with a gate, those that it lets through.
+        """Every model version, by name, then version; with a guard, those that it lets through.
 
         Raises
         ------
         ManifestError, ModelIntegrityError
-            If a version in the store is malformed, and there is no gate.
+            If a version in the store is malformed, and there is no guard.
         UnknownModelError
-            If one is deleted meanwhile, and there is no gate.
+            If one is deleted meanwhile, and there is no guard.
         """
-        if not self._gated:
+        if not self._guarded:
             return tuple(self._version(name.name, name.tag) for name in self._names())
         return tuple(found for _, found in self._tried() if isinstance(found, ModelVersion))
 
@@ -220,7 +220,7 @@ class ModelStore:
         ManifestError, ModelIntegrityError
             If the version is there but malformed.
         TrustError
-            If the gate refuses it.
+            If the guard refuses it.
         """
         try:
             wanted = ModelName.parse(name) if isinstance(name, str) else name
@@ -312,7 +312,7 @@ def _refuse_unsafe(name: str, ref: ModelRef) -> None:
 def _compare(ref: ModelRef, name: str, expected: str, found: str) -> None:
     if expected.lower() != found:
         raise ModelIntegrityError(
-            f"{ref}: {name} has sha256 {found[:12]}..., released was {expected[:12]}...; "
+            f"{ref}: {name} has sha256 {found[:12]}..., not {expected[:12]}... as released; "
             "install the model again"
         )
 

@@ -65,8 +65,8 @@ class VersionFiles:
             found = hashlib.sha256(data[name]).hexdigest()
             if found != expected.lower():
                 raise ModelIntegrityError(
-                    f"{ref}: {name} in {place} has sha256 {found[:12]}..., released was "
-                    f"{expected[:12]}...; get the version again from its releaser"
+                    f"{ref}: {name} in {place} has sha256 {found[:12]}..., not "
+                    f"{expected[:12]}... as released; get the version again from its releaser"
                 )
         if SIGNATURE in data:
             signature = Signature.decode(data[SIGNATURE], f"{SIGNATURE} in {place}")

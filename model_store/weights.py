@@ -66,8 +66,8 @@ def trained_weights(version: ModelVersion) -> Weights:
     found = weights_in_graph(version.read())
     if not found:
         raise EngineUnavailableError(
-            f"{version.ref} has no {WEIGHTS}, and its graph none under a generator's names; torch "
-            "needs them"
+            f"{version.ref} has no {WEIGHTS}, and its graph has no weights under a generator's "
+            "names; torch needs them"
         )
     return found
 

@@ -19,7 +19,7 @@ from dicom_node.ledger.faults import is_refusal
 from dicom_node.ledger.parcels import ClaimedDelivery, ClaimedParcel
 from dicom_node.ledger.tables import ParcelRow
 from dicom_node.ledger.turns import Turn
-from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
+from dicom_node.network.request import Address, Answer, DeliveryOutcome, Outgoing, Timeouts, send
 from dicom_node.node import Node
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
@@ -146,15 +146,15 @@ class Courier:
             except Exception as error:  # noqa: BLE001 -- counted as the delivery's
                 faulty.add(each.delivery_id)
                 self._at_fault(parcel, each.delivery_id, place_of(error))
-        counts: dict[Verdict, int] = {}
+        counts: dict[DeliveryOutcome, int] = {}
         reasons: set[str] = set()
 
         def on_answer(answer: Answer) -> None:
-            counts[answer.verdict] = counts.get(answer.verdict, 0) + 1
-            if answer.verdict is not Verdict.DELIVERED:
+            counts[answer.outcome] = counts.get(answer.outcome, 0) + 1
+            if answer.outcome is not DeliveryOutcome.DELIVERED:
                 reasons.add(answer.message)
             try:
-                fault = answer.message if answer.verdict is Verdict.FAULT else ""
+                fault = answer.message if answer.outcome is DeliveryOutcome.FAULT else ""
                 if not fault:
                     self._answer(parcel, answer)
             except Exception as error:
@@ -173,17 +173,17 @@ class Courier:
 
         with self._kept(parcel):
             send(self._address(destination), outgoing, on_open=on_open, on_answer=on_answer)
-        level = "warning" if set(counts) - {Verdict.DELIVERED} else "info"
+        level = "warning" if set(counts) - {DeliveryOutcome.DELIVERED} else "info"
         getattr(self._log, level)(
             "parcel.tried", parcel=parcel.parcel_id, destination=destination.name,
             attempt=parcel.attempts, why=sorted(reasons)[:_MOST_REASONS] or None,
-            **{verdict.value: n for verdict, n in counts.items()},
+            **{outcome.value: n for outcome, n in counts.items()},
         )  # fmt: skip
 
     def _outgoing(self, each: ClaimedDelivery) -> Outgoing:
         if each.result.path is None:
             raise FailItem("the result's bytes are gone")
-        path = self._node.storage.path(each.result.path)
+        path = self._node.spool.path(each.result.path)
         return Outgoing(each.delivery_id, each.result, path)
 
     @contextmanager
@@ -213,7 +213,7 @@ class Courier:
         )
 
     def _answer(self, parcel: ClaimedParcel, answer: Answer) -> None:
-        if answer.verdict is Verdict.RETRY:
+        if answer.outcome is DeliveryOutcome.RETRY:
             with self._node.ledger.write() as unit:
                 held = answers.postponed(
                     unit, parcel, answer.delivery_id, tried=answer.tried,
@@ -221,7 +221,7 @@ class Courier:
                 )  # fmt: skip
             _require(parcel, held)
             return
-        delivered = answer.verdict is not Verdict.REFUSED
+        delivered = answer.outcome is not DeliveryOutcome.REFUSED
         self._final(parcel, answer.delivery_id, delivered, answer.status, answer.message)
 
     def _final(

@@ -21,7 +21,7 @@ class ItemFault(RetryLater):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EndedItem:
     """An item that ends here, without a result."""
 
     item: ClaimedItem
@@ -38,7 +38,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedItem:
     """An item after the first stage."""
 
     item: ClaimedItem
@@ -46,7 +46,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
+class InferredItem:
     """An item after the second stage."""
 
     item: ClaimedItem
@@ -55,8 +55,8 @@ class Inferred:
     seconds: float
 
 
-def at_fault(item: ClaimedItem, error: BaseException, most_tries: int) -> Verdict:
-    """The verdict on an item that raised what nobody thought of: another try, or a person.
+def at_fault(item: ClaimedItem, error: BaseException, most_tries: int) -> EndedItem:
+    """How an item ends that raised what nobody thought of: another try, or a person.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def at_fault(item: ClaimedItem, error: BaseException, most_tries: int) -> Verdic
         Tries, this one counted, after which it fails.
     """
     if item.tries < most_tries:
-        return Verdict(item, ItemFault(f"try {item.tries} ended with {place_of(error)}"))
+        return EndedItem(item, ItemFault(f"try {item.tries} ended with {place_of(error)}"))
     tries = "1 try" if item.tries == 1 else f"{item.tries} tries"
-    return Verdict(
+    return EndedItem(
         item,
         FailItem(
             f"given up after {tries}: {place_of(error)}; this is a fault of the node: report that "

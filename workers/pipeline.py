@@ -40,7 +40,7 @@ from workers import returns
 from workers.encode import encode
 from workers.engines import Denoisers
 from workers.infer import Denoiser
-from workers.item import Inferred, Loaded, Verdict, at_fault
+from workers.item import EndedItem, InferredItem, LoadedItem, at_fault
 from workers.lease import Lease
 from workers.load import load
 from workers.next_batch import NextBatch
@@ -53,10 +53,10 @@ CHUNK: Final = 4
 Pixels = NDArray[np.float32]
 
 
-class Watch:
+class BatchObserver:
     """Is shown what becomes of one batch; this one does not look."""
 
-    def saw(self, inferred: Sequence[Inferred]) -> None:
+    def saw(self, inferred: Sequence[InferredItem]) -> None:
         """Items were inferred; they are yet to be recorded."""
 
     def finished(self) -> None:
@@ -66,7 +66,7 @@ class Watch:
         """
 
 
-Observer = Callable[[ClaimedBatch], Watch]
+Observer = Callable[[ClaimedBatch], BatchObserver]
 """Called when a batch was claimed; does not raise."""
 
 
@@ -82,7 +82,7 @@ class Pipeline:
     """
 
     def __init__(
-        self, node: Node, denoisers: Denoisers, observer: Observer = lambda _batch: Watch()
+        self, node: Node, denoisers: Denoisers, observer: Observer = lambda _batch: BatchObserver()
     ) -> None:
         self._node = node
         self._denoisers = denoisers
@@ -90,7 +90,7 @@ class Pipeline:
         self._lease = timedelta(seconds=node.settings.workers.lease_seconds)
         self._next = NextBatch(node.ledger)
         self._returns = Returns(node.ledger, node.settings)
-        self._room = Room(node.storage, Watermark.of(node.settings.storage))
+        self._room = Room(node.spool, Watermark.of(node.settings.storage))
         self._waits_for_room = False
         self._log = structlog.get_logger("worker")
 
@@ -175,11 +175,11 @@ class Pipeline:
         return True
 
     def _stages(
-        self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: Watch
-    ) -> list[Verdict]:
+        self, batch: ClaimedBatch, denoiser: Denoiser, lease: Lease, watch: BatchObserver
+    ) -> list[EndedItem]:
         """Do all items of a batch; those that are to be tried again."""
-        recording: list[Future[list[Verdict]]] = []
-        again: list[Verdict] = []
+        recording: list[Future[list[EndedItem]]] = []
+        again: list[EndedItem] = []
         with (
             ThreadPoolExecutor(1, "load") as loader,
             ThreadPoolExecutor(1, "record") as recorder,
@@ -187,18 +187,18 @@ class Pipeline:
             for chunk in self._loaded(batch, loader):
                 signs.own().give(signs.PIECE)
                 self._room.require()
-                inferred, verdicts = self._infer(batch, denoiser, chunk, lease)
+                inferred, ended = self._infer(batch, denoiser, chunk, lease)
                 self._show(watch, inferred)
                 for earlier in [each for each in recording if each.done()]:
                     recording.remove(earlier)
                     again += earlier.result()
-                recording.append(recorder.submit(self._record, batch, denoiser, inferred, verdicts))
+                recording.append(recorder.submit(self._record, batch, denoiser, inferred, ended))
                 if len(recording) > 1:
                     again += recording.pop(0).result()
-            again += [verdict for each in recording for verdict in each.result()]
+            again += [item for each in recording for item in each.result()]
         return again
 
-    def _show(self, watch: Watch, inferred: Sequence[Inferred]) -> None:
+    def _show(self, watch: BatchObserver, inferred: Sequence[InferredItem]) -> None:
         try:
             watch.saw(inferred)
         except Exception:  # noqa: BLE001 -- who only looks harms nothing
@@ -206,10 +206,10 @@ class Pipeline:
 
     def _loaded(
         self, batch: ClaimedBatch, loader: ThreadPoolExecutor
-    ) -> Iterator[list[Loaded | Verdict]]:
+    ) -> Iterator[list[LoadedItem | EndedItem]]:
         """Chunks of loaded items; the next one is read while the engine works on this one."""
         chunks = [batch.items[i : i + CHUNK] for i in range(0, len(batch.items), CHUNK)]
-        waiting: Future[list[Loaded | Verdict]] | None = None
+        waiting: Future[list[LoadedItem | EndedItem]] | None = None
         for chunk in chunks:
             following = loader.submit(self._load_chunk, chunk)
             if waiting is not None:
@@ -218,13 +218,13 @@ class Pipeline:
         if waiting is not None:
             yield waiting.result()
 
-    def _load_chunk(self, items: Sequence[ClaimedItem]) -> list[Loaded | Verdict]:
+    def _load_chunk(self, items: Sequence[ClaimedItem]) -> list[LoadedItem | EndedItem]:
         return [self._load(item) for item in items]
 
-    def _load(self, item: ClaimedItem) -> Loaded | Verdict:
+    def _load(self, item: ClaimedItem) -> LoadedItem | EndedItem:
         try:
-            with opened(self._node.storage, item.source) as file:
-                return Loaded(item, load(file, name=item.sop_instance_uid))
+            with opened(self._node.spool, item.source) as file:
+                return LoadedItem(item, load(file, name=item.sop_instance_uid))
         except Exception as error:  # noqa: BLE001 -- counted as the item's
             return self._of(item, error)
 
@@ -232,12 +232,12 @@ class Pipeline:
         self,
         batch: ClaimedBatch,
         denoiser: Denoiser,
-        chunk: Sequence[Loaded | Verdict],
+        chunk: Sequence[LoadedItem | EndedItem],
         lease: Lease,
-    ) -> tuple[list[Inferred], list[Verdict]]:
-        verdicts = [each for each in chunk if isinstance(each, Verdict)]
-        loaded = [each for each in chunk if isinstance(each, Loaded)]
-        inferred: list[Inferred] = []
+    ) -> tuple[list[InferredItem], list[EndedItem]]:
+        ended = [each for each in chunk if isinstance(each, EndedItem)]
+        loaded = [each for each in chunk if isinstance(each, LoadedItem)]
+        inferred: list[InferredItem] = []
         groups = (
             [loaded]
             if all(each.source.frame_count == 1 for each in loaded)
@@ -250,7 +250,7 @@ class Pipeline:
                 raise
             except Exception as error:  # noqa: BLE001 -- found and counted as one item's
                 if len(group) == 1:
-                    verdicts.append(self._of(group[0].item, error))
+                    ended.append(self._of(group[0].item, error))
                     continue
                 for each in group:
                     try:
@@ -258,22 +258,22 @@ class Pipeline:
                     except (LedgerError, DeviceLostError):
                         raise
                     except Exception as single:  # noqa: BLE001 -- counted as the item's
-                        verdicts.append(self._of(each.item, single))
-        return inferred, verdicts
+                        ended.append(self._of(each.item, single))
+        return inferred, ended
 
-    def _of(self, item: ClaimedItem, error: Exception) -> Verdict:
+    def _of(self, item: ClaimedItem, error: Exception) -> EndedItem:
         if isinstance(error, NodeError):
-            return Verdict(item, error)
+            return EndedItem(item, error)
         return self._at_fault(item, error)
 
-    def _at_fault(self, item: ClaimedItem, error: Exception) -> Verdict:
+    def _at_fault(self, item: ClaimedItem, error: Exception) -> EndedItem:
         """An exception that nobody thought of is a try of the item that it came with."""
         self._log.error("item.fault", work_item=item.work_item_id, tries=item.tries, exc_info=error)
         return at_fault(item, error, self._node.settings.workers.attempts)
 
     def _infer_group(
-        self, batch: ClaimedBatch, denoiser: Denoiser, group: Sequence[Loaded], lease: Lease
-    ) -> list[Inferred]:
+        self, batch: ClaimedBatch, denoiser: Denoiser, group: Sequence[LoadedItem], lease: Lease
+    ) -> list[InferredItem]:
         started = time.monotonic()
         frames = [frame for each in group for frame in each.source.frames]
 
@@ -285,11 +285,11 @@ class Pipeline:
             frames, strength=float(batch.plan["strength"]), on_progress=on_progress
         )
         seconds = (time.monotonic() - started) / len(group)
-        inferred: list[Inferred] = []
+        inferred: list[InferredItem] = []
         first = 0
         for each in group:
             last = first + each.source.frame_count
-            inferred.append(Inferred(each.item, each.source, pixels[first:last], seconds))
+            inferred.append(InferredItem(each.item, each.source, pixels[first:last], seconds))
             first = last
         return inferred
 
@@ -297,15 +297,15 @@ class Pipeline:
         self,
         batch: ClaimedBatch,
         denoiser: Denoiser,
-        inferred: Sequence[Inferred],
-        verdicts: Sequence[Verdict],
-    ) -> list[Verdict]:
+        inferred: Sequence[InferredItem],
+        already: Sequence[EndedItem],
+    ) -> list[EndedItem]:
         """Encode, write and record a chunk: files first, then one transaction.
 
         Returns those of the items that are to be tried again.
         """
         results: list[NewResult] = []
-        ended = list(verdicts)
+        ended = list(already)
         for each in inferred:
             try:
                 results.append(self._encode(batch, denoiser, each))
@@ -315,35 +315,35 @@ class Pipeline:
             self._write(batch, results, ended)
         except NodeError:
             names = [result.path for result in results]
-            remove_unnamed(self._node.ledger, self._node.storage, names)
+            remove_unnamed(self._node.ledger, self._node.spool, names)
             raise
-        for verdict in ended:
+        for each in ended:
             self._log.warning(
-                "item.ended", work_item=verdict.item.work_item_id, batch=batch.batch_id,
-                next=verdict.error.next.value, reason=str(verdict.error),
+                "item.ended", work_item=each.item.work_item_id, batch=batch.batch_id,
+                next=each.error.next.value, reason=str(each.error),
             )  # fmt: skip
-        return [verdict for verdict in ended if verdict.error.next is Next.RETRY]
+        return [each for each in ended if each.error.next is Next.RETRY]
 
     def _write(
-        self, batch: ClaimedBatch, results: Sequence[NewResult], ended: Sequence[Verdict]
+        self, batch: ClaimedBatch, results: Sequence[NewResult], ended: Sequence[EndedItem]
     ) -> None:
         with self._node.ledger.write() as unit:
             batches.held(unit, batch)
             record_results(unit, batch, results)
-            for verdict in ended:
-                if verdict.error.next is Next.RETRY:
+            for each in ended:
+                if each.error.next is Next.RETRY:
                     continue
-                passed = verdict.error.next is Next.PASS
+                passed = each.error.next is Next.PASS
                 work_items.transition(
                     unit,
-                    [verdict.item.work_item_id],
+                    [each.item.work_item_id],
                     WorkEvent.PASS if passed else WorkEvent.FAIL,
                     audit=AuditEvent.WORK_PASS if passed else AuditEvent.WORK_FAIL,
-                    reason=verdict.reason,
+                    reason=each.reason,
                     batch_id=batch.batch_id,
                 )
 
-    def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: Inferred) -> NewResult:
+    def _encode(self, batch: ClaimedBatch, denoiser: Denoiser, inferred: InferredItem) -> NewResult:
         parameters = parameters_of(batch, self._node.settings.workers)
         spec = result_spec(
             self._node.settings.results, batch, inferred.item, inferred.source, denoiser.engine,
@@ -351,15 +351,15 @@ class Pipeline:
         )  # fmt: skip
         made = encode(inferred.source, inferred.pixels, spec)
         self._room.require(len(made.data))
-        path = self._node.storage.result_path(spec.sop_instance_uid)
-        self._node.storage.write_atomic(path, made.data)
+        path = self._node.spool.result_path(spec.sop_instance_uid)
+        self._node.spool.write_atomic(path, made.data)
         return NewResult(
             work_item_id=inferred.item.work_item_id,
             sop_instance_uid=made.sop_instance_uid,
             series_uid=spec.series_instance_uid,
             sop_class_uid=made.sop_class_uid,
             transfer_syntax_uid=made.transfer_syntax_uid,
-            path=self._node.storage.name(path),
+            path=self._node.spool.name(path),
             sha256=hashlib.sha256(made.data).hexdigest(),
             size=len(made.data),
             engine=record_of(denoiser),
@@ -367,7 +367,7 @@ class Pipeline:
             seconds=inferred.seconds,
         )
 
-    def _try_again(self, batch: ClaimedBatch, again: Sequence[Verdict]) -> None:
+    def _try_again(self, batch: ClaimedBatch, again: Sequence[EndedItem]) -> None:
         full = next((each.error for each in again if isinstance(each.error, OutOfSpace)), None)
         if full is not None and self._room.lacking():
             self._wait_for_room(batch, str(full), at_fault=returns.at_fault(again))

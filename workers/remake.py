@@ -79,12 +79,12 @@ class _Keeper:
         self.refused: dict[str, str] = {}
         self._node = node
         self._who = who
-        self._room = Room(node.storage, Watermark.of(node.settings.storage))
+        self._room = Room(node.spool, Watermark.of(node.settings.storage))
 
     def keep(self, each: PastResult, data: bytes) -> None:
         """Keep bytes that are those of then, if the row still names the file that came wrong."""
         uid = each.sop_instance_uid
-        if not fault_of(self._node.storage, each.result):
+        if not fault_of(self._node.spool, each.result):
             return  # beside one that came wrong, it went through the engine with it
         try:
             self._room.require(len(data))
@@ -95,7 +95,7 @@ class _Keeper:
             self.made.append(uid)
 
     def _store(self, each: PastResult, data: bytes) -> None:
-        storage = self._node.storage
+        storage = self._node.spool
         path = storage.result_path(each.sop_instance_uid)
         storage.write_atomic(path, data)
         new = replace(each.result, path=storage.name(path))

@@ -44,7 +44,7 @@ _Key = tuple[ModelRef, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayReport:
     """What came of one result.
 
     Parameters
@@ -117,7 +117,7 @@ class Replayer:
             self._denoiser[1].engine.close()
             self._denoiser = None
 
-    def replay(self, wanted: Mapping[int, Sequence[int]], who: str) -> Iterator[Replayed]:
+    def replay(self, wanted: Mapping[int, Sequence[int]], who: str) -> Iterator[ReplayReport]:
         """Make results again, one after the other, each noted in the audit record.
 
         Parameters
@@ -142,9 +142,9 @@ class Replayer:
 
     def _chunk(
         self, batch: PastBatch, chunk: Sequence[PastResult], wanted: frozenset[int]
-    ) -> dict[int, Replayed]:
+    ) -> dict[int, ReplayReport]:
         """Make results of one chunk again; those of them that are wanted, by work item."""
-        found: dict[int, Replayed] = {}
+        found: dict[int, ReplayReport] = {}
         sources: list[tuple[PastResult, Source]] = []
         for each in chunk:
             try:
@@ -158,7 +158,7 @@ class Replayer:
 
     def _group(
         self, batch: PastBatch, group: Sequence[tuple[PastResult, Source]]
-    ) -> dict[int, Replayed]:
+    ) -> dict[int, ReplayReport]:
         try:
             denoiser = self._rebuilt(group[0][0])
             frames = [frame for _, source in group for frame in source.frames]
@@ -170,7 +170,7 @@ class Replayer:
                 return {each.item.work_item_id: _impossible(each, error) for each, _ in group}
             single = [self._group(batch, [one]) for one in group]
             return {item: made for one in single for item, made in one.items()}
-        found: dict[int, Replayed] = {}
+        found: dict[int, ReplayReport] = {}
         first = 0
         for each, source in group:
             last = first + source.frame_count
@@ -186,7 +186,7 @@ class Replayer:
         source = each.item.source
         if source.path is None:
             raise Impossible("the bytes of its source are no longer kept ([storage] keep_hours)")
-        with opened(self._node.storage, source) as file:
+        with opened(self._node.spool, source) as file:
             return load(file, name=each.item.sop_instance_uid)
 
     def _rebuilt(self, each: PastResult) -> Denoiser:
@@ -239,7 +239,7 @@ class Replayer:
         source: Source,
         denoiser: Denoiser,
         pixels: Sequence[NDArray[np.float32]],
-    ) -> Replayed:
+    ) -> ReplayReport:
         settings = self._node.settings.results
         spec = replace(
             result_spec(
@@ -279,12 +279,12 @@ class Replayer:
         if each.result.path is None:
             return "those of the result are no longer kept"
         try:
-            with opened(self._node.storage, each.result) as file:
+            with opened(self._node.spool, each.result) as file:
                 return file.read()
         except NodeError as error:
             return f"the result cannot be used: {error}"
 
-    def _note(self, batch: PastBatch, found: Mapping[int, Replayed], who: str) -> None:
+    def _note(self, batch: PastBatch, found: Mapping[int, ReplayReport], who: str) -> None:
         with self._node.ledger.write() as unit:
             for work_item_id, each in found.items():
                 unit.record(
@@ -310,7 +310,7 @@ def _chunks(batch: PastBatch, wanted: frozenset[int]) -> Iterator[list[PastResul
         yield [each for each in there if grouped or each.item.work_item_id in wanted]
 
 
-def _by_pixels(said: Replayed, then: bytes, now: bytes, source: Source) -> Replayed:
+def _by_pixels(said: ReplayReport, then: bytes, now: bytes, source: Source) -> ReplayReport:
     old, new = _values(then, source), _values(now, source)
     units = "HU" if source.units == "HU" else "stored values"
     if old.shape != new.shape:
@@ -336,12 +336,12 @@ def _values(data: bytes, source: Source) -> NDArray[np.float64]:
     return stored.astype(np.float64) * float(slope) + float(intercept)
 
 
-def _impossible(each: PastResult, error: Exception) -> Replayed:
+def _impossible(each: PastResult, error: Exception) -> ReplayReport:
     said = str(error) if isinstance(error, _KNOWN) else f"a fault of the node: {place_of(error)}"
     return _replayed(each, "not replayed", said)
 
 
-def _replayed(each: PastResult, outcome: Outcome, said: str) -> Replayed:
-    return Replayed(
+def _replayed(each: PastResult, outcome: Outcome, said: str) -> ReplayReport:
+    return ReplayReport(
         each.sop_instance_uid, each.item.sop_instance_uid, str(each.model), outcome, said
     )

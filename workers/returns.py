@@ -14,7 +14,7 @@ from dicom_node.ledger import batches
 from dicom_node.ledger.batches import ClaimedBatch
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
-from workers.item import ItemFault, Verdict
+from workers.item import EndedItem, ItemFault
 
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=10)
@@ -35,7 +35,7 @@ class Returns:
         self._give_up = timedelta(hours=settings.delivery.give_up_hours)
         self._log = structlog.get_logger("worker")
 
-    def try_again(self, batch: ClaimedBatch, again: Sequence[Verdict]) -> None:
+    def try_again(self, batch: ClaimedBatch, again: Sequence[EndedItem]) -> None:
         """Return a batch for those of its items that are not done."""
         outside = [each for each in again if not isinstance(each.error, ItemFault)]
         if outside:
@@ -96,6 +96,6 @@ class Returns:
         )
 
 
-def at_fault(again: Sequence[Verdict]) -> list[int]:
+def at_fault(again: Sequence[EndedItem]) -> list[int]:
     """Work items that are at fault themselves, of those that are tried again."""
     return [each.item.work_item_id for each in again if isinstance(each.error, ItemFault)]

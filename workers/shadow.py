@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dicom_node import signs
 from dicom_node.errors import FailItem, NodeError
-from dicom_node.ledger import shadow
+from dicom_node.ledger import shadow_measures
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.node import Node
 from dicom_node.noise import SOFT_TISSUE, exposed, levels
@@ -29,8 +29,8 @@ from model_store.store import ModelVersion
 from workers.engines import Denoisers
 from workers.frame import Frame
 from workers.infer import Denoiser
-from workers.item import Inferred
-from workers.pipeline import Watch
+from workers.item import InferredItem
+from workers.pipeline import BatchObserver
 
 _KNOWN: Final = (NodeError, ModelStoreError)
 
@@ -46,7 +46,7 @@ Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class ProductionFrame:
     """One frame and what production made of it.
 
     Parameters
@@ -84,25 +84,27 @@ class Shadows:
         self._ran: set[tuple[str, tuple[int, int]]] = set()
         self._log = structlog.get_logger("shadow")
 
-    def __call__(self, batch: ClaimedBatch) -> Watch:
+    def __call__(self, batch: ClaimedBatch) -> BatchObserver:
         """A watch that runs the shadow version if the batch is of the share that it sees."""
         named = self._routes.get(batch.route)
         if named is None:
-            return Watch()
+            return BatchObserver()
         label = self._node.models.label_of(named)
         try:
             move = self._node.models.moves().get(ModelName(label, SHADOW))
         except (NodeError, ModelStoreError) as error:
             self._log.warning("shadow.unknown", label=label, error=str(error))
-            return Watch()
+            return BatchObserver()
         if move is None or move.target is None or not is_seen(batch.batch_id, move.share or 0.0):
-            return Watch()
+            return BatchObserver()
         if str(move.target) == str(batch.model):
-            return Watch()
+            return BatchObserver()
         count = self._node.settings.models.shadow_instances
         return ShadowRun(self, batch, label, move.target, count)
 
-    def run(self, batch: ClaimedBatch, label: str, target: ModelName, kept: Sequence[Kept]) -> None:
+    def run(
+        self, batch: ClaimedBatch, label: str, target: ModelName, kept: Sequence[ProductionFrame]
+    ) -> None:
         """Run a version on what was kept of a batch, measure, and record.
 
         Faults of the version are rows of their own; the ledger being away loses the rows.
@@ -148,14 +150,16 @@ class Shadows:
             "shadow.measured", batch=batch.batch_id, version=str(target), images=len(measures)
         )
 
-    def _version(self, target: ModelName, kept: Sequence[Kept]) -> ModelVersion:
+    def _version(self, target: ModelName, kept: Sequence[ProductionFrame]) -> ModelVersion:
         version = self._node.models.resolve(target)
         units = version.manifest.input.units
         if any(each.units != units for each in kept):
             raise FailItem(f"model {target} is for {units} values, these images have others")
         return version
 
-    def _measured(self, row: Measure, denoiser: Denoiser, strength: float, kept: Kept) -> Measure:
+    def _measured(
+        self, row: Measure, denoiser: Denoiser, strength: float, kept: ProductionFrame
+    ) -> Measure:
         """Measure one image; one with which nobody thought of something harms no other."""
         try:
             return self._measure(row, denoiser, strength, kept)
@@ -165,7 +169,9 @@ class Shadows:
             self._log.exception("shadow.fault", work_item=kept.work_item_id)
             return replace(row, error=_why(error))
 
-    def _measure(self, row: Measure, denoiser: Denoiser, strength: float, kept: Kept) -> Measure:
+    def _measure(
+        self, row: Measure, denoiser: Denoiser, strength: float, kept: ProductionFrame
+    ) -> Measure:
         started = time.monotonic()
         (made,) = denoiser.denoise([kept.frame], strength=strength, on_progress=_in_time(started))
         seconds = time.monotonic() - started
@@ -178,12 +184,12 @@ class Shadows:
     def _record(self, measures: Sequence[Measure]) -> None:
         try:
             with self._node.ledger.write() as unit:
-                shadow.record(unit, measures)
+                shadow_measures.record(unit, measures)
         except NodeError as error:
             self._log.error("shadow.lost", measures=len(measures), error=str(error))
 
 
-class ShadowRun(Watch):
+class ShadowRun(BatchObserver):
     """Keeps a few frames of one batch, and has a version run on them when it has ended.
 
     Parameters
@@ -205,10 +211,10 @@ class ShadowRun(Watch):
         self._label = label
         self._target = target
         self._chosen = spread(batch.items, count)
-        self._kept: list[Kept] = []
+        self._kept: list[ProductionFrame] = []
         self._pixels = 0
 
-    def saw(self, inferred: Sequence[Inferred]) -> None:
+    def saw(self, inferred: Sequence[InferredItem]) -> None:
         """Keep the middle frame of each chosen item, while there is room."""
         for each in inferred:
             middle = each.source.frame_count // 2
@@ -219,7 +225,7 @@ class ShadowRun(Watch):
                 continue
             self._pixels += frame.values.size
             self._kept.append(
-                Kept(
+                ProductionFrame(
                     each.item.work_item_id, each.source.units, frame, each.pixels[middle],
                     each.seconds / each.source.frame_count,
                 )
@@ -246,14 +252,14 @@ def spread(items: Sequence[ClaimedItem], count: int) -> frozenset[int]:
     )
 
 
-def measured(row: Measure, kept: Kept, made: Pixels) -> Measure:
+def measured(row: Measure, kept: ProductionFrame, made: Pixels) -> Measure:
     """Complete a row with the measurements of what a shadow made.
 
     Parameters
     ----------
     row : Measure
         Says what was run on what.
-    kept : Kept
+    kept : ProductionFrame
         The frame, and what production made of it.
     made : ndarray of float32, shape (H, W)
         What the shadow made of it, in the same units.

@@ -17,17 +17,17 @@ from dicom_node.ledger import proof
 from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.states import DeliveryState
 from dicom_node.ledger.unit_of_work import Ledger
-from dicom_node.network.request.find import Finder, Found
+from dicom_node.network.request.find import Finder, Holdings
 from dicom_node.network.request.scu import NoAnswer
 from dicom_node.places import place_of
 from dicom_node.settings import DestinationSettings, Settings
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Stored, fault_of
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import StoredObject, fault_of
 
 _NO_STUDY: Final = "the ledger has no valid Study Instance UID to ask for"
 
 
-class Verdict(IntEnum):
+class ProofOutcome(IntEnum):
     """Outcome of a proof; the exit code of the command."""
 
     PROVEN = 0
@@ -38,7 +38,7 @@ class Verdict(IntEnum):
 class Asks(Protocol):
     """What `dicom_node.network.request.find.Finder` does."""
 
-    def instances(self, study_uid: str, series_uid: str, sop_instance_uid: str = "") -> Found:
+    def instances(self, study_uid: str, series_uid: str, sop_instance_uid: str = "") -> Holdings:
         """Which instances of a series the destination holds."""
 
 
@@ -75,7 +75,7 @@ class LedgerProof:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingResult:
     """A result that the destination took and does not hold."""
 
     destination: str
@@ -110,7 +110,7 @@ class DestinationProof:
     destination: str
     delivered: int
     found: int
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingResult, ...]
     unprovable: int
     waiting: int
     failed: int
@@ -142,7 +142,7 @@ class Report:
     spool: SpoolProof | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def outcome(self) -> ProofOutcome:
         """Lost if anything is missing or failed; else unprovable if anything is."""
         if (
             self.ledger.failed
@@ -150,14 +150,14 @@ class Report:
             or any(each.missing or each.failed for each in self.destinations)
             or (self.spool is not None and self.spool.faults)
         ):
-            return Verdict.LOST
+            return ProofOutcome.LOST
         if (
             self.ledger.unplanned
             or self.ledger.unfinished
             or any(each.unprovable or each.waiting for each in self.destinations)
         ):
-            return Verdict.UNPROVABLE
-        return Verdict.PROVEN
+            return ProofOutcome.UNPROVABLE
+        return ProofOutcome.PROVEN
 
 
 def reconcile(
@@ -166,7 +166,7 @@ def reconcile(
     scope: Scope,
     *,
     destination: str | None = None,
-    spool: Storage | None = None,
+    spool: Spool | None = None,
     finder_of: FinderOf | None = None,
 ) -> Report:
     """Prove what the ledger says.
@@ -181,7 +181,7 @@ def reconcile(
         Which instances.
     destination : str, optional
         Ask only this one.
-    spool : Storage, optional
+    spool : Spool, optional
         Also read every file that the ledger says is there; absent: do not.
     finder_of : callable, optional
         Makes what asks a destination; by default C-FIND.
@@ -308,7 +308,7 @@ def _series(
     """
     answer = finder.instances(study_uid, series_uid)
     found = answer.uids & uids.keys()
-    missing: list[Missing] = []
+    missing: list[MissingResult] = []
     unknown = 0
     for uid in sorted(uids.keys() - found):
         if answer.uids or not answer.complete:
@@ -319,7 +319,7 @@ def _series(
             if not single.complete:
                 unknown += 1
                 continue
-        missing.append(Missing(so_far.destination, study_uid, series_uid, uid, uids[uid]))
+        missing.append(MissingResult(so_far.destination, study_uid, series_uid, uid, uids[uid]))
     return replace(
         so_far,
         found=so_far.found + len(found),
@@ -329,12 +329,12 @@ def _series(
     )
 
 
-def _spool(ledger: Ledger, scope: Scope, storage: Storage) -> SpoolProof:
+def _spool(ledger: Ledger, scope: Scope, spool: Spool) -> SpoolProof:
     checked = 0
     faults: list[dict[str, str]] = []
     for row_id, stored in _kept(ledger, scope):
         checked += 1
-        fault = fault_of(storage, stored)
+        fault = fault_of(spool, stored)
         if not fault:
             continue
         with ledger.read() as session:
@@ -349,7 +349,7 @@ def _spool(ledger: Ledger, scope: Scope, storage: Storage) -> SpoolProof:
     return SpoolProof(checked, faults)
 
 
-def _kept(ledger: Ledger, scope: Scope) -> Iterator[tuple[int, Stored]]:
+def _kept(ledger: Ledger, scope: Scope) -> Iterator[tuple[int, StoredObject]]:
     for read in (proof.instance_files, proof.result_files):
         after = 0
         while True:

@@ -45,9 +45,8 @@ def open_rings(url: SecretStr | None, folder: str) -> Rings:
         from dicom_node.bell.redis_broker import RedisRings  # noqa: PLC0415 -- one machine needs none
     except ImportError as error:
         raise ConfigError(
-            f"[broker] url: needs the Python package {error.name!r}, which is not installed where "
-            f"the node is; a plain 'pip install' of the node brings it, and "
-            f"'pip install {error.name}' it alone"
+            f"[broker] url: needs the Python package {error.name!r}, which is not installed; "
+            f"installing the node brings it, or: pip install {error.name}"
         ) from error
     return RedisRings(url.get_secret_value())
 

@@ -138,7 +138,7 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-_VERDICTS = {
+_OUTCOMES = {
     "PROVEN": "[green]proven[/]: nothing was lost",
     "LOST": "[bold red]not proven[/]: something is missing or has failed",
     "UNPROVABLE": "[yellow]not proven[/]: nothing is missing or has failed, but not "
@@ -173,7 +173,7 @@ def reconcile_command(  # noqa: PLR0917 -- options of a command
     the configuration could not be read; 3, nothing is missing or has failed, but something could
     not be proven: a destination offers no C-FIND or does not answer, or work is still under way.
     """
-    from dicom_node.audit.reconcile import Verdict, reconcile  # noqa: PLC0415 -- loads pynetdicom
+    from dicom_node.audit.reconcile import ProofOutcome, reconcile  # noqa: PLC0415 -- loads pynetdicom
 
     node = reader(config)
     report = reconcile(
@@ -181,15 +181,15 @@ def reconcile_command(  # noqa: PLR0917 -- options of a command
         node.settings,
         Scope(study, _aware(since), _aware(until)),
         destination=destination,
-        spool=node.storage if spool else None,
+        spool=node.spool if spool else None,
     )
     if as_json:
-        document = {"verdict": report.verdict.name.lower()} | asdict(report)
+        document = {"verdict": report.outcome.name.lower()} | asdict(report)
         sys.stdout.write(json.dumps(document, default=_text, indent=2) + "\n")
     else:
         _print(report)
-    if report.verdict is not Verdict.PROVEN:
-        raise typer.Exit(report.verdict.value)
+    if report.outcome is not ProofOutcome.PROVEN:
+        raise typer.Exit(report.outcome.value)
 
 
 def _print(report: Report) -> None:
@@ -217,7 +217,7 @@ def _print(report: Report) -> None:
     for title, rows in lists:
         if rows:
             show(rows, title=title, as_json=False, empty="")
-    console.print(_VERDICTS[report.verdict.name])
+    console.print(_OUTCOMES[report.outcome.name])
 
 
 def _counts(found: DestinationProof) -> dict[str, Any]:

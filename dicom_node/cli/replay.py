@@ -15,7 +15,7 @@ from dicom_node.errors import FailItem
 from dicom_node.ledger import past
 
 if TYPE_CHECKING:
-    from workers.replay import Replayed
+    from workers.replay import ReplayReport
 
 
 @plain
@@ -60,7 +60,7 @@ def replay(
     asked = who(by)
     chosen = _spread(wanted, most)
     count = sum(len(items) for items in chosen.values())
-    found: list[Replayed] = []
+    found: list[ReplayReport] = []
     with progress(count) as tell, Replayer(node) as replayer:
         tell("building the engine")
         for each in replayer.replay(chosen, asked):
@@ -86,7 +86,7 @@ def _spread(wanted: dict[int, list[int]], most: int | None) -> dict[int, list[in
     return chosen
 
 
-def _print(found: list[Replayed], *, of: int) -> None:
+def _print(found: list[ReplayReport], *, of: int) -> None:
     others = [each for each in found if not each.identical]
     rows = [
         {"result": each.result, "model": each.model, "outcome": each.outcome, "why": each.said}

@@ -88,6 +88,6 @@ def upkeep(config: ConfigOption = None) -> None:
     node = Node.open(tree, bounds=bounds.WORK)
     node.models.register(process_name())
     watch = Watchdog(_LONGEST_LOOK)
-    planner = Planner(tree, node.ledger, node.storage, node.models, watch)
+    planner = Planner(tree, node.ledger, node.spool, node.models, watch)
     with Heartbeat(open_ledger(tree), Role.UPKEEP, socket.gethostname()):
-        Upkeep(tree, node.ledger, node.storage, planner).run(stop)
+        Upkeep(tree, node.ledger, node.spool, planner).run(stop)

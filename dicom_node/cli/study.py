@@ -11,8 +11,7 @@ from rich.markup import escape
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
 from dicom_node.cli.model.common import who
 from dicom_node.errors import FailItem, NodeError
-from dicom_node.ledger import conflicts as kept_aside
-from dicom_node.ledger import queries, recall
+from dicom_node.ledger import conflicts, queries, recall
 from dicom_node.ledger.states import WorkState
 from dicom_node.node import Node
 from model_store.errors import ModelStoreError
@@ -129,9 +128,9 @@ def _nothing_failed(counts: dict[WorkState, int]) -> str:
     return "; ".join(["no work item has failed", *found])
 
 
-@app.command()
+@app.command("conflicts")
 @plain_errors
-def conflicts(
+def conflicts_command(
     config: ConfigOption = None,
     discard: Annotated[
         list[int] | None,
@@ -149,13 +148,13 @@ def conflicts(
     node = reader(config)
     if not discard:
         with node.ledger.read() as session:
-            rows = kept_aside.listed(session)
+            rows = conflicts.listed(session)
         show(rows, title="conflicts", as_json=as_json, empty="no conflicts")
         return
     with node.ledger.write() as unit:
-        done = kept_aside.discard(unit, discard)
+        done = conflicts.discard(unit, discard)
     for name in done.paths:
-        node.storage.remove(node.storage.path(name))
+        node.spool.remove(node.spool.path(name))
     if as_json:
         show([{"discarded": done.count}], title="", as_json=True, empty="")
         return

@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageCredit:
     """Where the images of a series come from, for the report.
 
     Parameters
@@ -47,7 +47,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class SeriesFiles:
     """The files of one series in the order in which the scanner sends them.
 
     Parameters
@@ -56,20 +56,20 @@ class Series:
         ``ct`` or ``dx``.
     files : tuple of Path
         DICOM files, by instance number.
-    source : Source
+    source : ImageCredit
         Where they come from.
     """
 
     name: str
     files: tuple[Path, ...]
-    source: Source
+    source: ImageCredit
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
     """Everything that is sent, and what had to be replaced by a phantom, with the reason."""
 
-    series: tuple[Series, ...]
+    series: tuple[SeriesFiles, ...]
     replaced: tuple[str, ...]
 
 
@@ -202,8 +202,8 @@ def _opened(whole: Path) -> Iterator[Callable[[str], IO[bytes]]]:
         yield member_of
 
 
-def _published(archive: Archive, files: Sequence[Path], work: Path) -> Series:
-    source = Source(
+def _published(archive: Archive, files: Sequence[Path], work: Path) -> SeriesFiles:
+    source = ImageCredit(
         title=archive.title,
         package=archive.package,
         licence=archive.licence,
@@ -215,7 +215,7 @@ def _published(archive: Archive, files: Sequence[Path], work: Path) -> Series:
     if archive.rewrite_identity:
         files = [_replaced(file, work / archive.name) for file in files]
     ordered = sorted(files, key=_instance_number)
-    return Series(archive.name, tuple(ordered), source)
+    return SeriesFiles(archive.name, tuple(ordered), source)
 
 
 def _replaced(file: Path, folder: Path) -> Path:
@@ -230,7 +230,7 @@ def _instance_number(file: Path) -> int:
     return int(dcmread(file, stop_before_pixels=True).get("InstanceNumber") or 0)
 
 
-def _phantom(name: str, work: Path) -> Series:
+def _phantom(name: str, work: Path) -> SeriesFiles:
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     made: Iterator[Dataset] = phantom.ct_series() if name == "ct" else phantom.radiograph()
@@ -239,7 +239,7 @@ def _phantom(name: str, work: Path) -> Series:
         target = folder / f"{dataset.SOPInstanceUID}.dcm"
         dataset.save_as(target, enforce_file_format=True)
         files.append(target)
-    source = Source(
+    source = ImageCredit(
         title=phantom.TITLES[name],
         package="made by this program",
         licence="Apache-2.0",
@@ -248,7 +248,7 @@ def _phantom(name: str, work: Path) -> Series:
         changes="None.",
         synthetic=True,
     )
-    return Series(name, tuple(files), source)
+    return SeriesFiles(name, tuple(files), source)
 
 
 def _silent(_: int) -> None:

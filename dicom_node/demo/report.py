@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
-from dicom_node.demo.summary import Summary
+from dicom_node.demo.summary import SeriesSummary
 
 _PACKAGES = ("dicom-node", "pydicom", "pynetdicom", "openvino", "numpy")
 _PANEL, _GAP, _CAPTION, _MARGIN = 416, 12, 36, 16
@@ -29,7 +29,7 @@ class Run:
     ----------
     at : datetime
         When it ended, local and aware.
-    summaries : sequence of Summary
+    summaries : sequence of SeriesSummary
         The series.
     seconds : float
         From the first byte sent to the last result.
@@ -40,7 +40,7 @@ class Run:
     """
 
     at: datetime
-    summaries: Sequence[Summary]
+    summaries: Sequence[SeriesSummary]
     seconds: float
     scanner: str
     node: str
@@ -76,7 +76,7 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-def write_picture(summaries: Sequence[Summary], path: Path) -> None:
+def write_picture(summaries: Sequence[SeriesSummary], path: Path) -> None:
     """Write a wide grey PNG, one row a series: before, after, difference, each with its caption."""
     width = 2 * _MARGIN + 3 * _PANEL + 2 * _GAP
     row = _CAPTION + _PANEL + _GAP
@@ -107,7 +107,7 @@ def write_picture(summaries: Sequence[Summary], path: Path) -> None:
     sheet.save(path, "PNG", optimize=True)
 
 
-def _noise(summary: Summary, value: float) -> str:
+def _noise(summary: SeriesSummary, value: float) -> str:
     return f"noise {value:.1f} {summary.unit}"
 
 

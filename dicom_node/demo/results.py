@@ -21,7 +21,7 @@ _MADE_BY = re.compile(r"by model (?P<model>\S+), .*\bengine (?P<engine>.+?), rou
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ResultFiles:
     """The files of a source and of its result."""
 
     source: Path
@@ -48,7 +48,7 @@ class Origin:
     series_description: str
 
 
-def match(files: Sequence[Path], result_of: Mapping[str, Path]) -> tuple[Pair, ...]:
+def match(files: Sequence[Path], result_of: Mapping[str, Path]) -> tuple[ResultFiles, ...]:
     """Put each source beside its result.
 
     Parameters
@@ -67,10 +67,10 @@ def match(files: Sequence[Path], result_of: Mapping[str, Path]) -> tuple[Pair, .
     missing = [uid for uid in uids.values() if uid not in result_of]
     if missing:
         raise ResultsMissing(f"no result for {', '.join(missing)}")
-    return tuple(Pair(file, result_of[uid]) for file, uid in uids.items())
+    return tuple(ResultFiles(file, result_of[uid]) for file, uid in uids.items())
 
 
-def images(pairs: Sequence[Pair]) -> Iterator[tuple[Image, Image]]:
+def images(pairs: Sequence[ResultFiles]) -> Iterator[tuple[Image, Image]]:
     """Yield before and after, ``[H, W]`` float32 in HU or rescaled stored values.
 
     Raises

@@ -14,12 +14,12 @@ from rich.table import Table
 from dicom_node.demo import report
 from dicom_node.demo.errors import DemoError
 from dicom_node.demo.images import Images, obtain
-from dicom_node.demo.network import LOOPBACK, Address, free_port
+from dicom_node.demo.network import LOOPBACK, Listener, free_port
 from dicom_node.demo.node import GIVEN_PACS, NodeFiles, NodeProcess, write_config
 from dicom_node.demo.pacs import Pacs
 from dicom_node.demo.progress import Downloads
-from dicom_node.demo.summary import Summary, summarise
-from dicom_node.demo.transfer import Transfer, transfer
+from dicom_node.demo.summary import SeriesSummary, summarise
+from dicom_node.demo.transfer import RoundTrip, transfer
 from dicom_node.network.request.echo import echo
 from dicom_node.settings import DestinationSettings
 
@@ -35,7 +35,7 @@ class Options:
     ----------
     report : Path
         Folder for report and log; made if absent.
-    pacs : Address or None
+    pacs : Listener or None
         A PACS that gets the results too.
     offline : bool
         Leave the network alone.
@@ -48,7 +48,7 @@ class Options:
     """
 
     report: Path
-    pacs: Address | None = None
+    pacs: Listener | None = None
     offline: bool = False
     keep: bool = False
     timeout_s: float = 300.0
@@ -69,7 +69,7 @@ class Options:
 class Outcome:
     """What came of it."""
 
-    summaries: tuple[Summary, ...]
+    summaries: tuple[SeriesSummary, ...]
     seconds: float
     html: Path
 
@@ -140,7 +140,7 @@ def _images(options: Options, console: Console) -> Images:
     return images
 
 
-def _require_answer(pacs: Address) -> None:
+def _require_answer(pacs: Listener) -> None:
     destination = DestinationSettings(
         name=GIVEN_PACS,
         ae_title=pacs.ae_title,
@@ -153,10 +153,10 @@ def _require_answer(pacs: Address) -> None:
         raise DemoError(f"--pacs: {outcome.message}")
 
 
-def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) -> Transfer:
+def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) -> RoundTrip:
     files = NodeFiles(options.work / "node", options.log)
-    node = Address(LOOPBACK, free_port(), _NODE_AE)
-    own = Address(LOOPBACK, pacs.port, _PACS_AE)
+    node = Listener(LOOPBACK, free_port(), _NODE_AE)
+    own = Listener(LOOPBACK, pacs.port, _PACS_AE)
     write_config(files, node, own, options.pacs)
     with NodeProcess(files, node) as process:
         process.wait_until_ready()

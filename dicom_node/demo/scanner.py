@@ -11,13 +11,13 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 
 from dicom_node.demo.errors import DemoError
-from dicom_node.demo.network import Address, without_delay
+from dicom_node.demo.network import Listener, without_delay
 
 _TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentSeries:
     """What was sent.
 
     Parameters
@@ -41,18 +41,18 @@ class Sent:
 
 def send(
     files: Sequence[Path],
-    node: Address,
+    node: Listener,
     *,
     calling: str = "SCANNER",
     progress: Callable[[], None] = lambda: None,
-) -> Sent:
+) -> SentSeries:
     """Send `files`, all of one series, over one association.
 
     Parameters
     ----------
     files : sequence of Path
         DICOM files, sent in this order with the transfer syntax that they have.
-    node : Address
+    node : Listener
         Where to send them.
     calling : str
         AE title of the scanner.
@@ -92,7 +92,7 @@ def send(
     finally:
         if association.is_established:
             association.release()
-    return Sent(
+    return SentSeries(
         series_uid=str(headers[0].SeriesInstanceUID),
         sop_uids=tuple(str(header.SOPInstanceUID) for header in headers),
         started=started,

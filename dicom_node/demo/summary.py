@@ -10,9 +10,9 @@ from pydicom import Dataset, dcmread
 
 from dicom_node import noise
 from dicom_node.demo import pictures, results
-from dicom_node.demo.images import Series, Source
+from dicom_node.demo.images import ImageCredit, SeriesFiles
 from dicom_node.demo.pictures import Box, View, Window
-from dicom_node.demo.results import Origin, Pair
+from dicom_node.demo.results import Origin, ResultFiles
 from dicom_node.noise import Noise
 
 _CT_CROP, _LUNG_CROP, _CT_SIDE = 192, 144, 576
@@ -21,14 +21,14 @@ _CANDIDATES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class SeriesSummary:
     """One series, before and after.
 
     Parameters
     ----------
     modality, heading, size : str
         Of the series; what it is called; its matrix size.
-    source : Source
+    source : ImageCredit
         Where its images come from.
     instances : int
         Results that arrived.
@@ -49,7 +49,7 @@ class Summary:
     modality: str
     heading: str
     size: str
-    source: Source
+    source: ImageCredit
     instances: int
     noise: Noise
     unit: str
@@ -60,12 +60,12 @@ class Summary:
     hero: View
 
 
-def summarise(series: Series, result_of: Mapping[str, Path], seconds: float) -> Summary:
+def summarise(series: SeriesFiles, result_of: Mapping[str, Path], seconds: float) -> SeriesSummary:
     """Measure and draw one series.
 
     Parameters
     ----------
-    series : Series
+    series : SeriesFiles
         What was sent.
     result_of : Mapping[str, Path]
         SOP Instance UID of a source to the file of its result.
@@ -79,7 +79,7 @@ def summarise(series: Series, result_of: Mapping[str, Path], seconds: float) -> 
     else:
         region, unit = noise.exposed(2 ** int(first.BitsStored) - 1), "grey levels"
         views = _radiograph_views(pairs[0], dcmread(pairs[0].source))
-    return Summary(
+    return SeriesSummary(
         modality=str(first.Modality),
         heading=f"{first.Modality} · {first.get('SeriesDescription') or 'series'}",
         size=f"{first.Columns} x {first.Rows}",
@@ -95,7 +95,7 @@ def summarise(series: Series, result_of: Mapping[str, Path], seconds: float) -> 
     )
 
 
-def _ct_views(pairs: Sequence[Pair]) -> tuple[View, ...]:
+def _ct_views(pairs: Sequence[ResultFiles]) -> tuple[View, ...]:
     number, box = _telling_slice(pairs)
     ((before, after),) = results.images([pairs[number]])
     lung = pictures.lung_box(before, _LUNG_CROP)
@@ -132,7 +132,7 @@ def _ct_views(pairs: Sequence[Pair]) -> tuple[View, ...]:
     )
 
 
-def _telling_slice(pairs: Sequence[Pair]) -> tuple[int, Box]:
+def _telling_slice(pairs: Sequence[ResultFiles]) -> tuple[int, Box]:
     """Index of the slice, in the middle half of the series, with most soft tissue in a square."""
     count = len(pairs)
     numbers = range(count // 4, max(count - count // 4, count // 4 + 1))
@@ -147,7 +147,7 @@ def _telling_slice(pairs: Sequence[Pair]) -> tuple[int, Box]:
     return best[1], best[2]
 
 
-def _radiograph_views(pair: Pair, source: Dataset) -> tuple[View, ...]:
+def _radiograph_views(pair: ResultFiles, source: Dataset) -> tuple[View, ...]:
     ((before, after),) = results.images([pair])
     window: Window = pictures.display_window(source, before)
     crop = pictures.detailed_box(before, window, _DX_CROP)

@@ -12,13 +12,13 @@ from pydicom import dcmread
 from rich.console import Console
 
 from dicom_node.demo.errors import ResultsMissing
-from dicom_node.demo.images import Series
+from dicom_node.demo.images import SeriesFiles
 from dicom_node.demo.ledger import EMPTY, LedgerView, SeriesState
-from dicom_node.demo.network import Address
+from dicom_node.demo.network import Listener
 from dicom_node.demo.node import GIVEN_PACS, SCANNER, NodeProcess
 from dicom_node.demo.pacs import Arrival, Pacs
 from dicom_node.demo.progress import Board
-from dicom_node.demo.scanner import Sent, send
+from dicom_node.demo.scanner import SentSeries, send
 
 _POLL_S = 0.2
 _GRACE_S = 3.0
@@ -26,7 +26,7 @@ _NAMED_AT_MOST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedSeries:
     """What a series must come back as.
 
     Parameters
@@ -44,7 +44,7 @@ class Expected:
     sop_uids: tuple[str, ...]
 
     @classmethod
-    def of(cls, series: Series) -> Expected:
+    def of(cls, series: SeriesFiles) -> ExpectedSeries:
         """Read the headers of a series."""
         headers = [dcmread(file, stop_before_pixels=True) for file in series.files]
         uids = tuple(str(header.SOPInstanceUID) for header in headers)
@@ -52,12 +52,12 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeriesProgress:
     """How far a series is, by its arrivals and by the ledger.
 
     Parameters
     ----------
-    expected : Expected
+    expected : ExpectedSeries
         The series.
     came : frozenset of str
         SOP Instance UIDs of sources whose result is in the demonstration's PACS.
@@ -67,7 +67,7 @@ class Seen:
         Whether the user's PACS must have everything, too.
     """
 
-    expected: Expected
+    expected: ExpectedSeries
     came: frozenset[str]
     state: SeriesState
     given: bool
@@ -116,18 +116,18 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class RoundTrip:
     """What was sent and what came back.
 
     Parameters
     ----------
-    sent : tuple of Sent
+    sent : tuple of SentSeries
         In the order of the series.
     result_of : dict of str to Arrival
         By SOP Instance UID of the source.
     """
 
-    sent: tuple[Sent, ...]
+    sent: tuple[SentSeries, ...]
     result_of: dict[str, Arrival]
 
     @property
@@ -140,21 +140,21 @@ class Transfer:
         """From the first byte sent to the arrival of the last result of all."""
         return max(map(self._last, self.sent)) - min(sent.started for sent in self.sent)
 
-    def _last(self, sent: Sent) -> float:
+    def _last(self, sent: SentSeries) -> float:
         return max(self.result_of[uid].at for uid in sent.sop_uids)
 
 
 def transfer(
-    series: Sequence[Series],
+    series: Sequence[SeriesFiles],
     *,
-    node: Address,
+    node: Listener,
     process: NodeProcess,
     pacs: Pacs,
     ledger_file: Path,
     console: Console,
     given: bool = False,
     timeout_s: float = 300.0,
-) -> Transfer:
+) -> RoundTrip:
     """Send each series over its own association, all at the same time, and wait.
 
     Raises
@@ -164,7 +164,7 @@ def transfer(
     ResultsMissing
         If something is not delivered in time, or has ended without a result.
     """
-    expected = [Expected.of(one) for one in series]
+    expected = [ExpectedSeries.of(one) for one in series]
     deadline = time.monotonic() + timeout_s
     ledger = LedgerView(ledger_file)
     totals = {one.label: len(one.sop_uids) for one in expected}
@@ -193,30 +193,32 @@ def transfer(
                 time.sleep(_POLL_S)
     finally:
         ledger.close()
-    return Transfer(
+    return RoundTrip(
         tuple(one.result() for one in sending),
         {arrival.source_uid: arrival for arrival in pacs.arrivals() if arrival.source_uid},
     )
 
 
 def _look(
-    expected: Sequence[Expected], ledger: LedgerView, pacs: Pacs, *, given: bool
-) -> list[Seen]:
+    expected: Sequence[ExpectedSeries], ledger: LedgerView, pacs: Pacs, *, given: bool
+) -> list[SeriesProgress]:
     states = ledger.read()
     came = frozenset(a.source_uid for a in pacs.arrivals() if a.source_uid)
     return [
-        Seen(one, came & frozenset(one.sop_uids), states.get(one.series_uid, EMPTY), given)
+        SeriesProgress(
+            one, came & frozenset(one.sop_uids), states.get(one.series_uid, EMPTY), given
+        )
         for one in expected
     ]
 
 
-def _all_sent(sending: Sequence[Future[Sent]]) -> bool:
+def _all_sent(sending: Sequence[Future[SentSeries]]) -> bool:
     for future in sending:
         if future.done():
             future.result()  # raises what the sender met
     return all(future.done() for future in sending)
 
 
-def _complaints(what: str, seen: Sequence[Seen]) -> str:
+def _complaints(what: str, seen: Sequence[SeriesProgress]) -> str:
     lines = [one.complaint for one in seen if not one.finished]
     return "\n".join([f"results are missing: {what}", *lines])

@@ -22,7 +22,7 @@ _INTEGERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i"}
 _LONGEST_DS = 16
 
 
-class DataSet:
+class DataSetBuilder:
     """Encoded data elements by tag; the order of setting does not matter."""
 
     def __init__(self) -> None:
@@ -64,11 +64,11 @@ class DataSet:
         """Set decimal strings, each the shortest that reads back closest in 16 characters."""
         self.set_text(keyword, *(decimal_string(value) for value in values))
 
-    def set_sequence(self, keyword: str, items: Iterable[DataSet | bytes]) -> None:
+    def set_sequence(self, keyword: str, items: Iterable[DataSetBuilder | bytes]) -> None:
         """Set a sequence of items with defined lengths."""
         self.set_items(tag_of(keyword), items)
 
-    def set_items(self, tag: int, items: Iterable[DataSet | bytes]) -> None:
+    def set_items(self, tag: int, items: Iterable[DataSetBuilder | bytes]) -> None:
         """Set a sequence by tag."""
         encoded = [item if isinstance(item, bytes) else item.encode() for item in items]
         value = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(e)) + e for e in encoded)
@@ -98,7 +98,7 @@ class Part10File:
     transfer_syntax_uid: str
 
 
-def part10_file(dataset: DataSet, sop_class_uid: str, sop_instance_uid: str) -> Part10File:
+def part10_file(dataset: DataSetBuilder, sop_class_uid: str, sop_instance_uid: str) -> Part10File:
     """Wrap a data set into a Part 10 file in Explicit VR Little Endian."""
     header = file_header(
         sop_class_uid=sop_class_uid,

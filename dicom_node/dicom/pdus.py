@@ -54,7 +54,7 @@ class Item(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AssociateAccept:
     """An A-ASSOCIATE-AC.
 
     Attributes
@@ -106,7 +106,7 @@ def associate_request(
     return pdu(PduType.ASSOCIATE_RQ, fixed + b"".join(items))
 
 
-def parse_accept(body: bytes) -> Accepted:
+def parse_accept(body: bytes) -> AssociateAccept:
     """Read the body of an A-ASSOCIATE-AC (PS3.8 9.3.3).
 
     Raises
@@ -129,7 +129,7 @@ def parse_accept(body: bytes) -> Accepted:
             if len(inner) != struct.calcsize(">I"):
                 raise MalformedPdu("maximum length item is not 4 bytes")
             max_pdu = int.from_bytes(inner, "big")
-    return Accepted(results, max_pdu)
+    return AssociateAccept(results, max_pdu)
 
 
 def pdu(kind: PduType, body: bytes) -> bytes:

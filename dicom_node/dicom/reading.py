@@ -147,8 +147,8 @@ def _worded(error: Exception, name: str, exceeded: bool) -> NodeError:
     """What an error of pydicom or of the disk means for the object."""
     if exceeded:
         return UnreadableObject(
-            f"{name}: the header is larger than can be taken (more than {MOST_HEADER // 2**20} MB, "
-            "or some 400,000 elements); ask the sender what is in it"
+            f"{name}: the header is too large (more than {MOST_HEADER // 2**20} MB, or some "
+            "400,000 elements); ask the sender what is in it"
         )
     if isinstance(error, FileNotFoundError):
         return FailItem(f"{name}: its file is no longer in the spool; send it again")

@@ -78,7 +78,7 @@ class Condition:
                 ) from error
         for wanted in self.one_of or ():
             if isinstance(wanted, int) and abs(wanted) > _LARGEST:
-                raise ValueError(f"{self.keyword}: no attribute holds so large a number")
+                raise ValueError(f"{self.keyword}: no attribute can hold so large a number")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"{self.keyword}: min {self.minimum} is above max {self.maximum}")
 

@@ -15,12 +15,12 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from dicom_node.errors import CommitInDoubt, LedgerError, NodeError, SpoolAway, StorageError
 from dicom_node.ledger import instances
-from dicom_node.ledger.instances import Admission, Admitted, NewInstance
+from dicom_node.ledger.instances import InstanceAnswer, InstanceEntry, NewInstance
 from dicom_node.ledger.unit_of_work import Ledger, UnitOfWork
-from dicom_node.network.accept.ports import Caller, Received
+from dicom_node.network.accept.ports import Caller, ReceivedInstance
 from dicom_node.spool.room import Free, Watermark
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored, fault_of
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import ObjectKind, StoredObject, fault_of
 
 SUCCESS: Final = 0x0000
 DUPLICATE: Final = 0x0111
@@ -34,12 +34,12 @@ _LONGEST_BEHIND: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opening:
     caller: Caller
 
 
 @dataclass(frozen=True, slots=True)
-class _Closed:
+class _Closing:
     caller: Caller
     outcome: str
 
@@ -47,10 +47,10 @@ class _Closed:
 @dataclass(frozen=True, slots=True)
 class _Store:
     instance: NewInstance
-    admitted: Future[Admission]
+    admitted: Future[InstanceEntry]
 
 
-_Entry = _Opened | _Closed | _Store
+_Entry = _Opening | _Closing | _Store
 
 
 class GroupCommit:
@@ -75,7 +75,7 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
-    def note(self, entry: _Opened | _Closed) -> None:
+    def note(self, entry: _Opening | _Closing) -> None:
         """Have an entry written soon.
 
         Raises
@@ -87,7 +87,7 @@ class GroupCommit:
             self._queue(entry)
             self._changed.notify()
 
-    def admit(self, instance: NewInstance) -> Admission:
+    def admit(self, instance: NewInstance) -> InstanceEntry:
         """Write an instance; it is durable when this returns.
 
         Raises
@@ -106,7 +106,7 @@ class GroupCommit:
             self._write_next()
         return self._answer(entry)
 
-    def _answer(self, entry: _Store) -> Admission:
+    def _answer(self, entry: _Store) -> InstanceEntry:
         """Wait for a group to be written, which has its own bounds, but not for long behind one."""
         try:
             return entry.admitted.result(_LONGEST_BEHIND)
@@ -187,10 +187,10 @@ class GroupCommit:
             elif not spoilt:
                 self._late.append(entry)
 
-    def _write(self, group: list[_Entry], stores: list[_Store]) -> list[Admission]:
+    def _write(self, group: list[_Entry], stores: list[_Store]) -> list[InstanceEntry]:
         with self._ledger.write() as unit:
             for entry in group:
-                if isinstance(entry, _Opened):
+                if isinstance(entry, _Opening):
                     self._open(unit, entry.caller)
             admitted = instances.admit(
                 unit,
@@ -198,7 +198,7 @@ class GroupCommit:
                 refuse_conflicts=self._refuse_conflicts,
             )
             for entry in group:
-                if isinstance(entry, _Closed):
+                if isinstance(entry, _Closing):
                     instances.close_association(unit, entry.caller.association_id, entry.outcome)
         return admitted
 
@@ -219,7 +219,7 @@ class LedgerIntake:
     Parameters
     ----------
     ledger : Ledger
-    storage : Storage
+    spool : Spool
     name : str
         Of this intake process (host and port); associations that it left open when it was killed
         are closed at its next start.
@@ -233,7 +233,7 @@ class LedgerIntake:
     def __init__(
         self,
         ledger: Ledger,
-        storage: Storage,
+        spool: Spool,
         *,
         name: str,
         refuse_conflicts: bool,
@@ -241,7 +241,7 @@ class LedgerIntake:
         minimum_free_bytes: int,
     ) -> None:
         self._ledger = ledger
-        self._storage = storage
+        self._spool = spool
         self._watermark = Watermark(minimum_free_bytes, minimum_free_fraction)
         with ledger.write() as unit:
             instances.close_orphans(unit, name)
@@ -252,7 +252,7 @@ class LedgerIntake:
 
     def opened(self, caller: Caller) -> None:
         """Record the association."""
-        self._commit.note(_Opened(caller))
+        self._commit.note(_Opening(caller))
         self._log.info(
             "association.opened", association=caller.association_id,
             calling=caller.calling_ae_title, address=caller.address,
@@ -260,10 +260,10 @@ class LedgerIntake:
 
     def closed(self, caller: Caller, outcome: str) -> None:
         """Record the association's end; its open batches can go out."""
-        self._commit.note(_Closed(caller, outcome))
+        self._commit.note(_Closing(caller, outcome))
         self._log.info("association.closed", association=caller.association_id, outcome=outcome)
 
-    def store(self, received: Received) -> int:
+    def store(self, received: ReceivedInstance) -> int:
         """Make the instance durable in spool and ledger.
 
         Returns
@@ -276,14 +276,14 @@ class LedgerIntake:
         StorageError, LedgerError
             Nothing half-done stays behind; the peer is answered a failure.
         """
-        admitted = take_over(self._ledger, self._storage, received, self._commit.admit)
-        if admitted in (Admitted.REFUSED, Admitted.QUARANTINED):
+        admitted = take_over(self._ledger, self._spool, received, self._commit.admit)
+        if admitted in (InstanceAnswer.REFUSED, InstanceAnswer.KEPT_ASIDE):
             self._log.warning(
                 "instance.conflict", sop_instance_uid=received.sop_instance_uid,
                 association=received.caller.association_id, answer=admitted.value,
                 meaning="this SOP Instance UID is known with other bytes",
             )  # fmt: skip
-        return DUPLICATE if admitted is Admitted.REFUSED else SUCCESS
+        return DUPLICATE if admitted is InstanceAnswer.REFUSED else SUCCESS
 
     def has_space(self, size_hint: int) -> bool:
         """Whether the spool is above its watermark, also after `size_hint` more bytes."""
@@ -294,7 +294,7 @@ class LedgerIntake:
     def _measure(self) -> None:
         self._measured = time.monotonic()
         try:
-            self._free = Free.of(self._storage)
+            self._free = Free.of(self._spool)
         except StorageError as error:
             self._free = None
             event = "spool.away" if isinstance(error, SpoolAway) else "spool.unreadable"
@@ -314,10 +314,10 @@ class LedgerIntake:
 
 def take_over(
     ledger: Ledger,
-    storage: Storage,
-    received: Received,
-    admit: Callable[[NewInstance], Admission],
-) -> Admitted:
+    spool: Spool,
+    received: ReceivedInstance,
+    admit: Callable[[NewInstance], InstanceEntry],
+) -> InstanceAnswer:
     """Give what was received a name of its own, and have the ledger say whose it is.
 
     The file stays if a row names it, and goes if none does: then a row has the same bytes already,
@@ -330,24 +330,24 @@ def take_over(
     StorageError, LedgerError
         The instance was not taken.
     """
-    final = storage.instance_path(received.sop_instance_uid)
-    stored = Stored(
-        Kind.INSTANCE,
+    final = spool.instance_path(received.sop_instance_uid)
+    stored = StoredObject(
+        ObjectKind.INSTANCE,
         received.sop_class_uid,
         received.sop_instance_uid,
         received.transfer_syntax_uid,
         received.sha256,
-        storage.name(final),
+        spool.name(final),
     )
     instance = NewInstance(stored, received.size, received.caller.association_id)
     named = False
     try:
-        storage.commit(received.path, final)
+        spool.commit(received.path, final)
         found = admit(instance)
         while found.stored is not None and found.stored.path != stored.path:
-            fault = fault_of(storage, found.stored)
+            fault = fault_of(spool, found.stored)
             if not fault:
-                storage.touch(found.stored.path or "")  # as if it had been received now
+                spool.touch(found.stored.path or "")  # as if it had been received now
                 break
             structlog.get_logger("intake").error(
                 "instance.repaired", instance=found.row_id, was=fault,
@@ -360,7 +360,7 @@ def take_over(
         raise
     finally:
         if not named:
-            _remove_own(storage, final)
+            _remove_own(spool, final)
     return found.answer
 
 
@@ -372,8 +372,8 @@ def _may_be_named(ledger: Ledger, instance: NewInstance) -> bool:
         return True  # retention looks again
 
 
-def _remove_own(storage: Storage, path: Path) -> None:
+def _remove_own(spool: Spool, path: Path) -> None:
     try:
-        storage.remove(path)
+        spool.remove(path)
     except StorageError as error:
         structlog.get_logger("intake").warning("file.left_behind", error=str(error))

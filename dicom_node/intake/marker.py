@@ -13,10 +13,10 @@ import structlog
 from dicom_node.errors import StorageError
 from dicom_node.ledger import spools
 from dicom_node.ledger.unit_of_work import Ledger
-from dicom_node.spool.storage import MARKER, Storage, found_marker
+from dicom_node.spool.spool import MARKER, Spool, found_marker
 
 
-def open_spool(root: Path, ledger: Ledger, *, away: bool = False) -> Storage:
+def open_spool(root: Path, ledger: Ledger, *, away: bool = False) -> Spool:
     """Open the ledger's spool; a ledger that knows none is given the one that is there.
 
     Parameters
@@ -39,17 +39,17 @@ def open_spool(root: Path, ledger: Ledger, *, away: bool = False) -> Storage:
         known = spools.marker(session)
         named = known is not None or spools.names_files(session)
     if known is not None:
-        return Storage(root, marker=known, away=away)
+        return Spool(root, marker=known, away=away)
     if named and not (root / "instances").is_dir():
         raise StorageError(
             f"the spool {root} ([storage] path) is away: the ledger names files, and there are "
             "none; mount it, or name its folder"
         )
     new = found_marker(root) is None
-    storage = Storage(root)
+    spool = Spool(root)
     with ledger.write() as unit:
-        spools.remember(unit, storage.marker)
+        spools.remember(unit, spool.marker)
         first = spools.marker(unit.session)
     if new:
         structlog.get_logger("node").info("spool.marked", marker=MARKER)
-    return storage if first == storage.marker else Storage(root, marker=first, away=away)
+    return spool if first == spool.marker else Spool(root, marker=first, away=away)

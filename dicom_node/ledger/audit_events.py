@@ -20,7 +20,7 @@ class AuditEvent(StrEnum):
     WORK_UNPLANNABLE = "work:planning:failed"
     WORK_START = "work:worker:start"
     WORK_RELEASE = "work:worker:release"
-    WORK_PASS = "work:worker:pass"  # noqa: S105 -- a verdict, not a secret
+    WORK_PASS = "work:worker:pass"  # noqa: S105 -- an event, not a secret
     WORK_FAIL = "work:worker:fail"
     WORK_FINISH = "work:worker:finish"
     WORK_DELIVER = "work:delivery:deliver"

@@ -23,7 +23,7 @@ from dicom_node.ledger.tables import (
     WorkItemRow,
 )
 from dicom_node.ledger.unit_of_work import UnitOfWork
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from model_store.ref import ModelRef
 
 
@@ -33,7 +33,7 @@ class ClaimedItem:
 
     work_item_id: int
     sop_instance_uid: str
-    source: Stored
+    source: StoredObject
     planned_at: datetime
     tries: int
 
@@ -211,7 +211,7 @@ def claim(
             ClaimedItem(
                 item.id,
                 instance.sop_instance_uid,
-                Stored.of(Kind.INSTANCE, instance),
+                StoredObject.of(ObjectKind.INSTANCE, instance),
                 item.planned_at,
                 tries[item.id],
             )

@@ -23,7 +23,7 @@ _REASON: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Discarded:
+class DiscardedConflicts:
     """What was discarded.
 
     Attributes
@@ -82,7 +82,7 @@ def listed(session: Session) -> list[dict[str, Any]]:
     return [dict(row) for row in session.execute(statement).mappings()]
 
 
-def discard(unit: UnitOfWork, instance_ids: Sequence[int]) -> Discarded:
+def discard(unit: UnitOfWork, instance_ids: Sequence[int]) -> DiscardedConflicts:
     """Close conflicts, all or none: their bytes are no longer named, their work items end.
 
     The instances that came first stay as they are. The caller removes the files once the
@@ -119,4 +119,4 @@ def discard(unit: UnitOfWork, instance_ids: Sequence[int]) -> Discarded:
         if row.path is not None:
             paths.append(row.path)
             row.path = None
-    return Discarded(len(rows), tuple(paths))
+    return DiscardedConflicts(len(rows), tuple(paths))

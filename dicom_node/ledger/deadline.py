@@ -25,7 +25,7 @@ class HasSocket(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Watch:
+class WatchedTransaction:
     """One transaction under way; `ended` says that it was ended from outside."""
 
     connection: HasSocket
@@ -38,13 +38,13 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._changed: Final = threading.Condition()
-        self._watched: Final[set[Watch]] = set()
+        self._watched: Final[set[WatchedTransaction]] = set()
         self._thread: threading.Thread | None = None
         self._wakes_at = 0.0
 
-    def watch(self, connection: HasSocket, until: float) -> Watch:
+    def watch(self, connection: HasSocket, until: float) -> WatchedTransaction:
         """End `connection` unless `over` is called before `until`, by ``time.monotonic()``."""
-        watch = Watch(connection, until)
+        watch = WatchedTransaction(connection, until)
         with self._changed:
             self._watched.add(watch)
             if self._thread is None or not self._thread.is_alive():
@@ -54,7 +54,7 @@ class Deadlines:
                 self._changed.notify()
         return watch
 
-    def over(self, watch: Watch) -> None:
+    def over(self, watch: WatchedTransaction) -> None:
         """Watch no longer: from here on the connection may be somebody else's."""
         with self._changed:
             self._watched.discard(watch)

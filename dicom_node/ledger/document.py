@@ -9,7 +9,7 @@ from sqlalchemy import JSON, TypeDecorator
 from sqlalchemy.engine import Dialect
 
 
-class Damaged(dict[str, Any]):
+class DamagedDocument(dict[str, Any]):
     """Stands for a document that cannot be read; it has no values.
 
     A row that cannot be read would stop whoever asks for it, with all other rows behind it.
@@ -17,7 +17,7 @@ class Damaged(dict[str, Any]):
 
 
 class Document(TypeDecorator[Any]):
-    """A JSON object or list; of anything else in the column `Damaged` is made.
+    """A JSON object or list; of anything else in the column `DamagedDocument` is made.
 
     PostgreSQL looks at what is written itself; in a file of SQLite it is a text like any other.
 
@@ -44,10 +44,10 @@ class Document(TypeDecorator[Any]):
             try:
                 found = value if read is None else read(value)
             except (ValueError, TypeError):
-                return Damaged()
+                return DamagedDocument()
             if found is None and self.optional:
                 return None
-            return found if isinstance(found, dict | list) else Damaged()
+            return found if isinstance(found, dict | list) else DamagedDocument()
 
         return document
 
@@ -59,4 +59,4 @@ def text_of(data: bytes) -> str:
 
 def is_whole(document: object) -> bool:
     """Whether a document is an object, and was readable."""
-    return isinstance(document, dict) and not isinstance(document, Damaged)
+    return isinstance(document, dict) and not isinstance(document, DamagedDocument)

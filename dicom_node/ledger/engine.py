@@ -61,8 +61,8 @@ def make_engine(url: str, bounds: Bounds = COMMAND) -> Engine:
         return _postgresql(parsed, bounds)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise ConfigError(  # the error may repeat the URL, and its password
-            "[database] url is not the URL of a database that can be used; it looks like "
-            "postgresql://USER:PASSWORD@HOST:5432/NAME, and without it the ledger is SQLite"
+            "[database] url is not the URL of a database that can be used; one looks like "
+            "postgresql://USER:PASSWORD@HOST:5432/NAME, and without the key the ledger is SQLite"
         ) from error
     except ModuleNotFoundError as error:
         raise ConfigError(

@@ -55,8 +55,8 @@ def silent(seconds: float) -> LedgerError:
 def in_doubt() -> CommitInDoubt:
     """Say that the connection was lost between a commit and its answer."""
     return CommitInDoubt(
-        "[database] url: the ledger's database did not say whether it has written; it is asked "
-        "again by whoever needs to know"
+        "[database] url: the ledger's database did not say whether it has committed; "
+        "whoever needs to know asks it again"
     )
 
 
@@ -70,15 +70,15 @@ def _by_whom(engine: Engine) -> str:
     holder = None if path is None else holders.writer(path)
     if holder is None:
         return (
-            "somebody wrote for too long, who is not seen (it may have ended just now, or be in "
-            "another container); what was to be written is tried again"
+            "a process that cannot be seen wrote for too long (it may just have ended, or be in "
+            "another container); the write is tried again"
         )
     if holder.stopped:
         return (
-            f"{holder} stopped while it wrote, and nobody else can; let it go on with "
+            f"{holder} was stopped while it wrote, so nobody else can write; let it go on with "
             f"'kill -CONT {holder.pid}', or end it: 'kill -9 {holder.pid}' {_SAFE}"
         )
     return (
-        f"{holder} is writing for too long; it is waited for again; if it does not go on, "
+        f"{holder} has been writing for too long; the write is tried again; if it does not end, "
         f"'kill -9 {holder.pid}' {_SAFE}"
     )

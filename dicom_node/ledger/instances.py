@@ -12,11 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.audit_events import AuditEvent
-from dicom_node.ledger.prepared import Prepared
+from dicom_node.ledger.prepared import PreparedStatement
 from dicom_node.ledger.states import InstanceState
 from dicom_node.ledger.tables import AssociationRow, InstanceRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +27,30 @@ class NewInstance:
     ----------
     stored
         What its row is to say, with a name that nobody else has; see
-        `dicom_node.spool.storage.Storage`.
+        `dicom_node.spool.spool.Spool`.
     size
         Bytes of the data set.
     instead_of
         A name that a row may have and whose file is gone or wrong: the row takes the new one.
     """
 
-    stored: Stored
+    stored: StoredObject
     size: int
     association_id: str
     instead_of: str | None = None
 
 
-class Admitted(Enum):
+class InstanceAnswer(Enum):
     """What the ledger made of an instance."""
 
     STORED = "stored"
     RESENT = "resent"
-    QUARANTINED = "quarantined"
+    KEPT_ASIDE = "quarantined"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class InstanceEntry:
     """What the ledger made of an instance, and the object that it names now.
 
     Attributes
@@ -60,26 +60,26 @@ class Admission:
         None where no row has these bytes.
     """
 
-    answer: Admitted
+    answer: InstanceAnswer
     row_id: int | None
-    stored: Stored | None
+    stored: StoredObject | None
 
 
 _STATES: Final = {
-    Admitted.STORED: InstanceState.RECEIVED,
-    Admitted.QUARANTINED: InstanceState.CONFLICT,
+    InstanceAnswer.STORED: InstanceState.RECEIVED,
+    InstanceAnswer.KEPT_ASIDE: InstanceState.CONFLICT,
 }
 """State of the row that is new."""
 
 _EVENTS: Final = {
-    Admitted.STORED: AuditEvent.INSTANCE_STORED,
-    Admitted.RESENT: AuditEvent.INSTANCE_RESENT,
-    Admitted.QUARANTINED: AuditEvent.INSTANCE_CONFLICT,
-    Admitted.REFUSED: AuditEvent.INSTANCE_CONFLICT,
+    InstanceAnswer.STORED: AuditEvent.INSTANCE_STORED,
+    InstanceAnswer.RESENT: AuditEvent.INSTANCE_RESENT,
+    InstanceAnswer.KEPT_ASIDE: AuditEvent.INSTANCE_CONFLICT,
+    InstanceAnswer.REFUSED: AuditEvent.INSTANCE_CONFLICT,
 }
 
 _INSTANCE: Final = cast(Table, InstanceRow.__table__)
-_SAME_UID: Final = Prepared(
+_SAME_UID: Final = PreparedStatement(
     select(
         _INSTANCE.c.id,
         _INSTANCE.c.sop_class_uid,
@@ -95,10 +95,10 @@ _STORED: Final = (
 _WRITTEN: Final = (*_STORED, "size", "association_id", "received_at", "state", "tries")
 _INSERT: Final = {
     # Another intake may have inserted the same in the meantime: then no row comes back.
-    "postgresql": Prepared(
+    "postgresql": PreparedStatement(
         postgresql.insert(_INSTANCE).on_conflict_do_nothing().returning(_INSTANCE.c.id), _WRITTEN
     ),
-    "sqlite": Prepared(
+    "sqlite": PreparedStatement(
         sqlite.insert(_INSTANCE).on_conflict_do_nothing().returning(_INSTANCE.c.id), _WRITTEN
     ),
 }
@@ -156,7 +156,7 @@ def close_orphans(unit: UnitOfWork, intake: str) -> int:
 
 def admit(
     unit: UnitOfWork, instances: Sequence[NewInstance], *, refuse_conflicts: bool
-) -> list[Admission]:
+) -> list[InstanceEntry]:
     """Record received instances; returns what became of each, in their order.
 
     The same SOP Instance UID with the same bytes is a resend. Its row keeps the file that it has;
@@ -164,7 +164,7 @@ def admit(
     is a conflict: recorded in any case, and kept aside or refused. Of several processes that
     record a UID at once, one takes it.
     """
-    found: dict[int, Admission] = {}
+    found: dict[int, InstanceEntry] = {}
     # In one order, so that no two transactions wait for each other: by UID, then by row.
     for at in sorted(range(len(instances)), key=lambda at: instances[at].stored.sop_instance_uid):
         found[at] = _admit(unit, instances[at], refuse_conflicts)
@@ -186,25 +186,25 @@ def names(session: Session, instance: NewInstance) -> bool:
     return path == instance.stored.path
 
 
-def _admit(unit: UnitOfWork, instance: NewInstance, refuse_conflicts: bool) -> Admission:
+def _admit(unit: UnitOfWork, instance: NewInstance, refuse_conflicts: bool) -> InstanceEntry:
     while True:
         rows = _versions(unit, instance.stored.sop_instance_uid)
         answer = _judge(instance, rows, refuse_conflicts)
         if answer not in _STATES:
             row_id, stored = rows.get(instance.stored.sha256, (None, None))
-            return Admission(answer, row_id, stored)
+            return InstanceEntry(answer, row_id, stored)
         row_id = _insert(unit, instance, _STATES[answer])
         if row_id is not None:
-            return Admission(answer, row_id, instance.stored)
+            return InstanceEntry(answer, row_id, instance.stored)
 
 
-def _versions(unit: UnitOfWork, uid: str) -> dict[str, tuple[int, Stored]]:
+def _versions(unit: UnitOfWork, uid: str) -> dict[str, tuple[int, StoredObject]]:
     """The rows of a UID by the hash of their bytes."""
     rows = _SAME_UID.execute(unit.connection, {"uid": uid})
-    return {row.sha256: (row.id, Stored.of(Kind.INSTANCE, row)) for row in rows}
+    return {row.sha256: (row.id, StoredObject.of(ObjectKind.INSTANCE, row)) for row in rows}
 
 
-def _with_file(unit: UnitOfWork, instance: NewInstance, found: Admission) -> Admission:
+def _with_file(unit: UnitOfWork, instance: NewInstance, found: InstanceEntry) -> InstanceEntry:
     """Let the row of a resend take its file, if it has none, or one that is known to be wrong."""
     if found.stored is None or found.stored.path not in (None, instance.instead_of):
         return found
@@ -231,15 +231,15 @@ def _insert(unit: UnitOfWork, instance: NewInstance, state: InstanceState) -> in
     return inserted
 
 
-def _judge(instance: NewInstance, hashes: Container[str], refuse_conflicts: bool) -> Admitted:
+def _judge(instance: NewInstance, hashes: Container[str], refuse_conflicts: bool) -> InstanceAnswer:
     if instance.stored.sha256 in hashes:
-        return Admitted.RESENT
+        return InstanceAnswer.RESENT
     if not hashes:
-        return Admitted.STORED
-    return Admitted.REFUSED if refuse_conflicts else Admitted.QUARANTINED
+        return InstanceAnswer.STORED
+    return InstanceAnswer.REFUSED if refuse_conflicts else InstanceAnswer.KEPT_ASIDE
 
 
-def _record(unit: UnitOfWork, instance: NewInstance, found: Admission) -> None:
+def _record(unit: UnitOfWork, instance: NewInstance, found: InstanceEntry) -> None:
     detail = {
         "sop_instance_uid": instance.stored.sop_instance_uid,
         "sha256": instance.stored.sha256,

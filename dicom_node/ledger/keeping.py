@@ -14,7 +14,7 @@ from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.states import InstanceState, WorkState
 from dicom_node.ledger.tables import InstanceRow, ResultRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 
 _ENDED = (WorkState.DELIVERED.value, WorkState.PASSED.value)
 
@@ -39,7 +39,7 @@ class Times:
 class Copy:
     """The object of a row that a file may be a copy of, and whether nobody needs it any more."""
 
-    stored: Stored
+    stored: StoredObject
     ended: bool
 
 
@@ -129,24 +129,24 @@ def _items() -> Select[Any]:
 
 def instance_like(session: Session, uid: str, sha256: str) -> Copy | None:
     """The instance of this UID with these bytes, whatever its file is called."""
-    return _copy(session, Kind.INSTANCE, InstanceRow.sop_instance_uid == uid,
+    return _copy(session, ObjectKind.INSTANCE, InstanceRow.sop_instance_uid == uid,
                  InstanceRow.sha256 == sha256)  # fmt: skip
 
 
 def instance_taken(session: Session, uid: str) -> Copy | None:
     """The instance that has taken this UID."""
-    return _copy(session, Kind.INSTANCE, InstanceRow.sop_instance_uid == uid,
+    return _copy(session, ObjectKind.INSTANCE, InstanceRow.sop_instance_uid == uid,
                  InstanceRow.state != InstanceState.CONFLICT.value)  # fmt: skip
 
 
 def result_like(session: Session, uid: str) -> Copy | None:
     """The result of this UID."""
-    return _copy(session, Kind.RESULT, ResultRow.sop_instance_uid == uid)
+    return _copy(session, ObjectKind.RESULT, ResultRow.sop_instance_uid == uid)
 
 
-def _copy(session: Session, kind: Kind, *conditions: ColumnElement[bool]) -> Copy | None:
+def _copy(session: Session, kind: ObjectKind, *conditions: ColumnElement[bool]) -> Copy | None:
     ended = or_(_has_ended(), InstanceRow.state == InstanceState.CONFLICT.value).label("ended")
-    if kind is Kind.INSTANCE:
+    if kind is ObjectKind.INSTANCE:
         statement = select(InstanceRow, ended).where(*conditions)
     else:
         statement = (
@@ -156,4 +156,4 @@ def _copy(session: Session, kind: Kind, *conditions: ColumnElement[bool]) -> Cop
             .where(*conditions)
         )
     found = session.execute(statement).first()
-    return None if found is None else Copy(Stored.of(kind, found[0]), bool(found[1]))
+    return None if found is None else Copy(StoredObject.of(kind, found[0]), bool(found[1]))

@@ -118,7 +118,7 @@ def _locked_database(engine: Engine, seconds: float) -> Iterator[None]:
 def _session(connection: Connection) -> str:
     found = connection.execute(_WHO, {"lock": _LOCK}).first()
     if found is None:
-        return "a session unseen"
+        return "a session that cannot be seen"
     pid, name, address = found
     return f"session {pid} of the server ({name or 'unnamed'} at {address or 'the same machine'})"
 
@@ -129,6 +129,6 @@ def _wait(take: Callable[[], bool], who: Callable[[], str], seconds: float) -> N
         if time.monotonic() >= deadline:
             raise LedgerError(
                 f"[database] url: {who()} has been migrating the ledger for {seconds:.0f} s; wait "
-                "for it, or end it, then try again: what it had not finished is taken back"
+                "for it, or end it, then try again: what it had not finished is rolled back"
             )
         time.sleep(_LOOK_SECONDS)

@@ -18,7 +18,7 @@ from dicom_node.ledger.states import BatchState
 from dicom_node.ledger.tables import AuditRow, BatchRow, ModelVersionRow, ResultRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from model_store.ref import ModelName
-from model_store.registry.records import Indexed
+from model_store.registry.records import RegisteredVersion
 from model_store.store import ModelVersion
 from model_store.trust.signature import manifest_bytes
 
@@ -26,7 +26,7 @@ Origin: TypeAlias = Literal["package", "store"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class VersionOnDisk:
     """A version as it was found on disk, read whole before the ledger is locked for it."""
 
     version: ModelVersion
@@ -35,7 +35,7 @@ class Found:
     manifest_sha256: str
 
     @classmethod
-    def read(cls, version: ModelVersion, origin: Origin, signed_by: str | None) -> Found:
+    def read(cls, version: ModelVersion, origin: Origin, signed_by: str | None) -> VersionOnDisk:
         """Read the manifest again.
 
         Raises
@@ -47,7 +47,7 @@ class Found:
         return cls(version, origin, signed_by, manifest)
 
 
-def index(unit: UnitOfWork, found: Found, who: str) -> Indexed:
+def index(unit: UnitOfWork, found: VersionOnDisk, who: str) -> RegisteredVersion:
     """Register a version; one that is registered already is left as it is.
 
     A release of the package may come with another manifest to the same network (a figure that was
@@ -90,7 +90,7 @@ def index(unit: UnitOfWork, found: Found, who: str) -> Indexed:
     return _indexed(row)
 
 
-def indexed(session: Session) -> dict[ModelName, Indexed]:
+def indexed(session: Session) -> dict[ModelName, RegisteredVersion]:
     """Every version that was ever registered, by ``name@version``."""
     rows = session.execute(
         select(ModelVersionRow).order_by(ModelVersionRow.name, ModelVersionRow.id)
@@ -100,7 +100,7 @@ def indexed(session: Session) -> dict[ModelName, Indexed]:
 
 def retire(
     unit: UnitOfWork, name: ModelName, who: str, why: str, *, at: datetime | None = None
-) -> Indexed:
+) -> RegisteredVersion:
     """Let a version take no new work; it stays readable. One that is retired stays as it is.
 
     Parameters
@@ -129,7 +129,7 @@ def retire(
     return _indexed(row)
 
 
-def delete(unit: UnitOfWork, name: ModelName, who: str, why: str) -> Indexed:
+def delete(unit: UnitOfWork, name: ModelName, who: str, why: str) -> RegisteredVersion:
     """Note that a version's files are deleted, and retire it; its name stays taken.
 
     Raises
@@ -190,5 +190,7 @@ def _aliases_of(session: Session, name: ModelName) -> list[str]:
     return sorted(str(alias) for alias, move in moves.items() if move.target == name)
 
 
-def _indexed(row: ModelVersionRow) -> Indexed:
-    return Indexed(**{field.name: getattr(row, field.name) for field in fields(Indexed)})
+def _indexed(row: ModelVersionRow) -> RegisteredVersion:
+    return RegisteredVersion(
+        **{field.name: getattr(row, field.name) for field in fields(RegisteredVersion)}
+    )

@@ -17,7 +17,7 @@ from dicom_node.ledger.ringing import make_due
 from dicom_node.ledger.states import MOST_TRIES, DeliveryState, ParcelState
 from dicom_node.ledger.tables import BatchRow, DeliveryRow, ParcelRow, ResultRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 
 _ALONE_AFTER: Final = 2
 """Senders lost with a parcel after which its deliveries are sent one at a time."""
@@ -34,7 +34,7 @@ class ClaimedDelivery:
     """One delivery of a claimed parcel."""
 
     delivery_id: int
-    result: Stored
+    result: StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def claim(
         first_due_at=row.first_due_at or unit.at,
         alone=alone,
         deliveries=tuple(
-            ClaimedDelivery(delivery.id, Stored.of(Kind.RESULT, result))
+            ClaimedDelivery(delivery.id, StoredObject.of(ObjectKind.RESULT, result))
             for delivery, result in waiting
         ),
     )

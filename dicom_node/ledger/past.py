@@ -13,7 +13,7 @@ from dicom_node.errors import FailItem
 from dicom_node.ledger import plans
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.ledger.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from model_store.ref import ModelRef
 
 _MOST_AT_ONCE: Final = 1000
@@ -30,7 +30,7 @@ class PastResult:
         The source's row.
     sop_instance_uid, series_uid : str
         The result's.
-    result : Stored
+    result : StoredObject
         Its bytes in the spool; without a path where they are no longer kept.
     sha256 : str
         Of the result's bytes.
@@ -45,7 +45,7 @@ class PastResult:
     instance_id: int
     sop_instance_uid: str
     series_uid: str
-    result: Stored
+    result: StoredObject
     sha256: str
     item: ClaimedItem
     model: ModelRef
@@ -104,9 +104,9 @@ def named(session: Session, uid: str) -> dict[int, list[int]]:
     return found
 
 
-def stored(session: Session, items: Sequence[int]) -> list[tuple[int, int, Stored]]:
+def stored(session: Session, items: Sequence[int]) -> list[tuple[int, int, StoredObject]]:
     """Results of work items whose bytes are kept: batch id, work item id, and the file."""
-    found: list[tuple[int, int, Stored]] = []
+    found: list[tuple[int, int, StoredObject]] = []
     for first in range(0, len(items), _MOST_AT_ONCE):
         rows = session.execute(
             select(WorkItemRow.batch_id, WorkItemRow.id, ResultRow)
@@ -116,7 +116,8 @@ def stored(session: Session, items: Sequence[int]) -> list[tuple[int, int, Store
             .order_by(WorkItemRow.batch_id, WorkItemRow.id)
         )
         found += [
-            (batch_id or 0, item, Stored.of(Kind.RESULT, row)) for batch_id, item, row in rows
+            (batch_id or 0, item, StoredObject.of(ObjectKind.RESULT, row))
+            for batch_id, item, row in rows
         ]
     return found
 
@@ -168,12 +169,12 @@ def _past(item: WorkItemRow, instance: InstanceRow, result: ResultRow) -> PastRe
         instance_id=instance.id,
         sop_instance_uid=result.sop_instance_uid,
         series_uid=result.series_uid,
-        result=Stored.of(Kind.RESULT, result),
+        result=StoredObject.of(ObjectKind.RESULT, result),
         sha256=result.sha256,
         item=ClaimedItem(
             item.id,
             instance.sop_instance_uid,
-            Stored.of(Kind.INSTANCE, instance),
+            StoredObject.of(ObjectKind.INSTANCE, instance),
             item.planned_at,
             item.tries,
         ),

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _Compiled:
     sql: str
     names: tuple[str, ...]
     positional: bool
@@ -25,7 +25,7 @@ class _Made:
         return tuple(values.values()) if self.positional else values
 
 
-class Prepared:
+class PreparedStatement:
     """A statement for what is done per image: half the cost of SQLAlchemy's own execution.
 
     Values are converted as their columns say; rows that it returns are as the driver gives them,
@@ -46,7 +46,7 @@ class Prepared:
     ) -> None:
         self._statement: Final = statement
         self._names: Final = None if names is None else list(names)
-        self._made: Final[dict[str, _Made]] = {}
+        self._made: Final[dict[str, _Compiled]] = {}
 
     def execute(self, connection: Connection, *rows: Mapping[str, Any]) -> CursorResult[Any]:
         """Execute with the parameters of one row, or at once with those of several."""
@@ -55,13 +55,13 @@ class Prepared:
         given = [made.parameters(row) for row in rows]
         return connection.exec_driver_sql(made.sql, given if len(given) > 1 else given[0])
 
-    def _make(self, dialect: Dialect) -> _Made:
+    def _make(self, dialect: Dialect) -> _Compiled:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._names)
         found = {
             name: bind.type.dialect_impl(dialect).bind_processor(dialect)
             for name, bind in compiled.binds.items()
         }
-        made = self._made[dialect.name] = _Made(
+        made = self._made[dialect.name] = _Compiled(
             sql=compiled.string,
             names=tuple(compiled.positiontup or compiled.binds),
             positional=compiled.positional,

@@ -20,7 +20,7 @@ from dicom_node.ledger.tables import (
     ResultRow,
     WorkItemRow,
 )
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 
 _MANY: Final = 500
 _OPEN: Final = tuple(state.value for state in WorkState if not state.terminal)
@@ -217,7 +217,7 @@ def _deliveries(*columns: Any) -> Any:
     )
 
 
-def instance_files(session: Session, scope: Scope, after: int) -> list[tuple[int, Stored]]:
+def instance_files(session: Session, scope: Scope, after: int) -> list[tuple[int, StoredObject]]:
     """Files of instances with ids above `after`, by id, not more than some hundred at a time."""
     statement = (
         select(InstanceRow)
@@ -226,10 +226,10 @@ def instance_files(session: Session, scope: Scope, after: int) -> list[tuple[int
         .limit(_MANY)
     )
     rows = session.execute(statement.where(*_of(scope))).scalars()
-    return [(row.id, Stored.of(Kind.INSTANCE, row)) for row in rows]
+    return [(row.id, StoredObject.of(ObjectKind.INSTANCE, row)) for row in rows]
 
 
-def result_files(session: Session, scope: Scope, after: int) -> list[tuple[int, Stored]]:
+def result_files(session: Session, scope: Scope, after: int) -> list[tuple[int, StoredObject]]:
     """Files of results, as `instance_files`."""
     statement = (
         select(ResultRow)
@@ -240,7 +240,7 @@ def result_files(session: Session, scope: Scope, after: int) -> list[tuple[int, 
         .limit(_MANY)
     )
     rows = session.execute(statement.where(*_of(scope))).scalars()
-    return [(row.id, Stored.of(Kind.RESULT, row)) for row in rows]
+    return [(row.id, StoredObject.of(ObjectKind.RESULT, row)) for row in rows]
 
 
 def unnamed(session: Session, paths: Collection[str]) -> set[str]:
@@ -266,8 +266,8 @@ def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[at : at + _MANY]
 
 
-def still_names(session: Session, row_id: int, stored: Stored) -> bool:
+def still_names(session: Session, row_id: int, stored: StoredObject) -> bool:
     """Whether the row still names this file; retention may just have removed it."""
-    table = InstanceRow if stored.kind is Kind.INSTANCE else ResultRow
+    table = InstanceRow if stored.kind is ObjectKind.INSTANCE else ResultRow
     statement = select(table.path).where(table.id == row_id)
     return session.execute(statement).scalar_one_or_none() == stored.path

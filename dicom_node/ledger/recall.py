@@ -20,7 +20,7 @@ _MOST_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class RecallCounts:
     """How many work items were taken up again, and how many could not be."""
 
     planned: int
@@ -28,7 +28,7 @@ class Recalled:
     left: int
 
 
-def retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
+def retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> RecallCounts:
     """Take ended work items up again.
 
     An item with a result is delivered again, its bytes as they are; one without is planned again
@@ -39,14 +39,14 @@ def retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
         _retry(unit, work_item_ids[first : first + _MOST_AT_ONCE])
         for first in range(0, len(work_item_ids), _MOST_AT_ONCE)
     ]
-    return Recalled(
+    return RecallCounts(
         sum(part.planned for part in parts),
         sum(part.redelivered for part in parts),
         sum(part.left for part in parts),
     )
 
 
-def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
+def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> RecallCounts:
     rows = unit.session.execute(
         select(WorkItemRow.id, InstanceRow, ResultRow)
         .join(InstanceRow, InstanceRow.id == WorkItemRow.instance_id)
@@ -79,7 +79,7 @@ def _retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> Recalled:
         unit, [item for item, _ in resend], WorkEvent.REDELIVER, audit=AuditEvent.WORK_REDELIVER
     )
     _resend(unit, [result for _, result in resend])
-    return Recalled(len(again), len(resend), left)
+    return RecallCounts(len(again), len(resend), left)
 
 
 def _resend(unit: UnitOfWork, result_ids: Sequence[int]) -> None:

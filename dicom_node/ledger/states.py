@@ -31,7 +31,7 @@ class WorkEvent(StrEnum):
 
     START = "start"
     RELEASE = "release"
-    PASS = "pass"  # noqa: S105 -- a verdict, not a secret
+    PASS = "pass"  # noqa: S105 -- an event, not a secret
     FAIL = "fail"
     FINISH = "finish"
     DELIVER = "deliver"

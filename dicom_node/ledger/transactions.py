@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from dicom_node.errors import LedgerError
 from dicom_node.ledger import faults, revision
 from dicom_node.ledger.bounds import Bounds
-from dicom_node.ledger.deadline import Deadlines, HasSocket, Watch
+from dicom_node.ledger.deadline import Deadlines, HasSocket, WatchedTransaction
 
 LOOK_AGAIN_SECONDS: Final = 5.0
 """How long a process goes on before it asks whether the ledger is still at its migration."""
@@ -29,7 +29,7 @@ _SHORTEST: Final = 1.0
 class _Open:
     connection: Connection
     at: datetime
-    watch: Watch | None
+    watch: WatchedTransaction | None
 
 
 class Transactions:
@@ -130,7 +130,7 @@ class Transactions:
     def _spent(self, began: float) -> bool:
         return time.monotonic() - began > self._bounds.connect
 
-    def _watch(self, connection: Connection, began: float) -> Watch | None:
+    def _watch(self, connection: Connection, began: float) -> WatchedTransaction | None:
         limit = self._bounds.transaction
         if limit is None or not self._has_server:
             return None

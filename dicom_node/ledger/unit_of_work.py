@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 from dicom_node.bell.outbox import Bell, Queue, Ring
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.bounds import COMMAND, Bounds
-from dicom_node.ledger.prepared import Prepared
+from dicom_node.ledger.prepared import PreparedStatement
 from dicom_node.ledger.tables import AuditRow
 from dicom_node.ledger.transactions import LOOK_AGAIN_SECONDS, Transactions
 
 _NO_IDS: Final = dict.fromkeys(
     ("association_id", "instance_id", "work_item_id", "delivery_id", "batch_id")
 )
-_AUDIT: Final = Prepared(
+_AUDIT: Final = PreparedStatement(
     insert(cast(Table, AuditRow.__table__)), ["at", "event", "detail", *_NO_IDS]
 )
 

@@ -26,7 +26,7 @@ _CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedRoute:
     """One route that is to denoise the instance, with the model version it names now."""
 
     route: Route
@@ -35,7 +35,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedRoute:
     """A work item that ends in planning, with its reason."""
 
     route: str
@@ -50,8 +50,8 @@ class Decision:
     study_uid: str | None
     series_uid: str
     modality: str | None
-    wanted: tuple[Wanted, ...] = ()
-    ended: tuple[Ended, ...] = ()
+    wanted: tuple[WantedRoute, ...] = ()
+    ended: tuple[EndedRoute, ...] = ()
 
 
 class Decider:
@@ -79,9 +79,8 @@ class Decider:
     def decide(self, dataset: Dataset) -> Decision:
         """Decide which routes want the instance.
 
-        Every matching route gets a verdict: wanted, or ended ``passed`` (not to be denoised) or
-        ``failed`` (its model cannot be found). Without a matching route there is one ``passed``
-        verdict for `NO_ROUTE`.
+        Every matching route wants it, or has ended: ``passed`` (not to be denoised) or ``failed``
+        (its model cannot be found). Without a matching route `NO_ROUTE` has ended ``passed``.
         """
         series_uid = text_of(dataset, "SeriesInstanceUID")
         study_uid = text_of(dataset, "StudyInstanceUID")
@@ -96,26 +95,29 @@ class Decider:
         if not matched:
             reason = "no route matches" if modality else "no route matches; it names no modality"
             return Decision(
-                known[0], series_uid, modality, ended=(Ended(NO_ROUTE, WorkState.PASSED, reason),)
+                known[0],
+                series_uid,
+                modality,
+                ended=(EndedRoute(NO_ROUTE, WorkState.PASSED, reason),),
             )
         if known[0] is None:
             return Decision(
                 None, series_uid, modality, ended=(_failed("no valid Study Instance UID"),)
             )
-        wanted: list[Wanted] = []
-        ended: list[Ended] = []
+        wanted: list[WantedRoute] = []
+        ended: list[EndedRoute] = []
         for route in self._routes:
             if route.name not in matched:
                 continue
             try:
                 wanted.append(self._want(route, dataset))
             except PassThrough as error:
-                ended.append(Ended(route.name, WorkState.PASSED, str(error)))
+                ended.append(EndedRoute(route.name, WorkState.PASSED, str(error)))
             except FailItem as error:
-                ended.append(Ended(route.name, WorkState.FAILED, str(error)))
+                ended.append(EndedRoute(route.name, WorkState.FAILED, str(error)))
         return Decision(known[0], series_uid, modality, tuple(wanted), tuple(ended))
 
-    def _want(self, route: Route, dataset: Dataset) -> Wanted:
+    def _want(self, route: Route, dataset: Dataset) -> WantedRoute:
         eligible = eligibility.check(dataset, uid_root=self._uid_root)
         try:
             version = self._models.resolve(route.model)
@@ -130,11 +132,13 @@ class Decider:
                 f"model {version.ref} is for {'/'.join(manifest.modality)} in "
                 f"{manifest.input.units} values, not for {modality} in {eligible.units} values"
             )
-        return Wanted(route, version.ref, route.strength_with(manifest.strength))
+        return WantedRoute(route, version.ref, route.strength_with(manifest.strength))
 
 
-def _failed(what: str) -> Ended:
-    return Ended(NO_ROUTE, WorkState.FAILED, f"the data set has {what}; ask the sender to mend it")
+def _failed(what: str) -> EndedRoute:
+    return EndedRoute(
+        NO_ROUTE, WorkState.FAILED, f"the data set has {what}; ask the sender to mend it"
+    )
 
 
 def checked(decision: Decision, row: InstanceRow, named: str) -> Decision:
@@ -153,11 +157,11 @@ def checked(decision: Decision, row: InstanceRow, named: str) -> Decision:
             "the data set has no valid SOP Instance UID: it is damaged, or not in the transfer "
             f"syntax that it was sent in ({syntax})"
         )
-    ended = Ended(NO_ROUTE, WorkState.FAILED, reason)
+    ended = EndedRoute(NO_ROUTE, WorkState.FAILED, reason)
     return Decision(decision.study_uid, decision.series_uid, decision.modality, ended=(ended,))
 
 
-def plan_of(wanted: Wanted, precision: str) -> Mapping[str, Any]:
+def plan_of(wanted: WantedRoute, precision: str) -> Mapping[str, Any]:
     """What a batch remembers of its route, so that later changes leave planned work alone."""
     route = wanted.route
     return {

@@ -75,7 +75,7 @@ _TERM = re.compile(r"[A-Z0-9_/ ]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
-class Eligible:
+class EligibleImage:
     """An image that may be denoised.
 
     Attributes
@@ -93,7 +93,7 @@ class Eligible:
     frame_count: int
 
 
-def check(dataset: Dataset, *, uid_root: str | None = None) -> Eligible:
+def check(dataset: Dataset, *, uid_root: str | None = None) -> EligibleImage:
     """Decide from the header whether an image is denoised.
 
     Parameters
@@ -105,7 +105,7 @@ def check(dataset: Dataset, *, uid_root: str | None = None) -> Eligible:
 
     Returns
     -------
-    Eligible
+    EligibleImage
         What the image is, if it is to be denoised.
 
     Raises
@@ -129,7 +129,9 @@ def check(dataset: Dataset, *, uid_root: str | None = None) -> Eligible:
         raise PassThrough("modality LUT: stored values are not linear")
     if kind == "HU":
         _check_hounsfield(dataset)
-    return Eligible(kind, _text(dataset, "Modality"), max(1, _integer(dataset, "NumberOfFrames")))
+    return EligibleImage(
+        kind, _text(dataset, "Modality"), max(1, _integer(dataset, "NumberOfFrames"))
+    )
 
 
 def units(dataset: Dataset) -> Units:

@@ -26,10 +26,10 @@ from dicom_node.ledger.work_items import NO_ROUTE
 from dicom_node.models import Models
 from dicom_node.places import place_of
 from dicom_node.process_names import process_name
-from dicom_node.routing.deciding import Decider, Decision, Ended, Wanted, checked, plan_of
+from dicom_node.routing.deciding import Decider, Decision, EndedRoute, WantedRoute, checked, plan_of
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored, opened
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import ObjectKind, StoredObject, opened
 
 _MOST_AT_ONCE: Final = 256
 _MOST_ALONE: Final = 64
@@ -53,7 +53,7 @@ _ENDED: Final = (
 )
 
 
-class Watch(Protocol):
+class HangWatch(Protocol):
     """Ends the process when what it watches hangs; see `dicom_node.watchdog`."""
 
     def __call__(self) -> AbstractContextManager[object]:
@@ -61,7 +61,7 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _Look:
     """What came of looking at one instance: a decision, or when to look again."""
 
     decision: Decision | None = None
@@ -80,7 +80,7 @@ class Planner:
     ----------
     settings : Settings
     ledger : Ledger
-    storage : Storage
+    spool : Spool
     models : Models
     watch : callable, optional
         Around each look at an instance; absent: a look that hangs is waited for.
@@ -90,13 +90,13 @@ class Planner:
         self,
         settings: Settings,
         ledger: Ledger,
-        storage: Storage,
+        spool: Spool,
         models: Models,
-        watch: Watch = nullcontext,
+        watch: HangWatch = nullcontext,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._storage = storage
+        self._spool = spool
         self._models = models
         self._watch = watch
         self._decider = Decider(settings, models)
@@ -115,7 +115,7 @@ class Planner:
         SpoolAway
             Nothing was looked at, and no try is counted.
         """
-        self._storage.require_there()
+        self._spool.require_there()
         if self._left:
             self._return(self._left, counted=False)
             self._left = []
@@ -158,38 +158,38 @@ class Planner:
                 return 0
             return self._settle({taken[0]: self._after_fault(rows[0], error)})
 
-    def _look(self, rows: Sequence[InstanceRow]) -> dict[int, _Looked]:
+    def _look(self, rows: Sequence[InstanceRow]) -> dict[int, _Look]:
         until = time.monotonic() + _LONGEST_LOOK
-        looked: dict[int, _Looked] = {}
+        looked: dict[int, _Look] = {}
         for row in rows:
             late = looked and time.monotonic() > until
-            looked[row.id] = _Looked() if late else self._look_at(row)
+            looked[row.id] = _Look() if late else self._look_at(row)
         return looked
 
-    def _look_at(self, row: InstanceRow) -> _Looked:
+    def _look_at(self, row: InstanceRow) -> _Look:
         signs.own().give(signs.PIECE)
         if row.tries > MOST_TRIES:
-            return _Looked(_failed(_ENDED))
+            return _Look(_failed(_ENDED))
         try:
             with self._watch():
-                return _Looked(self._decide(row))
+                return _Look(self._decide(row))
         except LedgerError:
             raise
         except RetryLater as error:
             if row.received_at + self._give_up <= self._ledger.clock():
-                return _Looked(_failed(f"it could not be planned: {error}"))
+                return _Look(_failed(f"it could not be planned: {error}"))
             self._log.error(
                 "instance.unreadable", instance=row.id, error=str(error),
                 again_seconds=_ASIDE.total_seconds(),
             )  # fmt: skip
-            return _Looked(again=_ASIDE)
+            return _Look(again=_ASIDE)
         except NodeError as error:
             reason = str(error).removeprefix(f"{row.sop_instance_uid}: ")  # it is in the row
-            return _Looked(_failed(reason))
+            return _Look(_failed(reason))
         except Exception as error:  # noqa: BLE001 -- it is counted, and then set aside
             return self._after_fault(row, error)
 
-    def _after_fault(self, row: InstanceRow, error: Exception) -> _Looked:
+    def _after_fault(self, row: InstanceRow, error: Exception) -> _Look:
         """An exception that nobody thought of is a try of the object that it came with."""
         last = row.tries >= MOST_TRIES
         self._log.error(
@@ -197,15 +197,15 @@ class Planner:
             next="it is set aside" if last else "it is tried again alone",
         )  # fmt: skip
         if not last:
-            return _Looked(again=_PAUSE * row.tries, counted=True)
-        return _Looked(
+            return _Look(again=_PAUSE * row.tries, counted=True)
+        return _Look(
             _failed(
                 f"given up after {row.tries} tries: {place_of(error)}; this is a fault of the "
                 "node: report that line; 'dicom-node study retry' tries it again"
             )
         )
 
-    def _settle(self, looked: dict[int, _Looked]) -> int:
+    def _settle(self, looked: dict[int, _Look]) -> int:
         """Write what came of a group in one transaction; the number of instances planned."""
         failed: Counter[tuple[str, str]] = Counter()
         done = 0
@@ -230,7 +230,7 @@ class Planner:
                 unplanned.let_go(row, counted=counted)
 
     def _decide(self, row: InstanceRow) -> Decision:
-        with opened(self._storage, Stored.of(Kind.INSTANCE, row)) as file:
+        with opened(self._spool, StoredObject.of(ObjectKind.INSTANCE, row)) as file:
             dataset: Dataset = read_header(file, row.sop_instance_uid)
         decision = self._decider.decide(dataset)
         return checked(decision, row, text_of(dataset, "SOPInstanceUID"))
@@ -287,7 +287,7 @@ class Planner:
         self,
         unit: UnitOfWork,
         row: InstanceRow,
-        wanted: Wanted,
+        wanted: WantedRoute,
         series_uid: str,
         item: WorkItemRow | None,
     ) -> None:
@@ -311,10 +311,10 @@ class Planner:
 
 def _failed(reason: str) -> Decision:
     """Nothing is known of the instance, and a person has to look."""
-    return Decision(None, "", None, ended=(Ended(NO_ROUTE, WorkState.FAILED, reason),))
+    return Decision(None, "", None, ended=(EndedRoute(NO_ROUTE, WorkState.FAILED, reason),))
 
 
-def _series(looked: _Looked) -> str:
+def _series(looked: _Look) -> str:
     return "" if looked.decision is None else looked.decision.series_uid
 
 

@@ -97,7 +97,7 @@ class RouteSettings(Section):
         try:
             for _, _, form, _ in string.Formatter().parse(template):
                 if form and _WIDE.search(form):
-                    raise ValueError(f"{form!r} makes too wide a field")  # noqa: TRY301
+                    raise ValueError(f"{form!r} makes a field too wide")  # noqa: TRY301
             for number in (1, 2**31 - 1, -(2**31)):
                 template.format(**values | {"SeriesNumber": number})
         except (KeyError, IndexError, AttributeError, OverflowError, ValueError) as error:

@@ -13,7 +13,7 @@ from typing import Self
 
 from dicom_node.errors import OutOfSpace
 from dicom_node.settings.sections import StorageSettings
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 
 _LASTS = 0.5
 
@@ -26,7 +26,7 @@ class Free:
     fraction: float
 
     @classmethod
-    def of(cls, storage: Storage) -> Self:
+    def of(cls, spool: Spool) -> Self:
         """Measure it.
 
         Raises
@@ -34,8 +34,8 @@ class Free:
         SpoolAway, StorageError
             Nobody can say.
         """
-        storage.require_there()
-        return cls(storage.free_bytes(), storage.free_fraction())
+        spool.require_there()
+        return cls(spool.free_bytes(), spool.free_fraction())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Room:
 
     Parameters
     ----------
-    storage : Storage
+    spool : Spool
     watermark : Watermark
     clock : callable
         Seconds, monotonic.
@@ -72,10 +72,10 @@ class Room:
     """
 
     def __init__(
-        self, storage: Storage, watermark: Watermark, clock: Callable[[], float] = time.monotonic
+        self, spool: Spool, watermark: Watermark, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.lasts = _LASTS
-        self._storage = storage
+        self._spool = spool
         self._watermark = watermark
         self._clock = clock
         self._measured: tuple[float, Free] | None = None
@@ -90,7 +90,7 @@ class Room:
         """
         at = self._clock()
         if self._measured is None or at - self._measured[0] >= self.lasts:
-            self._measured = at, Free.of(self._storage)
+            self._measured = at, Free.of(self._spool)
         free = self._measured[1]
         if self._watermark.leaves(free, size):
             return ""

@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, Protocol, Self
 from dicom_node.dicom.file_meta import LONGEST_META, FileMeta, FileMetaError
 from dicom_node.errors import FailItem, NodeError, SpoolAway, StorageError, UnreadableObject
 from dicom_node.places import place_of
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 
 MOST_IN_MEMORY: Final = 64 * 2**20
 """A larger file is read twice, to be compared and to be used; a smaller one once, into memory."""
@@ -30,7 +30,7 @@ class WrongBytes(UnreadableObject):
     """A file does not hold what was received or made; it is kept, and nothing is made of it."""
 
 
-class Kind(StrEnum):
+class ObjectKind(StrEnum):
     """What a stored object is."""
 
     INSTANCE = "instance"
@@ -51,7 +51,7 @@ class _Row(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """An instance or a result as its row has it.
 
     Attributes
@@ -63,7 +63,7 @@ class Stored:
         Its name in the spool; None once its bytes are no longer kept.
     """
 
-    kind: Kind
+    kind: ObjectKind
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -71,7 +71,7 @@ class Stored:
     path: str | None
 
     @classmethod
-    def of(cls, kind: Kind, row: _Row) -> Self:
+    def of(cls, kind: ObjectKind, row: _Row) -> Self:
         """Take it from a row of the instances or the results."""
         return cls(
             kind,
@@ -84,15 +84,15 @@ class Stored:
 
 
 _REMEDY: Final = {
-    Kind.INSTANCE: "the file is kept for a person; let its sender send it again, then "
+    ObjectKind.INSTANCE: "the file is kept for a person; let its sender send it again, then "
     "'dicom-node study retry'",
-    Kind.RESULT: "the file is kept for a person; 'dicom-node study retry' makes it again, byte for "
-    "byte; where it cannot, put it back from a backup, then retry again",
+    ObjectKind.RESULT: "the file is kept for a person; 'dicom-node study retry' makes it again, byte "
+    "for byte; where it cannot, put it back from a backup, then retry again",
 }
 
 
 @contextmanager
-def opened(storage: Storage, stored: Stored) -> Iterator[BinaryIO]:
+def opened(spool: Spool, stored: StoredObject) -> Iterator[BinaryIO]:
     """Open an object's file once it has been compared with its row.
 
     Yields
@@ -112,11 +112,11 @@ def opened(storage: Storage, stored: Stored) -> Iterator[BinaryIO]:
     """
     if stored.path is None:
         raise FailItem(f"{stored.sop_instance_uid}: its bytes are no longer kept")
-    with storage.open(stored.path, stored.sop_instance_uid) as file:
+    with spool.open(stored.path, stored.sop_instance_uid) as file:
         yield compared(file, stored)
 
 
-def compared(file: BinaryIO, stored: Stored) -> BinaryIO:
+def compared(file: BinaryIO, stored: StoredObject) -> BinaryIO:
     """Read a file at its first byte; return it so again, in memory unless it is large.
 
     Raises
@@ -139,9 +139,9 @@ def compared(file: BinaryIO, stored: Stored) -> BinaryIO:
     return file
 
 
-def _difference(file: BinaryIO, stored: Stored) -> str:
+def _difference(file: BinaryIO, stored: StoredObject) -> str:
     """What differs between a file and its row, or ""."""
-    made = "received" if stored.kind is Kind.INSTANCE else "made"
+    made = "received" if stored.kind is ObjectKind.INSTANCE else "made"
     wrong = f"the bytes in the spool are not those that were {made}"
     try:
         meta = _meta(file)
@@ -155,7 +155,7 @@ def _difference(file: BinaryIO, stored: Stored) -> str:
     return ""
 
 
-def fault_of(storage: Storage, stored: Stored) -> str:
+def fault_of(spool: Spool, stored: StoredObject) -> str:
     """Return why an object's file cannot be used, or "".
 
     Raises
@@ -164,7 +164,7 @@ def fault_of(storage: Storage, stored: Stored) -> str:
         Nothing is known of it now.
     """
     try:
-        with opened(storage, stored):
+        with opened(spool, stored):
             return ""
     except SpoolAway:
         raise
@@ -174,7 +174,7 @@ def fault_of(storage: Storage, stored: Stored) -> str:
         return f"it cannot be read: {place_of(error)}"
 
 
-def sha256_of(file: BinaryIO, kind: Kind) -> str:
+def sha256_of(file: BinaryIO, kind: ObjectKind) -> str:
     """Return the hash of a whole file as a row of this kind has it.
 
     Raises
@@ -184,7 +184,7 @@ def sha256_of(file: BinaryIO, kind: Kind) -> str:
     """
     digest = hashlib.sha256()
     offset = 0
-    if kind is Kind.INSTANCE:
+    if kind is ObjectKind.INSTANCE:
         meta = _meta(file)
         offset = meta.end
         digest.update(meta.transfer_syntax_uid.encode("ascii", "replace") + b"\0")

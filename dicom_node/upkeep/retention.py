@@ -21,8 +21,8 @@ from dicom_node.ledger.keeping import Copy, Times
 from dicom_node.ledger.states import MOST_TRIES
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import SHARDS, Storage
-from dicom_node.spool.stored import Kind, fault_of, identity_of, sha256_of
+from dicom_node.spool.spool import SHARDS, Spool
+from dicom_node.spool.stored import ObjectKind, fault_of, identity_of, sha256_of
 
 MOST_TO_FORGET: Final = 500
 _ORPHAN_SECONDS: Final = 24 * 3600.0
@@ -37,12 +37,12 @@ class Retention:
     ----------
     settings : Settings
     ledger : Ledger
-    storage : Storage
+    spool : Spool
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger, storage: Storage) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, spool: Spool) -> None:
         self._ledger = ledger
-        self._storage = storage
+        self._spool = spool
         self._times = Times(
             timedelta(hours=settings.storage.keep_hours),
             timedelta(hours=settings.storage.keep_conflicts_hours),
@@ -70,8 +70,8 @@ class Retention:
         SpoolAway
             Nothing was forgotten.
         """
-        self._storage.require_there()
-        self._storage.sweep_incoming(older_than=_ORPHAN_SECONDS)
+        self._spool.require_there()
+        self._spool.sweep_incoming(older_than=_ORPHAN_SECONDS)
         self._shard = (self._shard + 1) % SHARDS
         try:
             self.sweep_orphans(self._shard)
@@ -126,12 +126,12 @@ class Retention:
         )  # fmt: skip
 
     def _is_new(self, name: str) -> bool:
-        written = self._storage.written_at(name)
+        written = self._spool.written_at(name)
         return written is not None and written > time.time() - _NEW_SECONDS
 
     def _remove(self, name: str) -> bool:
         try:
-            self._storage.remove(self._storage.path(name))
+            self._spool.remove(self._spool.path(name))
         except NodeError as error:
             self._log.error("file.left_behind", error=str(error))  # the sweep comes round to it
             return False
@@ -148,16 +148,16 @@ class Retention:
         Parameters
         ----------
         shard : int
-            0-255, see `Storage.files`.
+            0-255, see `Spool.files`.
 
         Returns
         -------
         int
             Number of files that were removed.
         """
-        self._storage.require_there()
+        self._spool.require_there()
         limit = time.time() - _ORPHAN_SECONDS
-        old = [file.path for file in self._storage.files(shard) if file.written_at < limit]
+        old = [file.path for file in self._spool.files(shard) if file.written_at < limit]
         if not old:
             return 0
         with self._ledger.read() as session:
@@ -185,14 +185,14 @@ class Retention:
             return False
         if copy.stored.path is None:
             return copy.ended
-        return not fault_of(self._storage, copy.stored)
+        return not fault_of(self._spool, copy.stored)
 
     def _copy_of(self, name: str) -> Copy | None:
         """What the ledger has that the object in a file is a copy of, or can be made of again."""
-        with self._storage.open(name, name) as file:
+        with self._spool.open(name, name) as file:
             uid = identity_of(file)
             if name.startswith("instances/"):
-                sha256 = sha256_of(file, Kind.INSTANCE)
+                sha256 = sha256_of(file, ObjectKind.INSTANCE)
                 with self._ledger.read() as session:
                     return keeping.instance_like(session, uid, sha256)
             source = _source_of(read_header(file, uid))
@@ -210,7 +210,7 @@ class Retention:
             )  # fmt: skip
 
 
-def remove_unnamed(ledger: Ledger, storage: Storage, names: Iterable[str]) -> None:
+def remove_unnamed(ledger: Ledger, spool: Spool, names: Iterable[str]) -> None:
     """Remove files that were written for rows, where no row names them.
 
     For whoever wrote them. Where the ledger does not answer they stay, and the sweep looks again.
@@ -219,7 +219,7 @@ def remove_unnamed(ledger: Ledger, storage: Storage, names: Iterable[str]) -> No
         with ledger.read() as session:
             unnamed = proof.unnamed(session, set(names))
         for name in unnamed:
-            storage.remove(storage.path(name))
+            spool.remove(spool.path(name))
     except (LedgerError, StorageError) as error:
         structlog.get_logger("spool").warning("file.left_behind", error=str(error))
 

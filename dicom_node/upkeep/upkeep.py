@@ -18,13 +18,13 @@ from dicom_node.ledger.log_file import LogFile
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.routing.planning import LEASE, Planner
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from dicom_node.upkeep.chores import PAUSE_AFTER_ERROR, Chore
 from dicom_node.upkeep.retention import MOST_TO_FORGET, Retention
 from dicom_node.upkeep.taking_back import take_back_gone
 from dicom_node.upkeep.timekeeping import Machine, Timekeeper
 
-_RECONCILE_SECONDS: Final = 1.0
+_CATCH_UP_SECONDS: Final = 1.0
 _RETENTION_SECONDS: Final = 600.0
 _LOG_SECONDS: Final = 10.0
 _SAY_AGAIN_SECONDS: Final = 300.0
@@ -51,7 +51,7 @@ class Upkeep:
         self,
         settings: Settings,
         ledger: Ledger,
-        storage: Storage,
+        spool: Spool,
         planner: Planner,
         machine: Machine = _THIS_MACHINE,
     ) -> None:
@@ -60,7 +60,7 @@ class Upkeep:
         self._planner = planner
         self._time = Timekeeper(ledger, waits(settings), machine)
         self._limits = settings.limits
-        self.retention = Retention(settings, ledger, storage)
+        self.retention = Retention(settings, ledger, spool)
         path = holders.file_of(ledger.engine)
         self._log_file = None if path is None else LogFile(ledger.engine, path)
         self._said_at = -_SAY_AGAIN_SECONDS
@@ -81,7 +81,7 @@ class Upkeep:
             Chore("start", self.start, math.inf),
             Chore("plan", lambda: bool(self._planner.plan()), poll),
             Chore("close", lambda: bool(self._planner.close_batches()), poll),
-            Chore("reconcile", self._reconcile, _RECONCILE_SECONDS),
+            Chore("catch up", self._catch_up, _CATCH_UP_SECONDS),
             # What is too much for one transaction is forgotten in the next.
             Chore("forget", self.forget_old, _RETENTION_SECONDS),
             Chore("shorten", self.shorten_log, _LOG_SECONDS),
@@ -111,8 +111,8 @@ class Upkeep:
         take_back_gone(self._ledger)
         return False
 
-    def _reconcile(self) -> bool:
-        self.reconcile()
+    def _catch_up(self) -> bool:
+        self.catch_up()
         return False
 
     def forget_old(self) -> bool:
@@ -149,7 +149,7 @@ class Upkeep:
                 )  # fmt: skip
         return False
 
-    def reconcile(self) -> None:
+    def catch_up(self) -> None:
         """Take back what died and ring for what is due; losing the whole broker loses nothing."""
         self._time.look()  # or a clock that was set would have everybody's lease run out
         with self._ledger.read() as session:

@@ -51,7 +51,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Omission:
     """An engine that was not measured at a size.
 
     Parameters
@@ -68,11 +68,11 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Rates:
     """What was found: by size, then in the order of the engines."""
 
     rates: tuple[Rate, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[Omission, ...]
 
 
 def measure(
@@ -82,7 +82,7 @@ def measure(
     *,
     tell: Tell = lambda what: None,
     clock: Clock = time.perf_counter,
-) -> Measured:
+) -> Rates:
     """Let engines take turns, and take the median call of each.
 
     Whatever else the machine does meets all of them alike: in each round every engine is called
@@ -110,7 +110,7 @@ def measure(
         If an engine fails for another reason than memory.
     """
     rates: list[Rate] = []
-    left_out: list[LeftOut] = []
+    left_out: list[Omission] = []
     for number, size in enumerate(sizes):
         tell(f"measuring {size[0]} x {size[1]}")
         end = clock() + seconds / len(sizes)
@@ -121,23 +121,23 @@ def measure(
         given, full = _warmed(engines, asked, size, end, clock)
         left_out += full
         rates += _one_size(engines, given, size, end, clock)
-    return Measured(tuple(rates), tuple(left_out))
+    return Rates(tuple(rates), tuple(left_out))
 
 
 def _in_time(
     rates: Sequence[Rate], size: Size, seconds: float
-) -> tuple[Sequence[int], list[LeftOut]]:
+) -> tuple[Sequence[int], list[Omission]]:
     """Those engines that can be called twice in the time there is, the quickest first chosen."""
     pixels = size[0] * size[1]
     first = [rate for rate in rates if rate.size == rates[0].size]
     asked: list[int] = []
-    late: list[LeftOut] = []
+    late: list[Omission] = []
     for rate in sorted(first, key=lambda rate: -rate.images_per_second):
         one = pixels / (rate.size[0] * rate.size[1] * rate.images_per_second)
         seconds -= _WARM * one
         if asked and seconds < 0:
             why = f"no time: a call takes about {one:.0f} s"
-            late.append(LeftOut(rate.engine, size, why))
+            late.append(Omission(rate.engine, size, why))
         else:
             asked.append(rate.engine)
     return sorted(asked), late
@@ -145,10 +145,10 @@ def _in_time(
 
 def _warmed(
     engines: Sequence[Engine], asked: Sequence[int], size: Size, end: float, clock: Clock
-) -> tuple[dict[int, Images], list[LeftOut]]:
+) -> tuple[dict[int, Images], list[Omission]]:
     """Call every engine until it is at its best; what each gets, and who lacks the memory."""
     given: dict[int, Images] = {}
-    full: list[LeftOut] = []
+    full: list[Omission] = []
     for place in asked:
         batch = engines[place].preferred_batch if max(size) <= _BATCHED else 1
         images = _images(size, batch)
@@ -158,7 +158,7 @@ def _warmed(
                 if clock() > end:
                     break
         except EngineMemoryError as error:
-            full.append(LeftOut(place, size, str(error)))
+            full.append(Omission(place, size, str(error)))
             continue
         given[place] = images
     return given, full

@@ -147,12 +147,12 @@ def statements(found: Sequence[Order]) -> list[str]:
     by_text: dict[str, list[Order]] = {}
     for order in found:
         by_text.setdefault(order.text, []).append(order)
-    lines = [f"{text}: {_verdict(members)}" for text, members in by_text.items()]
+    lines = [f"{text}: {_holds(members)}" for text, members in by_text.items()]
     kept = sum(all(order.holds for order in members) for members in by_text.values())
     return [*lines, f"{kept} of {len(lines)} orders hold."] if lines else []
 
 
-def _verdict(members: Sequence[Order]) -> str:
+def _holds(members: Sequence[Order]) -> str:
     held = sum(order.holds for order in members)
     if len(members) > 1:
         if 0 < held < len(members):

@@ -43,7 +43,7 @@ _CT_SIDE, _XRAY_SIDE = 224, 192
 
 
 @dataclass(slots=True)
-class Measured:
+class PairsNote:
     """What was measured on, in words for a table's note; complete when the cases are taken.
 
     Parameters
@@ -113,7 +113,7 @@ def pair_cases(
     *,
     quick: bool = False,
     told: Told = nobody,
-) -> tuple[Iterator[Case], Measured]:
+) -> tuple[Iterator[Case], PairsNote]:
     """Cases of the pairs whose patients are for the test.
 
     Parameters
@@ -145,7 +145,7 @@ def pair_cases(
             patients.setdefault(pair.patient, []).append(pair)
     most = MOST_QUICK if quick else MOST
     chosen = ct.spread(list(patients.values()), most)
-    measured = Measured(section.target, Tally(), len(chosen), len(listing.alone))
+    measured = PairsNote(section.target, Tally(), len(chosen), len(listing.alone))
     found = _checked(section, units, chosen, max(1, most // len(chosen)), measured.tally)
     return _cases(section, units, found, perceptual), measured
 

@@ -40,7 +40,7 @@ class Certificates(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class HeldCertificate:
     """A certificate, and whether it was made just now."""
 
     certificate: Certificate
@@ -49,7 +49,7 @@ class Certified:
 
 def certified(
     kept: Certificates, version: ModelVersion, engine: Engine, limit: float, who: str
-) -> Certified:
+) -> HeldCertificate:
     """The certificate of an engine: the newest that is kept, else one that is made now.
 
     Parameters
@@ -84,7 +84,7 @@ def certified(
             each.onnx_sha256, each.manifest_sha256, each.engine,
             each.precision, each.device, dict(each.library),
         ):  # fmt: skip
-            return Certified(each, fresh=False)
+            return HeldCertificate(each, fresh=False)
     found = certify(version, engine, limit)
     if not math.isfinite(found.largest):
         raise EngineError(f"{version.ref} gives values that are not finite on {engine.name}")
@@ -97,7 +97,7 @@ def certified(
         at=kept.clock(), who=who,
     )  # fmt: skip
     kept.add(made)
-    return Certified(made, fresh=True)
+    return HeldCertificate(made, fresh=True)
 
 
 def library(engine: Engine) -> dict[str, str]:

@@ -20,7 +20,7 @@ from model_store.registry import metric_rules
 from model_store.registry.certificates import Certificates, certified
 from model_store.registry.limits import EquivalenceLimits, limit_of, unit_of
 from model_store.registry.metric_rules import MetricRule
-from model_store.registry.records import Indexed
+from model_store.registry.records import RegisteredVersion
 from model_store.store import ModelVersion
 from model_store.trust.key import PublicKey
 from model_store.trust.quarantine import Quarantine
@@ -72,7 +72,7 @@ class Catalogue(Protocol):
     def signer(self, version: ModelVersion) -> PublicKey | None:
         """The trusted key that signed it."""
 
-    def indexed(self) -> Mapping[ModelName, Indexed]:
+    def indexed(self) -> Mapping[ModelName, RegisteredVersion]:
         """Every version that was ever registered."""
 
     def aliases(self) -> Mapping[ModelName, ModelName]:

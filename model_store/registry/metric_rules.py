@@ -47,7 +47,7 @@ class MetricRule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleResult:
     """What one rule found at one place.
 
     Attributes
@@ -78,7 +78,7 @@ def applies(rule: MetricRule, manifest: Manifest) -> bool:
     return not rule.modality or not set(rule.modality).isdisjoint(manifest.modality)
 
 
-def held_against(rule: MetricRule, manifest: Manifest) -> tuple[Finding, ...]:
+def held_against(rule: MetricRule, manifest: Manifest) -> tuple[RuleResult, ...]:
     """Hold every number that a rule means against its bounds.
 
     Parameters
@@ -90,7 +90,7 @@ def held_against(rule: MetricRule, manifest: Manifest) -> tuple[Finding, ...]:
 
     Returns
     -------
-    tuple of Finding
+    tuple of RuleResult
         One for each place; a single one without a number if the manifest has no such place.
     """
     found = tuple(
@@ -99,7 +99,7 @@ def held_against(rule: MetricRule, manifest: Manifest) -> tuple[Finding, ...]:
     if found:
         return found
     said = f"the manifest has no {rule.metric}: the version was not measured"
-    return (Finding(rule.metric, None, said),)
+    return (RuleResult(rule.metric, None, said),)
 
 
 def _tree(rule: MetricRule, manifest: Manifest) -> Mapping[str, Any]:
@@ -125,15 +125,15 @@ def _places(
             yield (*before, key), tree
 
 
-def _finding(rule: MetricRule, keys: tuple[str, ...], beside: Mapping[str, Any]) -> Finding:
+def _finding(rule: MetricRule, keys: tuple[str, ...], beside: Mapping[str, Any]) -> RuleResult:
     where = ".".join(f'"{key}"' if "." in key else key for key in keys)
     number = _number(beside[keys[-1]])
     if number is None:
-        return Finding(where, None, f"{where} is no number")
+        return RuleResult(where, None, f"{where} is no number")
     if rule.over is not None:
         other = _number(beside.get(rule.over))
         if other is None:
-            return Finding(where, None, f"{where} has no number {rule.over} beside it")
+            return RuleResult(where, None, f"{where} has no number {rule.over} beside it")
         where, number = f"{where} over {rule.over}", number - other
     below = 0.0 if rule.minimum is None else max(0.0, rule.minimum - number)
     above = 0.0 if rule.maximum is None else max(0.0, number - rule.maximum)
@@ -144,7 +144,7 @@ def _finding(rule: MetricRule, keys: tuple[str, ...], beside: Mapping[str, Any])
     missed = f", {short:.4g} too {'little' if below else 'much'}" if short else ""
     bounds = [bound for bound in (rule.minimum, rule.maximum) if bound is not None]
     room = min(abs(number - bound) for bound in bounds)
-    return Finding(where, short, f"{where} is {number:.4g}, {asked} is asked for{missed}", room)
+    return RuleResult(where, short, f"{where} is {number:.4g}, {asked} is asked for{missed}", room)
 
 
 def _number(value: Any) -> float | None:

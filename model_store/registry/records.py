@@ -14,7 +14,7 @@ SHADOW: Final = "shadow"
 
 
 @dataclass(frozen=True, slots=True)
-class Indexed:
+class RegisteredVersion:
     """One model version as the ledger knows it.
 
     Attributes

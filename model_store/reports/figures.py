@@ -10,7 +10,7 @@ import numpy as np
 
 from model_store.manifest import Manifest
 from model_store.reports.losses import Points
-from model_store.reports.plots import LinePlot, Series
+from model_store.reports.plots import Curve, LinePlot
 from model_store.reports.sweep import Sweep
 
 _BEFORE = -1
@@ -57,7 +57,7 @@ def sweep_figures(sweep: Sweep | None, manifest: Manifest) -> list[Figure]:
                 "Gain against the quality of the input",
                 across,
                 "gain, dB",
-                [Series("", sweep.gain, dots=True)],
+                [Curve("", sweep.gain, dots=True)],
                 band=band,
                 marks=marks,
                 level=(0.0, "no gain"),
@@ -70,8 +70,8 @@ def sweep_figures(sweep: Sweep | None, manifest: Manifest) -> list[Figure]:
                 across,
                 f"{sweep.measure} of the output, dB",
                 [
-                    Series("input unchanged", same, _BEFORE, dashed=True),
-                    Series("denoised", sweep.out, dots=True),
+                    Curve("input unchanged", same, _BEFORE, dashed=True),
+                    Curve("denoised", sweep.out, dots=True),
                 ],
                 band=band,
                 marks=[] if crossing is None else [(crossing, crossing, "")],
@@ -91,8 +91,8 @@ def spectrum_figures(physics: Mapping[str, Any] | None) -> list[Figure]:
             "frequency, 1/mm",
             "NPS, HU\N{SUPERSCRIPT TWO} mm\N{SUPERSCRIPT TWO}",
             [
-                Series("input", _points(curve, "before"), _BEFORE, dashed=True),
-                Series("denoised", _points(curve, "after")),
+                Curve("input", _points(curve, "before"), _BEFORE, dashed=True),
+                Curve("denoised", _points(curve, "after")),
             ],
             from_zero=True,
         )
@@ -112,8 +112,8 @@ def transfer_figures(physics: Mapping[str, Any] | None) -> list[Figure]:
         conditions.setdefault(condition, {})[hounsfield] = curve
     plots = []
     for condition, curves in conditions.items():
-        inputs: list[Series] = []
-        outputs: list[Series] = []
+        inputs: list[Curve] = []
+        outputs: list[Curve] = []
         for colour, contrast in enumerate(
             _spread_of(sorted(curves, key=lambda hu: (-abs(hu), hu)))
         ):
@@ -124,8 +124,8 @@ def transfer_figures(physics: Mapping[str, Any] | None) -> list[Figure]:
                 for side in ("before", "after")
             )
             name = f"{contrast:g} HU".replace("-", "\N{MINUS SIGN}")
-            inputs.append(Series("" if inputs else "input", before, _BEFORE, dashed=True))
-            outputs.append(Series(name, after, colour))
+            inputs.append(Curve("" if inputs else "input", before, _BEFORE, dashed=True))
+            outputs.append(Curve(name, after, colour))
         plot = LinePlot(
             f"Task transfer function: {condition}",
             "frequency, 1/mm",
@@ -149,13 +149,13 @@ def loss_figures(losses: Mapping[str, Points]) -> list[Figure]:
             mean = loss if mean is None else _SMOOTH * mean + (1 - _SMOOTH) * loss
             smooth.append((step, mean))
         few = len(points) < 40  # noqa: PLR2004 -- a line of the console is smoothed already
-        series.append(Series(name, points if few else smooth, colour))
+        series.append(Curve(name, points if few else smooth, colour))
     late = [loss for one in series for _, loss in one.points[len(one.points) // 10 :]]
     if not late:
         return []
     top = max(late) * 1.5
     shown = [
-        Series(one.name, [(step, min(loss, top)) for step, loss in one.points], one.colour)
+        Curve(one.name, [(step, min(loss, top)) for step, loss in one.points], one.colour)
         for one in series
     ]
     plot = LinePlot("Training loss", "iteration", "loss", shown, from_zero=True)

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from model_store.errors import DataError
 from model_store.manifest import Manifest, Validity
+from model_store.reports.advice import Advice
 from model_store.reports.beside import beside
 from model_store.reports.losses import LOG, Points, read_losses
 from model_store.reports.published import Publication, publication_of
 from model_store.reports.sweep import Sweep
-from model_store.reports.verdict import Verdict
 from model_store.store import ModelVersion
 from model_store.training.pairs.facts import sentence
 from model_store.training.recipe import Recipe
@@ -141,9 +141,9 @@ class Findings:
         return Sweep.tabled(self.manifest, self.tables)
 
     @property
-    def verdict(self) -> Verdict:
+    def advice(self) -> Advice:
         """In plain words."""
-        return Verdict.of(self.manifest, self.headline, self.tables, self.sweep, self.physics)
+        return Advice.of(self.manifest, self.headline, self.tables, self.sweep, self.physics)
 
 
 def _validity(evaluated: Mapping[str, Any], origin: Path | None) -> Validity | None:

@@ -29,7 +29,7 @@ _CODE, _BOLD = re.compile(r"`([^`]+)`"), re.compile(r"\*\*([^*]+)\*\*")
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class IndexRow:
     """One row of the index; texts, empty where nothing was measured.
 
     Parameters
@@ -50,7 +50,7 @@ class Summary:
     phantoms: str
 
     @classmethod
-    def of(cls, findings: Findings) -> Summary:
+    def of(cls, findings: Findings) -> IndexRow:
         """Sum up."""
         groups = [item for item in findings.headline.values() if item.get("model") is not None]
         gains = [item["model"] - item["input"] for item in groups if item.get("input") is not None]
@@ -126,9 +126,9 @@ class Page:
         ]  # fmt: skip
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> IndexRow:
         """Its row of the index."""
-        return Summary.of(self.findings)
+        return IndexRow.of(self.findings)
 
     def _trained(self) -> str:
         done: Mapping[str, Any] = self.findings.manifest.metrics.get("training") or {}

@@ -65,7 +65,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Curve:
     """One curve.
 
     Parameters
@@ -103,7 +103,7 @@ class LinePlot:
         What a reader sees above it and a screen reader says.
     x_label, y_label : str
         With units.
-    series : sequence of Series
+    series : sequence of Curve
         Curves; a plot without a finite point draws nothing.
     band : (float, float, str), optional
         Range of x that is shaded, and its name.
@@ -118,7 +118,7 @@ class LinePlot:
     title: str
     x_label: str
     y_label: str
-    series: Sequence[Series]
+    series: Sequence[Curve]
     band: tuple[float, float, str] | None = None
     marks: Sequence[tuple[float, float, str]] = ()
     level: tuple[float, str] | None = None
@@ -192,7 +192,7 @@ class LinePlot:
                 axes.axvspan(low, high, color=_BAND, linewidth=0, zorder=0, label=self.band[2])
 
 
-def _draw(axes: Axes, series: Series) -> None:
+def _draw(axes: Axes, series: Curve) -> None:
     points = series.finite()
     if points:
         across, upward = zip(*points, strict=True)

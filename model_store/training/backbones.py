@@ -233,7 +233,7 @@ def load_backbone(name: BackboneName, layers: Sequence[Layer], weights: Path | N
     wanted = f"a perceptual loss of this recipe needs {name} up to layer {layers[-1]}"
     names = ", ".join(item.name for item in KNOWN_FILES[name])
     if weights is None:
-        raise RecipeError(f"{wanted}: name the folder that holds {names} by --weights")
+        raise RecipeError(f"{wanted}: name the folder that holds {names} with --weights")
     backbone = build_backbone(name, layers)
     shallow: list[str] = []
     for item in KNOWN_FILES[name]:

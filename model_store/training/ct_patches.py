@@ -33,7 +33,7 @@ from model_store.training.references import (
     read_ct_folder,
 )
 from model_store.training.simulation.ct import Exposure, Kernel, ParallelBeam, noise_image
-from model_store.training.simulation.phantom import random_phantom, scanned_phantom
+from model_store.training.simulation.dead_leaves import random_phantom, scanned_phantom
 
 _PHANTOM_SIZE = 384
 Reference = tuple[CtSlice, Kernel | None]

@@ -155,7 +155,7 @@ class PrivateKey:
             with path.open("rb") as stream:
                 if os.fstat(stream.fileno()).st_mode & _OTHERS:
                     raise TrustError(
-                        f"others may read the private key {path}: chmod 600, and see who could"
+                        f"others may read the private key {path}: chmod 600, and see who could have"
                     )
                 data = stream.read()
         except OSError as error:
@@ -171,7 +171,7 @@ class PrivateKey:
             raise TrustError(f"the private key {path} {need}") from error
         except (ValueError, UnsupportedAlgorithm) as error:
             raise TrustError(
-                f"{path} is not a private key file, or the passphrase is not its own"
+                f"{path} is not a private key file, or the passphrase is wrong"
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise TrustError(f"{path} is a private key, but not of {ALGORITHM}")

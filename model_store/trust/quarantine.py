@@ -19,7 +19,7 @@ from model_store.ref import ModelName
 _SUFFIX = ".quarantine.json"
 
 
-class Finding(BaseModel):
+class QuarantineNote(BaseModel):
     """Why a version is in quarantine.
 
     Attributes
@@ -59,7 +59,7 @@ class Quarantine:
         """Where the markers are."""
         return self._folder
 
-    def findings(self) -> tuple[Finding, ...]:
+    def notes(self) -> tuple[QuarantineNote, ...]:
         """All of them, by version.
 
         Raises
@@ -80,16 +80,16 @@ class Quarantine:
             If its marker cannot be read.
         """
         try:
-            finding = _read(self._place(name))
+            note = _read(self._place(name))
         except FileNotFoundError:
             return
         raise QuarantinedError(
-            f"{name} is in quarantine since {finding.found:%Y-%m-%d %H:%M} UTC: {finding.reason}; "
+            f"{name} is in quarantine since {note.found:%Y-%m-%d %H:%M} UTC: {note.reason}; "
             f"install it again, then `{self._command} {name} --release`"
         )
 
     def put(self, name: ModelName, reason: str) -> None:
-        """Remember a version as changed; the first finding stays.
+        """Remember a version as changed; the first note stays.
 
         Raises
         ------
@@ -97,8 +97,8 @@ class Quarantine:
             If that cannot be written.
         """
         path = self._place(name)
-        finding = Finding(version=str(name), found=datetime.now(UTC), reason=reason)
-        text = json.dumps(finding.model_dump(mode="json"), indent=2) + "\n"
+        note = QuarantineNote(version=str(name), found=datetime.now(UTC), reason=reason)
+        text = json.dumps(note.model_dump(mode="json"), indent=2) + "\n"
         try:
             if path.exists():
                 return
@@ -113,14 +113,14 @@ class Quarantine:
                 f"{error.strerror or error}"
             ) from error
 
-    def finding(self, name: ModelName) -> Finding | None:
+    def note(self, name: ModelName) -> QuarantineNote | None:
         """Why a version is in quarantine (its marker may be damaged too); None if it is not."""
         try:
             return _read(self._place(name))
         except FileNotFoundError:
             return None
         except TrustError as error:
-            return Finding(version=str(name), found=datetime.now(UTC), reason=str(error))
+            return QuarantineNote(version=str(name), found=datetime.now(UTC), reason=str(error))
 
     def release(self, name: ModelName) -> None:
         """Take a version out again, after a person had it verified.
@@ -139,9 +139,9 @@ class Quarantine:
         return self._folder / f"{name}{_SUFFIX}"
 
 
-def _read(path: Path) -> Finding:
+def _read(path: Path) -> QuarantineNote:
     try:
-        return Finding.model_validate_json(path.read_bytes())
+        return QuarantineNote.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise
     except OSError as error:

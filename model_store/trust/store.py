@@ -146,8 +146,8 @@ def verify(version: ModelVersion, trust: TrustStore) -> PublicKey:
     key = trust.keys().get(signature.key)
     if key is None:
         raise UnknownKeyError(
-            f"{version.ref} is signed by key {signature.key}, which is not trusted here: get its "
-            f"public key file from whom you expect to have signed it, compare the id, then "
+            f"{version.ref} is signed by key {signature.key}, which is not trusted here: get the "
+            f"public key file from whoever you expect to have signed it, compare the id, then "
             f"`model-store trust add FILE` into {_names(trust.folders)}"
         )
     manifest = manifest_bytes(version)

@@ -51,7 +51,7 @@ class Arrival:
 
 
 @dataclass(slots=True)
-class Kept:
+class ArchivedObject:
     """One SOP Instance UID in the archive."""
 
     uid: str
@@ -96,10 +96,10 @@ class Archive(FakePacs):
         self.conduct = Conduct.KEEPS
         self.refusal: int | None = None
         self.every = 5
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, ArchivedObject] = {}
         self.again: list[Again] = []
         self.refused = 0
-        self._new: list[Kept] = []
+        self._new: list[ArchivedObject] = []
         self._last: dict[int, tuple[str, float]] = {}
         self._opened: dict[int, float] = {}
         self._released: set[int] = set()
@@ -174,7 +174,7 @@ class Archive(FakePacs):
         with self._exact:
             one = self.kept.get(uid)
             if one is None:
-                one = self.kept[uid] = Kept(uid, sha256, data)
+                one = self.kept[uid] = ArchivedObject(uid, sha256, data)
                 self._new.append(one)
             else:
                 reason = self._reason(one, arrival)
@@ -182,7 +182,7 @@ class Archive(FakePacs):
             one.arrivals.append(arrival)
             self._last[association] = uid, arrival.at
 
-    def _reason(self, one: Kept, arrival: Arrival) -> str:
+    def _reason(self, one: ArchivedObject, arrival: Arrival) -> str:
         before = one.arrivals[-1]
         last, _ = self._last[before.association]
         if not before.answered or (

@@ -42,7 +42,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What a stretch of the trial came to.
 
     Attributes
@@ -129,8 +129,8 @@ class Judge:
         self.look()
         return all(identity.uid in self._kept for identity in identities)
 
-    def verdict(self, books: Books, allowed: Allowed) -> Verdict:
-        """Judge everything since the last verdict, once nothing more is on its way."""
+    def judgement(self, books: Books, allowed: Allowed) -> Judgement:
+        """Judge everything since the last judgement, once nothing more is on its way."""
         outstanding = self.outstanding()
         set_aside, lost = self._set_aside(books, allowed, outstanding)
         lost += self._conflicts(books)
@@ -138,7 +138,7 @@ class Judge:
         wrong, self._wrong = self._wrong, []
         again = self._archive.again[self._seen_again :]
         self._seen_again += len(again)
-        return Verdict(tuple(lost), tuple(wrong), tuple(again), set_aside)
+        return Judgement(tuple(lost), tuple(wrong), tuple(again), set_aside)
 
     def _set_aside(
         self, books: Books, allowed: Allowed, outstanding: Iterable[Identity]

@@ -91,7 +91,7 @@ def _objects(lines: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _row(line: Line) -> dict[str, Any]:
-    verdict = line.verdict
+    judgement = line.judgement
     return {
         "fault": line.fault,
         "form": line.form.value,
@@ -100,14 +100,14 @@ def _row(line: Line) -> dict[str, Any]:
         "skipped": line.skipped,
         "images": line.images,
         "in_flight": line.in_flight,
-        "lost": [asdict(one) for one in verdict.lost] if verdict else [],
-        "wrong": [asdict(one) for one in verdict.wrong] if verdict else [],
+        "lost": [asdict(one) for one in judgement.lost] if judgement else [],
+        "wrong": [asdict(one) for one in judgement.wrong] if judgement else [],
         "sent_again": [
             {"uid": one.uid, "reason": one.reason, "same_bytes": one.same_bytes,
-             "explained": one not in verdict.unexplained}
-            for one in verdict.sent_again
-        ] if verdict else [],
-        "set_aside": dict(verdict.set_aside) if verdict else {},
+             "explained": one not in judgement.unexplained}
+            for one in judgement.sent_again
+        ] if judgement else [],
+        "set_aside": dict(judgement.set_aside) if judgement else {},
         "next_seconds": _rounded(line.next_seconds),
         "done_seconds": _rounded(line.done_seconds),
         "broken": list(line.broken),

@@ -20,7 +20,7 @@ from tests.chaos.fault import Fault, FaultFailed, Scene
 from tests.chaos.flow import Flow, Promises
 from tests.chaos.forms import FORMS, Form, FormName
 from tests.chaos.images import Identity
-from tests.chaos.judge import Judge, Verdict
+from tests.chaos.judge import Judge, Judgement
 from tests.chaos.system import end_descendants
 
 _LOOK_SECONDS: Final = 0.25
@@ -58,7 +58,7 @@ class Line:
     says: str
     images: int = 0
     in_flight: int = 0
-    verdict: Verdict | None = None
+    judgement: Judgement | None = None
     next_seconds: float | None = None
     done_seconds: float | None = None
     broken: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Line:
     def holds(self) -> bool:
         """Whether nothing was lost or wrong, and all else held."""
         return self.skipped is not None or (
-            self.verdict is not None and self.verdict.holds and not self.broken
+            self.judgement is not None and self.judgement.holds and not self.broken
         )
 
 
@@ -246,7 +246,7 @@ class Trial:
             self.form.start()
             well = self._cleared(fault.patience)
         assert self._books is not None
-        verdict = self._judge.verdict(self._books, scene.allowed)
+        judgement = self._judge.judgement(self._books, scene.allowed)
         broken += fault.check(scene)
         if not well:
             broken.append("nor after the restart: the trial goes on with a new node")
@@ -254,13 +254,13 @@ class Trial:
         next_one, last = self._archive.new_since(healed)
         line = Line(
             fault.name, self.form.name, fault.says,
-            images=self._promises.count() - before, in_flight=in_flight, verdict=verdict,
+            images=self._promises.count() - before, in_flight=in_flight, judgement=judgement,
             next_seconds=None if next_one is None else next_one - healed,
             done_seconds=last - healed if cleared and last is not None else None,
             broken=tuple(broken), notes=tuple(scene.notes),
         )  # fmt: skip
         self._say(f"{self.form.name}: {fault.name}: {_brief(line)}")
-        for finding in (*verdict.lost, *verdict.wrong)[:_SHOWN]:
+        for finding in (*judgement.lost, *judgement.wrong)[:_SHOWN]:
             self._say(f"  {finding.uid}: {finding.what}")
         return line
 
@@ -336,13 +336,13 @@ def _node(
 
 
 def _brief(line: Line) -> str:
-    verdict = line.verdict
-    assert verdict is not None
+    judgement = line.judgement
+    assert judgement is not None
     found = [f"{line.images} images, {line.in_flight} in flight"]
-    found += [f"{len(verdict.lost)} LOST"] if verdict.lost else ["none lost"]
-    found += [f"{len(verdict.wrong)} WRONG"] if verdict.wrong else []
-    found += [f"{len(verdict.unexplained)} SENT AGAIN"] if verdict.unexplained else []
-    found += [f"{len(verdict.set_aside)} set aside"] if verdict.set_aside else []
+    found += [f"{len(judgement.lost)} LOST"] if judgement.lost else ["none lost"]
+    found += [f"{len(judgement.wrong)} WRONG"] if judgement.wrong else []
+    found += [f"{len(judgement.unexplained)} SENT AGAIN"] if judgement.unexplained else []
+    found += [f"{len(judgement.set_aside)} set aside"] if judgement.set_aside else []
     found += list(line.broken)
     found += list(line.notes)
     if line.done_seconds is not None:

@@ -87,10 +87,10 @@ class Sender:
         with self.life.ledger.write() as unit:
             rows = unit.session.execute(select(ResultRow).where(ResultRow.sha256 == "0" * 64))
             for (row,) in rows:
-                path = self.life.storage.result_path(row.sop_instance_uid)
+                path = self.life.spool.result_path(row.sop_instance_uid)
                 data = to_bytes(ct_slice(size=(4, 4), SOPInstanceUID=row.sop_instance_uid))
                 path.write_bytes(data)
-                row.path = str(path.relative_to(self.life.storage.root))
+                row.path = str(path.relative_to(self.life.spool.root))
                 row.sha256 = sha256(data).hexdigest()
                 row.size = len(data)
                 row.sop_class_uid = "1.2.840.10008.5.1.4.1.1.2"
@@ -98,7 +98,7 @@ class Sender:
 
     def ring(self) -> None:
         """Ring as upkeep does."""
-        self.life.upkeep.reconcile()
+        self.life.upkeep.catch_up()
 
     def start(self, queues: str = "deliver") -> None:
         """Run a worker as a cluster does."""

@@ -96,7 +96,7 @@ def test_a_busy_day_ends(life: Life) -> None:  # noqa: PLR0915 -- many are at wo
             recall.retry(unit, list(failed))
 
     threads = [scanner(index) for index in range(3)]
-    threads += [again(plan), again(plan), again(life.upkeep.reconcile)]
+    threads += [again(plan), again(plan), again(life.upkeep.catch_up)]
     threads += [again(worker(f"w:{i}")) for i in range(2)]
     threads += [again(courier(f"d:{i}")) for i in range(3)]
     threads += [again(person)]

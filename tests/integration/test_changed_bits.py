@@ -77,7 +77,7 @@ class Way:
 
     def change(self, table: Any, change: Change) -> Path:
         ((name,),) = self.life.rows(select(table.path))
-        path = self.life.storage.path(name)
+        path = self.life.spool.path(name)
         path.write_bytes(change(path.read_bytes()))
         return path
 

@@ -17,7 +17,7 @@ from dicom_node.ledger.tables import InstanceRow, ResultRow
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.network.accept.inline import MessageAssembler
 from dicom_node.network.accept.receiver import StoreReceiver
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.denoising import FakeDenoisers, pipeline_of
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.factories.disk import Recorder
@@ -38,8 +38,8 @@ def in_its_place(folder: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "spool")
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.mark.parametrize("size", [1000, 200_000], ids=["in one buffer", "in several"])
 def test_an_object_is_durable_before_it_is_answered(
-    storage: Storage, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, size: int
+    spool: Spool, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     intake = LedgerIntake(
-        ledger, storage, name="here:1", refuse_conflicts=False,
+        ledger, spool, name="here:1", refuse_conflicts=False,
         minimum_free_fraction=0.0, minimum_free_bytes=0,
     )  # fmt: skip
     known: list[int] = []
@@ -67,7 +67,7 @@ def test_an_object_is_durable_before_it_is_answered(
             known.extend(session.execute(select(InstanceRow.id)).scalars())
 
     assembler = MessageAssembler(
-        receiver=StoreReceiver(storage, intake, CALLER, 0),
+        receiver=StoreReceiver(spool, intake, CALLER, 0),
         transfer_syntaxes={1: EXPLICIT},
         send=answer,
         hand_over=lambda *_: False,
@@ -78,7 +78,7 @@ def test_an_object_is_durable_before_it_is_answered(
         assembler.take(memoryview(pdv(store_request(instance=instance), command=True, last=True)))
         assembler.take(memoryview(pdv(b"d" * size, command=False, last=True)))
 
-    disk = Recorder(monkeypatch, storage.root)
+    disk = Recorder(monkeypatch, spool.root)
     intake.opened(CALLER)
     send("1.2.1")  # the association is written with it
     event.listen(ledger.engine, "commit", lambda _: disk.note("commit"))
@@ -92,10 +92,10 @@ def test_an_object_is_durable_before_it_is_answered(
 
 
 def test_a_result_is_durable_before_the_ledger_has_it(
-    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = TWO_ROUTES | {"routes": TWO_ROUTES["routes"][:1]}
-    life = Life(tmp_path / "node", spool=storage, tree=tree)
+    life = Life(tmp_path / "node", shared=spool, tree=tree)
     life.associate()
     image = ct_slice(size=(8, 8), StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4",
                      SOPInstanceUID="1.2.4.1")  # fmt: skip
@@ -105,7 +105,7 @@ def test_a_result_is_durable_before_the_ledger_has_it(
     life.planner.close_batches()
     (batch,) = life.due_batches()
     pipeline = pipeline_of(life, FakeDenoisers())
-    disk = Recorder(monkeypatch, storage.root)
+    disk = Recorder(monkeypatch, spool.root)
 
     @event.listens_for(life.ledger.engine, "commit")
     def committed(connection: object) -> None:
@@ -146,7 +146,7 @@ def test_a_spool_is_durable_before_it_is_used(
 ) -> None:
     root = tmp_path / "spool"
     disk = Recorder(monkeypatch, root)
-    Storage(root)
+    Spool(root)
     assert set(disk.order) >= {
         ("sync folder", "."), ("sync folder", "instances"), ("sync folder", "results"),
     }  # fmt: skip
@@ -158,8 +158,8 @@ def test_what_is_missing_in_a_spool_is_durable_once_it_was_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "spool"
-    Storage(root)
+    Spool(root)
     shutil.rmtree(root / "results")
     disk = Recorder(monkeypatch, root)
-    Storage(root)
+    Spool(root)
     assert disk.order[-2:] == [("sync folder", "results"), ("sync folder", ".")]

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import model_store.training
+from model_store.cli.report import write_reports
 from model_store.evaluation.report import evaluate_version
-from model_store.reports.command import write_reports
 from model_store.store import ModelStore
 from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone

@@ -24,7 +24,7 @@ from dicom_node.network.accept.inline import InlineReader, MessageAssembler
 from dicom_node.network.accept.receiver import StoreReceiver
 from dicom_node.network.accept.server import Server
 from dicom_node.network.accept.transport import BufferedSocket
-from dicom_node.spool.storage import IncomingFile, Storage
+from dicom_node.spool.spool import IncomingFile, Spool
 from tests.support.waiting import eventually
 from tests.support.wire import (
     ABORT,
@@ -142,28 +142,28 @@ def no_collector() -> Iterator[None]:
 def test_nothing_of_an_association_outlives_it(
     reader: Reader, end: End, tmp_path: Path, no_collector: None
 ) -> None:
-    intake = RecordingIntake(Storage(tmp_path / "spool"))
+    intake = RecordingIntake(Spool(tmp_path / "spool"))
     admission = Admission(ae_titles=["DENOISE"], accept_any=True, max_per_peer=ASSOCIATIONS)
-    server = Server("DENOISE", "127.0.0.1", 0, admission, intake, intake.storage, reader=reader)
+    server = Server("DENOISE", "127.0.0.1", 0, admission, intake, intake.spool, reader=reader)
     others = alive()
     with server:
         before = threading.active_count()
         with ExitStack() as stack:
             end([stack.enter_context(RawPeer(server.port)) for _ in range(ASSOCIATIONS)])
-        eventually(lambda: not server._registry.connections, 60)
+        eventually(lambda: not server._associations.connections, 60)
         eventually(lambda: threading.active_count() == before, 60)
         assert born_since(others) == Counter()
 
 
 def test_a_silent_connection_holds_no_buffer_for_objects(tmp_path: Path) -> None:
-    intake = RecordingIntake(Storage(tmp_path / "spool"))
+    intake = RecordingIntake(Spool(tmp_path / "spool"))
     admission = Admission(ae_titles=["DENOISE"], accept_any=True)
     with (
-        Server("DENOISE", "127.0.0.1", 0, admission, intake, intake.storage) as server,
+        Server("DENOISE", "127.0.0.1", 0, admission, intake, intake.spool) as server,
         RawPeer(server.port) as peer,
     ):
         peer.associate()
-        (association,) = server._registry.connections
+        (association,) = server._associations.connections
         connection = association.dul.socket
         assert isinstance(connection, BufferedSocket)
         assert connection.held < 10_000
@@ -173,16 +173,16 @@ def test_a_silent_connection_holds_no_buffer_for_objects(tmp_path: Path) -> None
 
 
 def test_after_a_burst_somebody_may_tidy_up_and_not_after_each_association(tmp_path: Path) -> None:
-    intake = RecordingIntake(Storage(tmp_path / "spool"))
+    intake = RecordingIntake(Spool(tmp_path / "spool"))
     admission = Admission(ae_titles=["DENOISE"], accept_any=True)
     tidied: list[int] = []
     with Server(
-        "DENOISE", "127.0.0.1", 0, admission, intake, intake.storage,
-        after_burst=lambda: tidied.append(len(server._registry.connections)),
+        "DENOISE", "127.0.0.1", 0, admission, intake, intake.spool,
+        after_burst=lambda: tidied.append(len(server._associations.connections)),
     ) as server:  # fmt: skip
         for count in (1, BURST, 1):
             with ExitStack() as stack:
                 peers = [stack.enter_context(RawPeer(server.port)) for _ in range(count)]
                 release(peers)
-            eventually(lambda: not server._registry.connections, 60)
+            eventually(lambda: not server._associations.connections, 60)
     assert tidied == [0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from dicom_node.audit.reconcile import DestinationProof, Report, Verdict, reconcile
+from dicom_node.audit.reconcile import DestinationProof, ProofOutcome, Report, reconcile
 from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.tables import ResultRow
 from dicom_node.network.request.find import Finder
@@ -91,11 +91,11 @@ def test_orthanc_proves_what_it_holds_and_names_what_it_lost(
     assert len(only(prove(life)).missing) == 6
     upload(archive, uids[:-1])
     report = prove(life)
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
     assert [one.sop_instance_uid for one in only(report).missing] == uids[-1:]
     upload(archive, uids[-1:])
     report = prove(life)
-    assert report.verdict is Verdict.PROVEN
+    assert report.outcome is ProofOutcome.PROVEN
     assert only(report).found == 6
     archive.request(f"/instances/{archive.instances()[uids[0]]}", method="DELETE")
     assert [one.sop_instance_uid for one in only(prove(life)).missing] == uids[:1]
@@ -109,7 +109,7 @@ def test_an_archive_that_limits_its_answers_still_proves_everything(tmp_path: Pa
         with Finder(life.settings.destinations[0], "DENOISE") as finder:
             assert len(finder.instances(STUDY, SERIES).uids) == 4
         report = prove(life)
-    assert (only(report).found, report.verdict) == (6, Verdict.PROVEN)
+    assert (only(report).found, report.outcome) == (6, ProofOutcome.PROVEN)
 
 
 @pytest.mark.orthanc
@@ -118,7 +118,7 @@ def test_an_archive_that_allows_us_no_query_is_unprovable(tmp_path: Path) -> Non
         life = delivered(tmp_path / "node", {"pacs": pacs.dicom_port})
         upload(pacs, results(life))
         report = prove(life)
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     assert only(report).unprovable == 6
     assert "let it allow 'DENOISE' to query" in only(report).reason
 
@@ -130,7 +130,7 @@ def test_many_destinations_each_on_its_own_word(tmp_path: Path, archive: Orthanc
         life = delivered(tmp_path / "node", ports, count=2)
         upload(archive, results(life))
         report = prove(life)
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     found = {one.destination: one for one in report.destinations}
     assert {name: (one.found, one.unprovable) for name, one in found.items()} == {
         "archive": (2, 0),
@@ -190,14 +190,14 @@ def test_the_same_on_postgresql(
     life = delivered(tmp_path / "node", {"pacs": archive.dicom_port}, count=2, url=url)
     upload(archive, results(life))
     report = prove(life)
-    assert (only(report).found, report.verdict) == (2, Verdict.PROVEN)
+    assert (only(report).found, report.outcome) == (2, ProofOutcome.PROVEN)
     life.associate("b")
     life.receive("1.2.4.7", association="b")
     assert [row["sop_instance_uid"] for row in prove(life).ledger.unplanned] == []
-    report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
+    report = reconcile(life.ledger, life.settings, Scope(), spool=life.spool)
     assert [row["sop_instance_uid"] for row in report.ledger.unplanned] == ["1.2.4.7"]
     life.planner.plan()
-    report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
+    report = reconcile(life.ledger, life.settings, Scope(), spool=life.spool)
     assert [row["state"] for row in report.ledger.unfinished] == ["planned"]
     assert report.spool is not None
     assert {row["kind"] for row in report.spool.faults} == {"result"}

@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.ledger import shadow
+from dicom_node.ledger import shadow_measures
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import load
@@ -68,7 +68,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: FakePacs) -> Iterator[R
 def measures(node: RunningNode) -> list[Measure]:
     engine = make_engine(load(node.config).database_url)
     with Ledger(engine, SilentBell()).read() as session:
-        found = shadow.measures(session, "toy-ct", OLD, NEW)
+        found = shadow_measures.measures(session, "toy-ct", OLD, NEW)
     engine.dispose()
     return found
 

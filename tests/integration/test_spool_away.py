@@ -38,16 +38,16 @@ def fails(kind, what, *how):
 subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
 mount()
 ledger = Ledger(make_engine(url), SilentBell())
-storage = open_spool(root, ledger)
-intake = LedgerIntake(ledger, storage, name="here:1", refuse_conflicts=False,
+spool = open_spool(root, ledger)
+intake = LedgerIntake(ledger, spool, name="here:1", refuse_conflicts=False,
                       minimum_free_fraction=0.0, minimum_free_bytes=0)
 intake.opened(CALLER)
-assert intake.store(received(storage, "1.2.1", b"one")) == 0
+assert intake.store(received(spool, "1.2.1", b"one")) == 0
 with ledger.read() as session:
     name = session.execute(select(InstanceRow.path)).scalar_one()
 
 unmount()
-assert "is it mounted" in fails(SpoolAway, storage.open, name, "1.2.1")
+assert "is it mounted" in fails(SpoolAway, spool.open, name, "1.2.1")
 assert not intake.has_space(0)
 fails(StorageError, storage.incoming)
 assert "is it mounted" in fails(SpoolAway, open_spool, root, ledger)
@@ -56,8 +56,8 @@ assert list(root.iterdir()) == []
 mount()
 intake._measured = 0.0
 assert intake.has_space(0)
-assert storage.open(name, "1.2.1").read().endswith(b"one")
-assert intake.store(received(storage, "1.2.2", b"two")) == 0
+assert spool.open(name, "1.2.1").read().endswith(b"one")
+assert intake.store(received(spool, "1.2.2", b"two")) == 0
 intake.stop()
 print("well")
 """

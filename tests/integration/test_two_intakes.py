@@ -19,7 +19,7 @@ from dicom_node.intake.intake import SUCCESS, LedgerIntake
 from dicom_node.ledger.tables import InstanceRow
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.network.accept.ports import Caller
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.factories.received import received
 from tests.support.ledgers import fresh_url, open_ledger
 from tests.support.postgres import Postgres
@@ -40,10 +40,10 @@ def _intake(
     """One intake: receive an object a round, as the other does."""
     os.fsync = os.fdatasync = lambda fd: None  # many rounds, none of which is about the disk
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    storage = Storage(folder)
+    spool = Spool(folder)
     ledger = open_ledger(url)
     intake = LedgerIntake(
-        ledger, storage, name=f"intake:{index}", refuse_conflicts=False,
+        ledger, spool, name=f"intake:{index}", refuse_conflicts=False,
         minimum_free_fraction=0.0, minimum_free_bytes=0,
     )  # fmt: skip
     caller = Caller(f"{index:032x}", f"CT{index}", "DENOISE", "10.1.2.3")
@@ -51,7 +51,7 @@ def _intake(
     found: Counter[str] = Counter()
     for number in range(ROUNDS):
         uid = f"1.2.3.{number}"
-        one = received(storage, uid, _data(number, index, differ=differ), caller=caller)
+        one = received(spool, uid, _data(number, index, differ=differ), caller=caller)
         together.wait(_WAIT)
         try:
             found[f"0x{intake.store(one):04X}"] += 1
@@ -105,14 +105,14 @@ def _states(ledger: Ledger) -> dict[str, list[str]]:
         return states
 
 
-def _named(ledger: Ledger, storage: Storage) -> list[Path]:
+def _named(ledger: Ledger, spool: Spool) -> list[Path]:
     with ledger.read() as session:
-        return [storage.root / (path or "-") for path in session.execute(
+        return [spool.root / (path or "-") for path in session.execute(
             select(InstanceRow.path)).scalars()]  # fmt: skip
 
 
-def _files(storage: Storage) -> set[Path]:
-    return {path for path in (storage.root / "instances").rglob("*") if path.is_file()}
+def _files(spool: Spool) -> set[Path]:
+    return {path for path in (spool.root / "instances").rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("differ", [False, True], ids=["same bytes", "other bytes"])
@@ -120,14 +120,14 @@ def test_of_two_at_once_one_takes_the_uid_and_no_file_that_a_row_names_goes(
     tmp_path: Path, ledger_url: str, differ: bool
 ) -> None:
     ledger = open_ledger(ledger_url)
-    storage = Storage(tmp_path / "spool")
-    answers = run_two(storage.root, ledger_url, differ=differ)
+    spool = Spool(tmp_path / "spool")
+    answers = run_two(spool.root, ledger_url, differ=differ)
     assert answers == {f"0x{SUCCESS:04X}": 2 * ROUNDS}
     states = _states(ledger)
     assert len(states) == ROUNDS
     right = ["conflict", "received"] if differ else ["received"]
     assert Counter(tuple(sorted(found)) for found in states.values()) == {tuple(right): ROUNDS}
-    named = _named(ledger, storage)
+    named = _named(ledger, spool)
     assert len(set(named)) == len(named)
-    assert _files(storage) == set(named)
+    assert _files(spool) == set(named)
     ledger.engine.dispose()

@@ -36,7 +36,7 @@ AREAS: Final = (
     Area(
         "durability",
         (
-            "dicom_node.spool.storage",
+            "dicom_node.spool.spool",
             "dicom_node.spool.disk",
             "dicom_node.intake.intake",
             "dicom_node.intake.marker",
@@ -48,7 +48,7 @@ AREAS: Final = (
             f"{NODE}/ledger/test_instances.py",
             f"{NODE}/ledger/test_instances_associations.py",
             "tests/integration/test_durability.py",
-            f"{NODE}/spool/test_storage.py",
+            f"{NODE}/spool/test_spool.py",
             f"{NODE}/spool/test_disk.py",
             f"{NODE}/intake/test_intake.py",
             f"{NODE}/intake/test_intake_space.py",

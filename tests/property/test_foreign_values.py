@@ -21,7 +21,7 @@ from pydicom.valuerep import VR
 import workers.encode
 from dicom_node import dicom, routing
 from dicom_node.dicom.header import read_header
-from dicom_node.dicom.part10 import DataSet
+from dicom_node.dicom.part10 import DataSetBuilder
 from dicom_node.errors import NodeError
 from dicom_node.routing.deciding import Decider
 from dicom_node.settings import Settings
@@ -121,12 +121,12 @@ def parts(kind: str, implicit: bool) -> tuple[tuple[int, bytes], ...]:
 
 def file(kind: str, implicit: bool, tag: int, odd: bytes) -> bytes:
     """A Part 10 file of the image in which one element is another."""
-    meta = DataSet()
+    meta = DataSetBuilder()
     meta.set_text("MediaStorageSOPClassUID", DX)
     meta.set_text("MediaStorageSOPInstanceUID", "1.2.3")
     meta.set_text("TransferSyntaxUID", IMPLICIT if implicit else EXPLICIT)
     body = meta.encode()
-    length = DataSet()
+    length = DataSetBuilder()
     length.set_integers("FileMetaInformationGroupLength", len(body))
     elements = dict(parts(kind, implicit)) | {tag: odd}
     return b"".join(

@@ -29,7 +29,7 @@ from dicom_node.ledger.tables import (
     ResultRow,
     WorkItemRow,
 )
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.ledgers import LEASE, Life, new_result, temporary_folder
 
 pytestmark = pytest.mark.holds(number=2)
@@ -57,8 +57,8 @@ TERMINAL = {WorkState.DELIVERED.value, WorkState.PASSED.value, WorkState.FAILED.
 
 
 @cache
-def _spool() -> Storage:
-    return Storage(temporary_folder())
+def _spool() -> Spool:
+    return Spool(temporary_folder())
 
 
 class LedgerLife(RuleBasedStateMachine):
@@ -102,7 +102,7 @@ class LedgerLife(RuleBasedStateMachine):
         self.life.receive(sop, series=series, association=self.association, version=version)
 
     @rule(
-        what=st.sampled_from(["plan", "close", "reconcile", "forget"]),
+        what=st.sampled_from(["plan", "close", "catch up", "forget"]),
         seconds=st.sampled_from([0, 1, 6, 61, 1000]),
     )
     def upkeep_works(self, what: str, seconds: int) -> None:
@@ -111,8 +111,8 @@ class LedgerLife(RuleBasedStateMachine):
             self.life.planner.plan()
         elif what == "close":
             self.life.planner.close_batches()
-        elif what == "reconcile":
-            self.life.upkeep.reconcile()
+        elif what == "catch up":
+            self.life.upkeep.catch_up()
         else:
             self.life.retention.forget()
 
@@ -319,7 +319,7 @@ class LedgerLife(RuleBasedStateMachine):
         try:
             for _ in range(30):
                 self.life.clock.advance(LEASE.total_seconds() + 3600)
-                self.life.upkeep.reconcile()
+                self.life.upkeep.catch_up()
                 self.life.denoise_all()
                 self.life.deliver_all()
                 self.an_ended_item_changes_only_by_a_person()

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from model_store.training.pairs.geometry import POSITION_MM, Placed, match
+from model_store.training.pairs.geometry import POSITION_MM, Placement, match
 from model_store.training.pairs.split import sides
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -21,10 +21,12 @@ _PATIENTS = st.sets(st.text(min_size=1, max_size=8), max_size=60)
 _SHARE = st.floats(0, 0.5)
 
 
-def _placed(place: tuple[str, int, int, str], wobble: float = 0.0) -> Placed:
+def _placed(place: tuple[str, int, int, str], wobble: float = 0.0) -> Placement:
     patient, row, slice_, kernel = place
     position = (row + wobble, -100.0, 3.0 * slice_ - wobble)
-    return Placed(Path(f"{place}"), patient, "", position, _AXIAL, (0.7, 0.7), (512, 512), kernel)
+    return Placement(
+        Path(f"{place}"), patient, "", position, _AXIAL, (0.7, 0.7), (512, 512), kernel
+    )
 
 
 @given(_PLACES, _PLACES, _WOBBLE, st.randoms())

@@ -14,7 +14,7 @@ from dicom_node.settings import Settings
 from model_store.ref import ModelRef
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, Life
-from workers.pipeline import Observer, Pipeline, Watch
+from workers.pipeline import BatchObserver, Observer, Pipeline
 
 ONE_ROUTE = TWO_ROUTES | {
     "routes": TWO_ROUTES["routes"][:1],
@@ -100,7 +100,7 @@ def pipeline_of(
     life: Life,
     denoisers: FakeDenoisers,
     settings: Settings | None = None,
-    observer: Observer = lambda _batch: Watch(),
+    observer: Observer = lambda _batch: BatchObserver(),
 ) -> Pipeline:
     """A worker's pipeline at the ledger and the spool of `life`."""
     engines: Any = denoisers

@@ -14,8 +14,8 @@ from dicom_node.errors import CommitInDoubt, LedgerError
 from dicom_node.intake.intake import LedgerIntake
 from dicom_node.ledger.tables import AuditRow, InstanceRow
 from dicom_node.ledger.unit_of_work import Ledger, UnitOfWork
-from dicom_node.network.accept.ports import Caller, Received
-from dicom_node.spool.storage import Storage
+from dicom_node.network.accept.ports import Caller, ReceivedInstance
+from dicom_node.spool.spool import Spool
 from tests.support.factories.received import CALLER, data_set_of, received
 from tests.support.ledgers import fresh_url, open_ledger
 
@@ -48,7 +48,7 @@ class Node:
     """An intake on a folder of its own."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
-        self.storage = Storage(folder / "spool")
+        self.spool = Spool(folder / "spool")
         self.ledger = FailingLedger(open_ledger(fresh_url(folder)))
         self.options = {
             "name": "here:11112", "refuse_conflicts": False, "minimum_free_fraction": 0.0,
@@ -57,17 +57,19 @@ class Node:
         self.intake = self.restart()
 
     def restart(self) -> LedgerIntake:
-        self.intake = LedgerIntake(self.ledger, self.storage, **self.options)
+        self.intake = LedgerIntake(self.ledger, self.spool, **self.options)
         return self.intake
 
-    def received(self, uid: str, data: bytes = b"data", caller: Caller = CALLER) -> Received:
-        return received(self.storage, uid, data, caller=caller)
+    def received(
+        self, uid: str, data: bytes = b"data", caller: Caller = CALLER
+    ) -> ReceivedInstance:
+        return received(self.spool, uid, data, caller=caller)
 
     def store(self, uid: str, data: bytes = b"data", caller: Caller = CALLER) -> int:
         return self.intake.store(self.received(uid, data, caller))
 
     def files(self) -> list[Path]:
-        return [path for path in (self.storage.root / "instances").rglob("*") if path.is_file()]
+        return [path for path in (self.spool.root / "instances").rglob("*") if path.is_file()]
 
     def data(self) -> list[bytes]:
         """The data sets of all files."""
@@ -76,7 +78,7 @@ class Node:
     def named(self) -> Path:
         """The file that the only row names."""
         (row,) = self.instances()
-        return self.storage.path(str(row.path))
+        return self.spool.path(str(row.path))
 
     def rows(self, statement: Any) -> list[Any]:
         with self.ledger.read() as session:

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from dicom_node.intake.intake import take_over
 from dicom_node.ledger import answers, batches, instances, migrate, parcels
 from dicom_node.ledger.batches import ClaimedBatch
 from dicom_node.ledger.engine import make_engine
-from dicom_node.ledger.instances import Admission, Admitted, NewInstance
+from dicom_node.ledger.instances import InstanceAnswer, InstanceEntry, NewInstance
 from dicom_node.ledger.parcels import ClaimedParcel
 from dicom_node.ledger.results import NewResult, record_results
 from dicom_node.ledger.states import BatchState, ParcelState
@@ -34,7 +34,7 @@ from dicom_node.network.accept.ports import Caller
 from dicom_node.node import Node
 from dicom_node.routing.planning import Planner
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from dicom_node.upkeep.upkeep import Upkeep
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
@@ -161,32 +161,32 @@ class Life:
 
     folder: Path
     url: str = ""
-    spool: Storage | None = None
+    shared: InitVar[Spool | None] = None
     tree: Mapping[str, Any] = field(default_factory=lambda: TWO_ROUTES)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shared: Spool | None) -> None:
         self.clock = Clock()
         # Tests do not wait for room on the disk of whoever runs them.
         storage = {"path": self.folder, "minimum_free_percent": 0, "minimum_free_megabytes": 0}
         self.settings = Settings(storage=storage, **self.tree)
         self.ledger = open_ledger(self.url or fresh_url(self.folder), self.clock)
         self.bell: SilentBell = self.ledger.bell  # type: ignore[assignment]
-        self.storage = self.spool or Storage(self.folder)
+        self.spool = shared or Spool(self.folder)
         self.models = FakeModels()
         self.planner = self.another_planner()
         self.upkeep = self.another_upkeep()
         self.retention = self.upkeep.retention
 
     def another_planner(self) -> Planner:
-        return Planner(self.settings, self.ledger, self.storage, self.models)  # type: ignore[arg-type]
+        return Planner(self.settings, self.ledger, self.spool, self.models)  # type: ignore[arg-type]
 
     def another_upkeep(self) -> Upkeep:
-        return Upkeep(self.settings, self.ledger, self.storage, self.planner, self.clock.machine)
+        return Upkeep(self.settings, self.ledger, self.spool, self.planner, self.clock.machine)
 
     def node(self, settings: Settings | None = None) -> Node:
         """A process of the node at this ledger and this spool."""
         models: Any = self.models
-        return Node(settings or self.settings, self.ledger, self.storage, models)
+        return Node(settings or self.settings, self.ledger, self.spool, models)
 
     def close(self) -> None:
         self.ledger.engine.dispose()
@@ -214,16 +214,16 @@ class Life:
         version: int = 0,
         data: bytes | None = None,
         refuse_conflicts: bool = False,
-    ) -> Admitted:
+    ) -> InstanceAnswer:
         whole = ct_header(series, sop, version=version) if data is None else data
         caller = Caller(association, "CT1", "NODE", "10.0.0.1")
 
-        def admit(new: NewInstance) -> Admission:
+        def admit(new: NewInstance) -> InstanceEntry:
             with self.ledger.write() as unit:
                 return instances.admit(unit, [new], refuse_conflicts=refuse_conflicts)[0]
 
-        one = received(self.storage, sop, data_set_of(whole), caller=caller)
-        return take_over(self.ledger, self.storage, one, admit)
+        one = received(self.spool, sop, data_set_of(whole), caller=caller)
+        return take_over(self.ledger, self.spool, one, admit)
 
     def receive_series(self, count: int, series: str = "1.2.4", **how: Any) -> list[str]:
         uids = [f"{series}.{number}" for number in range(1, count + 1)]
@@ -267,9 +267,9 @@ class Life:
         written: dict[int, tuple[str, bytes]] = {}
         for row_id, uid in self.rows(select(ResultRow.id, ResultRow.sop_instance_uid)):
             whole = ct_header("1.2.5", uid)
-            path = self.storage.result_path(uid)
-            self.storage.write_atomic(path, whole)
-            written[row_id] = (self.storage.name(path), whole)
+            path = self.spool.result_path(uid)
+            self.spool.write_atomic(path, whole)
+            written[row_id] = (self.spool.name(path), whole)
         with self.ledger.write() as unit:
             for row in unit.session.execute(select(ResultRow)).scalars():
                 row.path, whole = written[row.id]

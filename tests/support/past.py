@@ -21,13 +21,13 @@ from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.node import Node
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.factories import ct_slice, enhanced_ct, to_bytes
 from tests.support.factories.models import model_version
 from tests.support.ledgers import Life
 from workers.engines import Denoisers
 from workers.pipeline import Pipeline
-from workers.replay import Replayed, Replayer
+from workers.replay import Replayer, ReplayReport
 
 STUDY, SLICES = "1.2.3", "1.2.4"
 SYNTAX = "1.2.840.10008.1.2.1"
@@ -53,7 +53,7 @@ class Past:
     models: Path
     folder: Path
 
-    def replay(self, uid: str = STUDY) -> list[Replayed]:
+    def replay(self, uid: str = STUDY) -> list[ReplayReport]:
         with self.node.ledger.read() as session:
             wanted = past.named(session, uid)
         with Replayer(self.node) as replayer:
@@ -123,10 +123,10 @@ def copy_of(made: Life, folder: Path) -> Past:
     source.backup(copy)
     source.close()
     copy.close()
-    return Past(opened(folder, made.storage), folder / "models", folder)
+    return Past(opened(folder, made.spool), folder / "models", folder)
 
 
-def opened(folder: Path, storage: Storage, more: Mapping[str, Any] | None = None) -> Node:
+def opened(folder: Path, storage: Spool, more: Mapping[str, Any] | None = None) -> Node:
     """The node on a ledger and models in `folder`."""
     url = f"sqlite:///{folder / 'ledger.sqlite'}"
     settings = Settings(

@@ -23,7 +23,7 @@ def nothing_stays(intake: RecordingIntake, end: str = "aborted") -> None:
     eventually(lambda: intake.ends)
     assert intake.ends == [end]
     assert intake.stored == []
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []
 
 
 def received_data(intake: RecordingIntake) -> list[bytes]:

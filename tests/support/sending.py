@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 
-from dicom_node.network.request import Address, Answer, Outgoing, Timeouts, Verdict, send
+from dicom_node.network.request import Address, Answer, DeliveryOutcome, Outgoing, Timeouts, send
 from dicom_node.network.request.dataset import StoredDataSet
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 
 SHORT = Timeouts.all(1.0)
 """Enough on loopback, and soon over when the peer hangs."""
@@ -35,8 +35,8 @@ def sent(address: Address, batch: list[Outgoing]) -> list[Answer]:
     return answers
 
 
-def verdicts(answers: list[Answer]) -> list[Verdict]:
-    return [answer.verdict for answer in answers]
+def outcomes(answers: list[Answer]) -> list[DeliveryOutcome]:
+    return [answer.outcome for answer in answers]
 
 
 def assert_same_values(one: Path, other: Path) -> None:
@@ -47,10 +47,10 @@ def assert_same_values(one: Path, other: Path) -> None:
     assert a == b
 
 
-def result_in(path: Path) -> Stored:
+def result_in(path: Path) -> StoredObject:
     """What the row of a result says whose file this is."""
     held = StoredDataSet.at(path)
-    return Stored(
-        Kind.RESULT, held.sop_class_uid, held.sop_instance_uid, held.transfer_syntax_uid,
+    return StoredObject(
+        ObjectKind.RESULT, held.sop_class_uid, held.sop_instance_uid, held.transfer_syntax_uid,
         hashlib.sha256(path.read_bytes()).hexdigest(), path.name,
     )  # fmt: skip

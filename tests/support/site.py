@@ -13,7 +13,7 @@ from dicom_node.ledger import alias_moves, model_versions
 from dicom_node.ledger.tables import WorkItemRow
 from dicom_node.models import Models
 from dicom_node.routing.planning import Planner
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from model_store.ref import ModelName
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
@@ -44,7 +44,7 @@ class Site:
     seconds: Seconds = field(default_factory=Seconds)
 
     @classmethod
-    def made(cls, folder: Path, spool: Storage) -> Site:
+    def made(cls, folder: Path, spool: Spool) -> Site:
         store, keys = folder / "store", folder / "keys"
         generate("site", keys, "The site", date(2026, 1, 2))
         key = PrivateKey.read(keys / "site.key")
@@ -56,7 +56,7 @@ class Site:
             "routes": [{"name": "ct", "model": str(ALIAS), "destinations": ["pacs"]}],
             "node": {"host": "127.0.0.1", "port": free_port()},
         }
-        life = Life(folder / "node", spool=spool, tree=tree)
+        life = Life(folder / "node", shared=spool, tree=tree)
         life.associate()
         return cls(folder, store, life, key)
 
@@ -66,7 +66,7 @@ class Site:
         return Models(settings, self.life.ledger, self.seconds)
 
     def planner(self, models: Models) -> Planner:
-        return Planner(self.life.settings, self.life.ledger, self.life.storage, models)
+        return Planner(self.life.settings, self.life.ledger, self.life.spool, models)
 
     def move(self, target: ModelName | None, expected: ModelName | None, **values: Any) -> None:
         values = {"action": "promote", "who": "anna@pacs1", "why": "less noise"} | values

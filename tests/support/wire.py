@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from dicom_node.errors import NodeError
-from dicom_node.network.accept.ports import Caller, Received
-from dicom_node.spool.storage import Storage
+from dicom_node.network.accept.ports import Caller, ReceivedInstance
+from dicom_node.spool.spool import Spool
 
 Sliceable = TypeVar("Sliceable", bytes, list[bytes])
 
@@ -27,13 +27,13 @@ ECHO = "1.2.840.10008.1.1"
 class RecordingIntake:
     """Commits every instance and remembers it; can be told to refuse, fail, or take its time."""
 
-    storage: Storage
+    spool: Spool
     status: int = 0x0000
     error: NodeError | None = None
     refuse_opening: NodeError | None = None
     space: bool = True
     gate: threading.Event | None = None
-    stored: list[tuple[Received, Path]] = field(default_factory=list)
+    stored: list[tuple[ReceivedInstance, Path]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
     callers: list[Caller] = field(default_factory=list)
@@ -46,7 +46,7 @@ class RecordingIntake:
         self.calls.append("opened")
         self.callers.append(caller)
 
-    def store(self, received: Received) -> int:
+    def store(self, received: ReceivedInstance) -> int:
         self.entered.set()
         if self.gate is not None:
             self.gate.wait(10)
@@ -54,8 +54,8 @@ class RecordingIntake:
             raise self.error
         self.calls.append("stored")
         if self.status == 0x0000:
-            final = self.storage.instance_path(received.sop_instance_uid)
-            self.storage.commit(received.path, final)
+            final = self.spool.instance_path(received.sop_instance_uid)
+            self.spool.commit(received.path, final)
             self.stored.append((received, final))
         return self.status
 
@@ -73,9 +73,9 @@ class RecordingIntake:
         return list(self.outcomes.values())
 
 
-def left_over(storage: Storage) -> list[Path]:
+def left_over(spool: Spool) -> list[Path]:
     """What lies in the incoming folder."""
-    return list((storage.root / "incoming").iterdir())
+    return list((spool.root / "incoming").iterdir())
 
 
 def data_set_of(file: bytes) -> bytes:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from dicom_node.dicom.part10 import DataSet, tag_of
+from dicom_node.dicom.part10 import DataSetBuilder, tag_of
 from dicom_node.dicom.reading import VALUE_ERRORS
 from workers.load import Source
 
@@ -38,7 +38,7 @@ class _How:
     depth: int = 0
 
 
-def carry(source: Source, result: DataSet, *keywords: str) -> None:
+def carry(source: Source, result: DataSetBuilder, *keywords: str) -> None:
     """Carry over those attributes that the source has and that can be written.
 
     Empty sequences, and empty attributes within items, are left behind: what is Type 2 in the
@@ -48,7 +48,7 @@ def carry(source: Source, result: DataSet, *keywords: str) -> None:
         _carry_tag(source, result, tag_of(keyword), _How(source.layout.signed, keep_empty=False))
 
 
-def carry_all(source: Source, result: DataSet) -> None:
+def carry_all(source: Source, result: DataSetBuilder) -> None:
     """Carry over every public attribute of the source's data set."""
     how = _How(source.layout.signed)
     for tag in source.elements:
@@ -56,7 +56,7 @@ def carry_all(source: Source, result: DataSet) -> None:
             _carry_tag(source, result, tag, how)
 
 
-def carry_overlays(source: Source, result: DataSet) -> None:
+def carry_overlays(source: Source, result: DataSetBuilder) -> None:
     """Carry over overlay planes (groups 6000 to 601E)."""
     for tag in source.elements:
         if tag >> 16 in _OVERLAYS and tag & 0xFFFF:
@@ -83,7 +83,7 @@ def has_value(source: Source, keyword: str) -> bool:
     return len(value) > 0 if hasattr(value, "__len__") else True
 
 
-def _carry_tag(source: Source, result: DataSet, tag: int, how: _How) -> None:
+def _carry_tag(source: Source, result: DataSetBuilder, tag: int, how: _How) -> None:
     element = source.elements.get(tag)
     if element is None:
         return
@@ -100,7 +100,7 @@ def _encode(element: _Element, how: _How) -> bytes | None:
     vr = _vr(element, how.signed)
     if vr is None or how.depth > _DEEPEST:
         return None
-    one = DataSet()
+    one = DataSetBuilder()
     if vr == "SQ":
         items = _items(element, how)
         if not items and not how.keep_empty:
@@ -137,7 +137,7 @@ def _items(element: _Element, how: _How) -> list[bytes]:
 
 def _item(item: Dataset, how: _How) -> bytes:
     deeper = replace(how, depth=how.depth + 1)
-    encoded = DataSet()
+    encoded = DataSetBuilder()
     for tag in item.keys():  # noqa: SIM118 -- iterating a Dataset parses every element
         if not _belongs(int(tag)):
             continue

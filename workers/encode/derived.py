@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.dicom.header import items_of, text_of, texts_of
-from dicom_node.dicom.part10 import DataSet, Part10File, part10_file
+from dicom_node.dicom.part10 import DataSetBuilder, Part10File, part10_file
 from workers.encode.carry import carry_all, encode_items
 from workers.encode.image_type import code_strings, image_type
 from workers.encode.pixels import cells_of, set_pixels
@@ -51,7 +51,7 @@ def encode_derived(
     """Encode a derived result; see `workers.encode.encode` for the parameters."""
     layout = source.layout
     sop_class, _ = instance_reference(source)
-    result = DataSet()
+    result = DataSetBuilder()
     carry_all(source, result)
     result.discard(*_STALE)
     set_pixels(
@@ -73,7 +73,7 @@ def encode_derived(
     return part10_file(result, sop_class, spec.sop_instance_uid)
 
 
-def _set_full_window(result: DataSet, source: Source) -> None:
+def _set_full_window(result: DataSetBuilder, source: Source) -> None:
     """Set the window over all values that DX requires (PS3.3 C.8.11.3) where it had none."""
     full = 1 << source.layout.stored
     result.set_decimals("WindowCenter", full // 2 + source.layout.minimum)
@@ -81,7 +81,7 @@ def _set_full_window(result: DataSet, source: Source) -> None:
     result.set_text("WindowCenterWidthExplanation", "FULL")
 
 
-def _set_frame_types(result: DataSet, source: Source) -> None:
+def _set_frame_types(result: DataSetBuilder, source: Source) -> None:
     """Make Frame Type of an enhanced image agree with its Image Type."""
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         groups = items_of(source.dataset, keyword)

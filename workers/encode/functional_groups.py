@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pydicom.dataset import Dataset
 
 from dicom_node.dicom.header import items_of
-from dicom_node.dicom.part10 import DataSet
+from dicom_node.dicom.part10 import DataSetBuilder
 from workers.encode.carry import encode_items
 from workers.load import Source
 
@@ -22,7 +22,9 @@ _KEPT = (
 )
 
 
-def set_functional_groups(result: DataSet, source: Source, slope: float, intercept: float) -> None:
+def set_functional_groups(
+    result: DataSetBuilder, source: Source, slope: float, intercept: float
+) -> None:
     """Carry the geometry of every frame over, with one rescale for all.
 
     Sets Shared and Per-frame Functional Groups, and the dimensions that the frames are indexed by.
@@ -30,7 +32,7 @@ def set_functional_groups(result: DataSet, source: Source, slope: float, interce
     shared = items_of(source.dataset, "SharedFunctionalGroupsSequence")
     per_frame = items_of(source.dataset, "PerFrameFunctionalGroupsSequence")
     common = _kept(source, shared[0] if shared else None)
-    transformation = DataSet()
+    transformation = DataSetBuilder()
     transformation.set_decimals("RescaleIntercept", intercept)
     transformation.set_decimals("RescaleSlope", slope)
     transformation.set_text("RescaleType", "HU" if source.units == "HU" else "US")
@@ -47,8 +49,8 @@ def set_functional_groups(result: DataSet, source: Source, slope: float, interce
             result.set_sequence(keyword, encode_items(items, signed=source.layout.signed))
 
 
-def _kept(source: Source, group: Dataset | None) -> DataSet:
-    kept = DataSet()
+def _kept(source: Source, group: Dataset | None) -> DataSetBuilder:
+    kept = DataSetBuilder()
     for keyword in _KEPT:
         items = [] if group is None else items_of(group, keyword)
         if items:

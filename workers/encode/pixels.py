@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.dicom.part10 import DataSet
+from dicom_node.dicom.part10 import DataSetBuilder
 from dicom_node.errors import EncodeError
 from workers.load import Source
 
@@ -37,7 +37,7 @@ def cells_of(
 
 
 def set_pixels(
-    result: DataSet,
+    result: DataSetBuilder,
     cells: NDArray[np.unsignedinteger[Any]],
     *,
     stored: int,

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 
 from dicom_node.dicom.header import numbers_of, text_of
-from dicom_node.dicom.part10 import DataSet
+from dicom_node.dicom.part10 import DataSetBuilder
 from dicom_node.dicom.syntaxes import DECODED
 from dicom_node.errors import EncodeError
 from dicom_node.routing.eligibility import MODEL_NAME, MODIFYING_EQUIPMENT
@@ -28,16 +28,18 @@ _WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILU
 _WINDOW_NOTE = " The source's display window was impossible and was left out."
 
 
-def code_item(code: tuple[str, str, str]) -> DataSet:
+def code_item(code: tuple[str, str, str]) -> DataSetBuilder:
     """Return a code sequence item (PS3.3 8.8)."""
-    item = DataSet()
+    item = DataSetBuilder()
     item.set_text("CodeValue", code[0])
     item.set_text("CodingSchemeDesignator", code[1])
     item.set_text("CodeMeaning", code[2])
     return item
 
 
-def set_identity(result: DataSet, source: Source, spec: ResultSpec, sop_class_uid: str) -> None:
+def set_identity(
+    result: DataSetBuilder, source: Source, spec: ResultSpec, sop_class_uid: str
+) -> None:
     """Set SOP Common, the series, and the time of creation."""
     at = local_time(source, spec.at)
     result.set_text("SOPClassUID", sop_class_uid)
@@ -50,7 +52,9 @@ def set_identity(result: DataSet, source: Source, spec: ResultSpec, sop_class_ui
     result.discard("InstanceCreatorUID")
 
 
-def set_provenance(result: DataSet, source: Source, spec: ResultSpec, note: str = "") -> None:
+def set_provenance(
+    result: DataSetBuilder, source: Source, spec: ResultSpec, note: str = ""
+) -> None:
     """Set derivation, source image and contributing equipment.
 
     Derivation Description and Code, Source Image Sequence: PS3.3 C.7.6.1 and C.12.4;
@@ -64,7 +68,7 @@ def set_provenance(result: DataSet, source: Source, spec: ResultSpec, note: str 
     result.set_sequence("SourceImageSequence", [reference])
     series_uid = text_of(source.dataset, "SeriesInstanceUID")
     if _REFERABLE.fullmatch(series_uid):
-        series = DataSet()
+        series = DataSetBuilder()
         series.set_text("SeriesInstanceUID", series_uid)
         series.set_sequence("ReferencedInstanceSequence", [_reference(source)])
         result.set_sequence("ReferencedSeriesSequence", [series])
@@ -72,7 +76,7 @@ def set_provenance(result: DataSet, source: Source, spec: ResultSpec, note: str 
     result.set_sequence("ContributingEquipmentSequence", [*others, _equipment(spec)])
 
 
-def set_window(result: DataSet, source: Source) -> str:
+def set_window(result: DataSetBuilder, source: Source) -> str:
     """Carry the display window over where it is possible; return a note where it is not.
 
     PS3.3 C.11.2.1.2: width at least 1 (above 0 for LINEAR_EXACT and SIGMOID), as many centers as
@@ -96,7 +100,7 @@ def set_window(result: DataSet, source: Source) -> str:
     return ""
 
 
-def set_lossy_history(result: DataSet, source: Source) -> None:
+def set_lossy_history(result: DataSetBuilder, source: Source) -> None:
     """Carry lossy compression over, and state it where the received syntax was lossy.
 
     PS3.3 C.7.6.1.1.5: once lossy, always lossy.
@@ -140,16 +144,16 @@ def instance_reference(source: Source) -> tuple[str, str]:
     return uids[0], uids[1]
 
 
-def _reference(source: Source) -> DataSet:
+def _reference(source: Source) -> DataSetBuilder:
     sop_class, instance = instance_reference(source)
-    item = DataSet()
+    item = DataSetBuilder()
     item.set_text("ReferencedSOPClassUID", sop_class)
     item.set_text("ReferencedSOPInstanceUID", instance)
     return item
 
 
-def _equipment(spec: ResultSpec) -> DataSet:
-    item = DataSet()
+def _equipment(spec: ResultSpec) -> DataSetBuilder:
+    item = DataSetBuilder()
     item.set_sequence("PurposeOfReferenceCodeSequence", [code_item(_MODIFYING)])
     item.set_text("Manufacturer", MANUFACTURER)
     item.set_text("ManufacturerModelName", MODEL_NAME)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.dicom.header import numbers_of, text_of
-from dicom_node.dicom.part10 import DataSet, Part10File, part10_file
+from dicom_node.dicom.part10 import DataSetBuilder, Part10File, part10_file
 from workers.encode.attributes import (
     ACQUISITION,
     ANIMAL,
@@ -54,7 +54,7 @@ def encode_secondary_capture(
 ) -> Part10File:
     """Encode a Secondary Capture result; see `workers.encode.encode` for the parameters."""
     multi = spec.form == "secondary-capture-multiframe" or source.frame_count > 1
-    result = DataSet()
+    result = DataSetBuilder()
     carry(source, result, *PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *IMAGE, *GEOMETRY)
     carry(source, result, *ACQUISITION, *SHUTTER)
     _drop_impossible_spacing(result, source)
@@ -71,7 +71,7 @@ def encode_secondary_capture(
 
 
 def _set_single_frame(
-    result: DataSet, source: Source, denoised: Sequence[NDArray[np.float32]]
+    result: DataSetBuilder, source: Source, denoised: Sequence[NDArray[np.float32]]
 ) -> tuple[str, str]:
     layout = source.layout
     set_pixels(
@@ -105,7 +105,7 @@ def _set_single_frame(
 
 
 def _set_multi_frame(
-    result: DataSet, source: Source, denoised: Sequence[NDArray[np.float32]]
+    result: DataSetBuilder, source: Source, denoised: Sequence[NDArray[np.float32]]
 ) -> tuple[str, str]:
     words = word_frames(source, denoised)
     set_pixels(
@@ -140,7 +140,7 @@ def _set_multi_frame(
     return MULTI_FRAME_BYTE if byte else MULTI_FRAME_WORD, note
 
 
-def _drop_impossible_spacing(result: DataSet, source: Source) -> None:
+def _drop_impossible_spacing(result: DataSetBuilder, source: Source) -> None:
     """Leave spacings out that are not two numbers above 0: viewers would measure with them."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         spacing = numbers_of(source.dataset, keyword)
@@ -148,7 +148,7 @@ def _drop_impossible_spacing(result: DataSet, source: Source) -> None:
             result.discard(keyword)
 
 
-def _set_frame_increment(result: DataSet, source: Source) -> None:
+def _set_frame_increment(result: DataSetBuilder, source: Source) -> None:
     # PS3.3 C.8.6.3: required when there is more than one frame; it points to what is there.
     if source.frame_count == 1:
         result.discard(*CINE)
@@ -161,7 +161,7 @@ def _set_frame_increment(result: DataSet, source: Source) -> None:
     result.set_bytes(0x00280009, "AT", b"\x18\x00\x01\x20")  # Page Number Vector (0018,2001)
 
 
-def _set_type_2(result: DataSet, source: Source) -> None:
+def _set_type_2(result: DataSetBuilder, source: Source) -> None:
     """Set empty what the IOD requires to be there and the source does not have."""
     for keyword in TYPE_2:
         if keyword not in result:
@@ -177,7 +177,7 @@ def _set_type_2(result: DataSet, source: Source) -> None:
         result.set_text("Laterality")
 
 
-def _set_capture(result: DataSet, source: Source, spec: ResultSpec) -> None:
+def _set_capture(result: DataSetBuilder, source: Source, spec: ResultSpec) -> None:
     """Set SC Equipment, SC Image and the Image Type (PS3.3 C.8.6)."""
     at = local_time(source, spec.at)
     result.set_text("ImageType", *image_type(source, "SECONDARY"))

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_node.dicom.header import items_of, text_of
-from dicom_node.dicom.part10 import DataSet, tag_of
+from dicom_node.dicom.part10 import DataSetBuilder, tag_of
 from dicom_node.dicom.reading import VALUE_ERRORS
 from workers.encode.carry import carry
 from workers.load import Source
@@ -18,7 +18,7 @@ _ALLOWED = (8, 16)
 _MOST_BITS = 16
 
 
-def set_voi_lut(result: DataSet, source: Source) -> None:
+def set_voi_lut(result: DataSetBuilder, source: Source) -> None:
     """Carry the VOI LUTs over, with entries widened to 16 bits where they have 9 to 15."""
     items = items_of(source.dataset, "VOILUTSequence")
     if not items:
@@ -33,7 +33,7 @@ def set_voi_lut(result: DataSet, source: Source) -> None:
         result.set_sequence("VOILUTSequence", [item for item in widened if item is not None])
 
 
-def _widened(item: Dataset, signed: bool) -> DataSet | None:
+def _widened(item: Dataset, signed: bool) -> DataSetBuilder | None:
     """Return the item with 16-bit entries, or None if it is right as it stands."""
     count, first, bits = (int(number) for number in item.LUTDescriptor)
     if bits in _ALLOWED:
@@ -44,7 +44,7 @@ def _widened(item: Dataset, signed: bool) -> DataSet | None:
     data = np.frombuffer(value, dtype="<u2") if isinstance(value, bytes) else np.array(value)
     top, full = (1 << bits) - 1, (1 << _MOST_BITS) - 1
     scaled = np.rint(data.astype(np.float64) * full / top).clip(0, full).astype("<u2")
-    new = DataSet()
+    new = DataSetBuilder()
     # the first value mapped is signed as the pixels are, the other two are not (C.11.2.1.1)
     entries = np.array([count, first, _MOST_BITS]).astype("<u2").tobytes()
     new.set_bytes(tag_of("LUTDescriptor"), "SS" if signed else "US", entries)

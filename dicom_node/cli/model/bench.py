@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model_store.engines.available import Option
     from model_store.engines.base import Engine
     from model_store.engines.equivalence import Equivalence
-    from model_store.engines.rates import LeftOut, Rate, Size
+    from model_store.engines.rates import Omission, Rate, Size
     from model_store.manifest import Manifest
     from model_store.store import ModelVersion
 
@@ -153,7 +153,7 @@ def _prepared(option: Option, version: ModelVersion, threads: int, limit: float)
         raise
 
 
-def _left_out(one: _Ready, which: LeftOut) -> dict[str, str]:
+def _left_out(one: _Ready, which: Omission) -> dict[str, str]:
     why = f"{which.size[0]} x {which.size[1]}: {which.why}"
     return {"engine": one.engine.name, "precision": one.engine.precision, "why": why}
 

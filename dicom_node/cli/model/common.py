@@ -115,7 +115,7 @@ def reason(why: str) -> str:
     stated = " ".join(why.split())
     if not stated:
         raise typer.BadParameter(
-            "give a reason: it is all that is known in a year", param_hint="--why"
+            "give a reason: in a year it is all that is left", param_hint="--why"
         )
     if len(stated) > _LONGEST_WHY or not stated.isprintable():
         raise typer.BadParameter(

@@ -27,14 +27,13 @@ from dicom_node.cli.model.common import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.ledger import alias_moves, model_versions
-from dicom_node.model_registry import keep, restore, retirement, unwritten
-from dicom_node.model_registry import retire as retire_version
+from dicom_node.model_registry import keep, restore, retire_version, retirement, unwritten
 from model_store.registry.records import before
 
 if TYPE_CHECKING:
     from dicom_node.node import Node
     from model_store.ref import ModelName
-    from model_store.registry.records import Indexed
+    from model_store.registry.records import RegisteredVersion
     from model_store.store import ModelVersion
 
 
@@ -95,7 +94,7 @@ class _Added:
     """
 
     version: ModelVersion
-    row: Indexed
+    row: RegisteredVersion
     signer: str | None
     new: bool
     deleted: tuple[datetime, str, str] | None
@@ -128,7 +127,7 @@ def _added(node: Node, source: Path, person: str) -> _Added:
         raise Refused(
             f"{name} is in the store as it was released, and stays out of use: {error}"
         ) from error
-    found = model_versions.Found.read(
+    found = model_versions.VersionOnDisk.read(
         there, node.models.origin(there), None if signer is None else signer.key
     )
     with node.ledger.write() as unit:
@@ -253,7 +252,7 @@ def _register(node: Node, name: ModelName, person: str) -> None:
     if name in node.models.indexed():
         return
     version = open_version(node.models, name)
-    found = model_versions.Found.read(version, node.models.origin(version), None)
+    found = model_versions.VersionOnDisk.read(version, node.models.origin(version), None)
     with node.ledger.write() as unit:
         model_versions.index(unit, found, person)
 

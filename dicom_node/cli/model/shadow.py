@@ -28,8 +28,7 @@ from dicom_node.cli.model.common import (
     version_name,
     who,
 )
-from dicom_node.ledger import alias_moves
-from dicom_node.ledger import shadow as measured
+from dicom_node.ledger import alias_moves, shadow_measures
 from dicom_node.model_registry import move_alias
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName
@@ -199,7 +198,7 @@ def compare(
     Exit code: 0, nothing speaks against the shadow; 1, an error; 3, something does, or it is too
     early to tell.
     """
-    from model_store.registry.comparison import compare as compared  # noqa: PLC0415
+    from model_store.registry import comparison  # noqa: PLC0415
 
     node = reader(config)
     beside = alias_name(alias)
@@ -207,8 +206,8 @@ def compare(
     production, other = _pair(node, beside, given)
     since = None if everything else _since(node, beside.name, other)
     with node.ledger.read() as session:
-        rows = measured.measures(session, beside.name, production, other, since=since)
-    found = compared(production, other, rows)
+        rows = shadow_measures.measures(session, beside.name, production, other, since=since)
+    found = comparison.compare(production, other, rows)
     if as_json:
         more = {"conclusion": found.conclusion, "wanted": found.wanted, "words": found.words(),
                 "since": since}  # fmt: skip
@@ -225,7 +224,7 @@ def _pair(node: Node, beside: ModelName, given: ModelName | None) -> tuple[str, 
     production = standing.get(beside)
     other = given or standing.get(ModelName(beside.name, SHADOW))
     with node.ledger.read() as session:
-        ran = measured.pairs(session, beside.name)
+        ran = shadow_measures.pairs(session, beside.name)
     if (
         given is not None
         and not _known(node, given)

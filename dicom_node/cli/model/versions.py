@@ -232,9 +232,9 @@ def _release(node: Node, candidate: Candidate, releaser: str) -> None:
     if not (well["signature"] and well["graph"]):
         return
     quarantine = node.models.quarantine
-    finding = quarantine.finding(candidate.name)
-    if finding is not None:
-        detail = {"version": finding.version, "who": releaser, "reason": finding.reason}
+    note = quarantine.note(candidate.name)
+    if note is not None:
+        detail = {"version": note.version, "who": releaser, "reason": note.reason}
         with node.ledger.write() as unit:  # first: what is not recorded does not happen
             unit.record(AuditEvent.MODEL_RELEASED, detail)
         quarantine.release(candidate.name)

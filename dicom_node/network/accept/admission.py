@@ -41,14 +41,14 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class Acceptance:
     """The association is accepted; `may` says what for."""
 
     may: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejection:
     """The association is rejected, with the fields of an A-ASSOCIATE-RJ (PS3.8 Table 9-21).
 
     Attributes
@@ -69,12 +69,12 @@ class Rejected:
     reason: str
 
 
-APPLICATION_CONTEXT: Final = Rejected(1, 1, 2, "application context name not supported")
-CALLING_UNKNOWN: Final = Rejected(1, 1, 3, "calling AE title not recognised")
-CALLED_UNKNOWN: Final = Rejected(1, 1, 7, "called AE title not recognised")
-MALFORMED: Final = Rejected(1, 2, 1, "association request malformed")
-CONGESTED: Final = Rejected(2, 3, 1, "temporary congestion")
-LIMIT_EXCEEDED: Final = Rejected(2, 3, 2, "local limit exceeded")
+APPLICATION_CONTEXT: Final = Rejection(1, 1, 2, "application context name not supported")
+CALLING_UNKNOWN: Final = Rejection(1, 1, 3, "calling AE title not recognised")
+CALLED_UNKNOWN: Final = Rejection(1, 1, 7, "called AE title not recognised")
+MALFORMED: Final = Rejection(1, 2, 1, "association request malformed")
+CONGESTED: Final = Rejection(2, 3, 1, "temporary congestion")
+LIMIT_EXCEEDED: Final = Rejection(2, 3, 2, "local limit exceeded")
 
 
 class Admission:
@@ -124,7 +124,7 @@ class Admission:
 
     def decide(
         self, calling: str, called: str, address: str, *, total: int, from_peer: int
-    ) -> Admitted | Rejected:
+    ) -> Acceptance | Rejection:
         """Accept or reject one request.
 
         Parameters
@@ -144,8 +144,8 @@ class Admission:
         if total >= self.max_associations or from_peer >= self.max_per_peer:
             return LIMIT_EXCEEDED
         if not matching:
-            return Admitted(frozenset({ECHO, STORE}))
-        return Admitted(frozenset({ECHO}).union(*(peer.may for peer in matching)))
+            return Acceptance(frozenset({ECHO, STORE}))
+        return Acceptance(frozenset({ECHO}).union(*(peer.may for peer in matching)))
 
     def _matches(self, peer: Peer, calling: str, address: str) -> bool:
         if peer.ae_title.strip() not in (ANY, calling):

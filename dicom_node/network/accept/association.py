@@ -29,9 +29,9 @@ from dicom_node.network.accept.admission import (
     CONGESTED,
     MALFORMED,
     STORE,
+    Acceptance,
     Admission,
-    Admitted,
-    Rejected,
+    Rejection,
 )
 from dicom_node.network.accept.inline import InlineReader, MessageAssembler
 from dicom_node.network.accept.ports import Caller, Intake
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pynetdicom.pdu_primitives import A_ASSOCIATE
     from pynetdicom.presentation import PresentationContext
 
-    from dicom_node.spool.storage import Storage
+    from dicom_node.spool.spool import Spool
 
 Reader = Literal["inline", "stock"]
 
@@ -58,7 +58,7 @@ _MAX_OTHER_MESSAGE: Final = 1024 * 1024
 log = structlog.get_logger(__name__)
 
 
-class Registry:
+class Associations:
     """The associations of one server: how many, from whom, and whether new ones are wanted.
 
     Parameters
@@ -100,7 +100,7 @@ class Registry:
 
     def admit(
         self, association: NodeAssociation, calling: str, called: str, address: str
-    ) -> Admitted | Rejected:
+    ) -> Acceptance | Rejection:
         """Decide on a request, and count it if it is admitted."""
         peer = (calling.strip(), address)
         with self._lock:
@@ -108,7 +108,7 @@ class Registry:
             decision = self._admission.decide(
                 calling, called, address, total=counts.total(), from_peer=counts[peer]
             )
-            if isinstance(decision, Admitted):
+            if isinstance(decision, Acceptance):
                 self._admitted[association] = peer
             return decision
 
@@ -133,9 +133,9 @@ class Registry:
 class Services:
     """What every association of a server shares."""
 
-    registry: Registry
+    associations: Associations
     intake: Intake
-    storage: Storage
+    spool: Spool
     limits: Limits
     reader: Reader
 
@@ -188,7 +188,7 @@ class NodeAssociation(Association):
         self._receiver: StoreReceiver | None = None
         self._serving = False
         self._reported: Final = threading.Lock()
-        services.registry.add(self)
+        services.associations.add(self)
 
     @property
     def busy(self) -> bool:
@@ -201,7 +201,7 @@ class NodeAssociation(Association):
             or (reader is not None and reader.busy)
         )
 
-    def admit(self) -> Rejected | None:
+    def admit(self) -> Rejection | None:
         """Decide on the association request, and prepare for what it asks for."""
         request = cast("A_ASSOCIATE", self.requestor.primitive)
         calling = str(request.calling_ae_title).strip()
@@ -210,24 +210,24 @@ class NodeAssociation(Association):
         contexts = cast(
             "list[PresentationContext]", request.presentation_context_definition_list or []
         )
-        registry = self._services.registry
-        decision: Admitted | Rejected
+        associations = self._services.associations
+        decision: Acceptance | Rejection
         if request.application_context_name != APPLICATION_CONTEXT_NAME:
             decision = APPLICATION_CONTEXT
         elif any(not cx.transfer_syntax or not cx.abstract_syntax for cx in contexts):
             decision = MALFORMED
         else:
-            decision = registry.admit(self, calling, called, address)
-        if isinstance(decision, Admitted):
+            decision = associations.admit(self, calling, called, address)
+        if isinstance(decision, Acceptance):
             caller = Caller(uuid.uuid4().hex, calling, called, address)
             try:
                 self._services.intake.opened(caller)
             except NodeError as error:
-                registry.forget(self)
-                decision = Rejected(
+                associations.forget(self)
+                decision = Rejection(
                     CONGESTED.result, CONGESTED.source, CONGESTED.diagnostic, str(error)
                 )
-        if isinstance(decision, Rejected):
+        if isinstance(decision, Rejection):
             log.warning(
                 "association.rejected",
                 calling=calling,
@@ -238,7 +238,7 @@ class NodeAssociation(Association):
             return decision
         self._caller = caller
         self._receiver = StoreReceiver(
-            self._services.storage,
+            self._services.spool,
             self._services.intake,
             caller,
             self._services.limits.max_object_bytes,
@@ -320,12 +320,12 @@ class NodeAssociation(Association):
             self._receiver.discard()
         self.dul.let_go()
         self.__dict__.pop("abort", None)  # pynetdicom puts its own bound method there
-        self._services.registry.remove(self)
+        self._services.associations.remove(self)
         if self.is_released:
             self._report("released")
         elif self.dul.timed_out:
             self._report("timeout")
-        elif self._sent_abort and self._services.registry.stopping:
+        elif self._sent_abort and self._services.associations.stopping:
             self._report("shutdown")
         else:
             self._report("aborted")

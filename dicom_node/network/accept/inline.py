@@ -167,7 +167,7 @@ class MessageAssembler:
             self._send(pdu)
 
 
-class Machine(Protocol):
+class ReaderThread(Protocol):
     """What the inline reader needs of the thread that it runs in."""
 
     def report(self, event: str) -> None:
@@ -201,7 +201,7 @@ class InlineReader:
         self,
         socket: BufferedSocket,
         assembler: MessageAssembler,
-        machine: Machine,
+        machine: ReaderThread,
         *,
         max_pdu: int,
         idle_timeout: float,

@@ -28,7 +28,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedInstance:
     """One instance, already durable in the incoming folder of the spool.
 
     Attributes
@@ -68,12 +68,13 @@ class Intake(Protocol):
         A `NodeError` raised here rejects the association as temporarily congested.
         """
 
-    def store(self, received: Received) -> int:
+    def store(self, received: ReceivedInstance) -> int:
         """Move the file into its place, write the ledger, and return the status to answer.
 
         Whatever this returns is sent to the peer: 0x0000 only once the file and its ledger row are
-        durable. The file is removed afterwards if it is still at `Received.path`. A `NodeError`
-        raised here is answered 0xA700 if trying again may help (`RetryLater`), else 0xC211.
+        durable. The file is removed afterwards if it is still at `ReceivedInstance.path`. A
+        `NodeError` raised here is answered 0xA700 if trying again may help (`RetryLater`), else
+        0xC211.
         """
 
     def closed(self, caller: Caller, outcome: str) -> None:

@@ -10,11 +10,11 @@ import structlog
 from dicom_node.dicom.file_meta import file_header
 from dicom_node.dicom.sop_classes import is_storage
 from dicom_node.errors import NodeError, RetryLater, StorageError
-from dicom_node.network.accept.ports import Caller, Intake, Received
+from dicom_node.network.accept.ports import Caller, Intake, ReceivedInstance
 
 if TYPE_CHECKING:
     from dicom_node.dicom.command_set import Command
-    from dicom_node.spool.storage import IncomingFile, Storage
+    from dicom_node.spool.spool import IncomingFile, Spool
 
 SUCCESS: Final = 0x0000
 DUPLICATE: Final = 0x0111
@@ -64,7 +64,7 @@ class StoreReceiver:
 
     Parameters
     ----------
-    storage
+    spool
         Where the file is written.
     intake
         Takes the file over.
@@ -74,10 +74,8 @@ class StoreReceiver:
         Largest data set, in bytes; 0 is unlimited.
     """
 
-    def __init__(
-        self, storage: Storage, intake: Intake, caller: Caller, max_object_bytes: int
-    ) -> None:
-        self._storage: Final = storage
+    def __init__(self, spool: Spool, intake: Intake, caller: Caller, max_object_bytes: int) -> None:
+        self._spool: Final = spool
         self._intake: Final = intake
         self._caller: Final = caller
         self._limit: Final = max_object_bytes
@@ -111,7 +109,7 @@ class StoreReceiver:
             source_ae_title=self._caller.calling_ae_title,
         )
         try:
-            self._file = self._storage.incoming()
+            self._file = self._spool.incoming()
             self._file.write(header)
         except StorageError as error:
             self._refuse(OUT_OF_RESOURCES, error)
@@ -181,7 +179,7 @@ class StoreReceiver:
         try:
             self._file.sync()
             return self._intake.store(
-                Received(
+                ReceivedInstance(
                     path=self._file.path,
                     size=self._size,
                     sha256=self._hash.hexdigest(),

@@ -22,11 +22,11 @@ from dicom_node.dicom.sop_classes import VERIFICATION
 from dicom_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import ConfigError
 from dicom_node.network.accept.admission import Admission
-from dicom_node.network.accept.association import NodeAssociation, Reader, Registry, Services
+from dicom_node.network.accept.association import Associations, NodeAssociation, Reader, Services
 from dicom_node.network.accept.ports import Intake
 from dicom_node.network.accept.transport import BufferedSocket, tune
 from dicom_node.network.accept.upper_layer import MAX_CONTROL_PDU, Limits
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 
 DEFAULT_MAX_PDU: Final = 131072
 _PDU_RANGE: Final = (4096, MAX_CONTROL_PDU)
@@ -89,7 +89,7 @@ class Server:
         port: int,
         admission: Admission,
         intake: Intake,
-        spool: Storage,
+        spool: Spool,
         *,
         reader: Reader = "inline",
         max_pdu: int = DEFAULT_MAX_PDU,
@@ -108,8 +108,8 @@ class Server:
         limits = Limits(max_pdu, max_object_bytes, idle_timeout, acse_timeout, dimse_timeout)
         self._ae_title: Final = ae_title
         self._address: Final = (host, port)
-        self._registry: Final = Registry(admission, after_burst)
-        self._services: Final = Services(self._registry, intake, spool, limits, reader)
+        self._associations: Final = Associations(admission, after_burst)
+        self._services: Final = Services(self._associations, intake, spool, limits, reader)
         self._max_connections: Final = admission.max_associations + _SPARE_CONNECTIONS
         self._tls: Final = tls
         self._on_round: Final = on_round
@@ -126,7 +126,7 @@ class Server:
     @property
     def associations(self) -> int:
         """How many associations are admitted and not ended."""
-        return self._registry.admitted
+        return self._associations.admitted
 
     def start(self) -> None:
         """Listen.
@@ -184,13 +184,13 @@ class Server:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        self._registry.stopping = True
+        self._associations.stopping = True
         listener.shutdown()
         if self._thread is not None:
             self._thread.join()
         deadline = time.monotonic() + grace_seconds
         while True:
-            left = self._registry.connections
+            left = self._associations.connections
             over = time.monotonic() >= deadline
             for association in left:
                 if over or not association.busy:
@@ -199,9 +199,9 @@ class Server:
                 break
             time.sleep(_POLL_SECONDS)
         give_up = time.monotonic() + _ABORT_SECONDS
-        for association in self._registry.connections:
+        for association in self._associations.connections:
             association.join(max(give_up - time.monotonic(), 0.0))
-        log.info("intake.stopped", associations_left=len(self._registry.connections))
+        log.info("intake.stopped", associations_left=len(self._associations.connections))
 
     def __enter__(self) -> Self:
         self.start()
@@ -289,7 +289,7 @@ class _Listener(ThreadedAssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Refuse connections beyond what the associations allowed could need."""
-        if len(self.services.registry.connections) < self.max_connections:
+        if len(self.services.associations.connections) < self.max_connections:
             return True
         log.warning("connection.refused", address=client_address[0], reason="too many connections")
         return False

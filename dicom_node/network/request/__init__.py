@@ -7,14 +7,14 @@ decided by the caller.
 from dicom_node.network.request.address import Address, Timeouts
 from dicom_node.network.request.answers import Answer, Outgoing
 from dicom_node.network.request.sender import send
-from dicom_node.network.request.statuses import Verdict, meaning
+from dicom_node.network.request.statuses import DeliveryOutcome, meaning
 
 __all__ = [
     "Address",
     "Answer",
+    "DeliveryOutcome",
     "Outgoing",
     "Timeouts",
-    "Verdict",
     "meaning",
     "send",
 ]

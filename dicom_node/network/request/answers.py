@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.network.request.statuses import Verdict
-from dicom_node.spool.stored import Stored
+from dicom_node.network.request.statuses import DeliveryOutcome
+from dicom_node.spool.stored import StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Outgoing:
     """
 
     delivery_id: int
-    result: Stored
+    result: StoredObject
     path: Path
 
 
@@ -36,7 +36,7 @@ class Answer:
     ----------
     delivery_id
         Its row in the ledger.
-    verdict
+    outcome
         What to do next.
     status
         (0000,0900) Status of the C-STORE response; None when there was none.
@@ -52,7 +52,7 @@ class Answer:
     """
 
     delivery_id: int
-    verdict: Verdict
+    outcome: DeliveryOutcome
     status: int | None
     message: str
     sent_transfer_syntax: str | None

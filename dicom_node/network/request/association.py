@@ -19,7 +19,7 @@ class LinkFailed(DeliveryRetry):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ProposedContext:
     """A presentation context to propose (PS3.8 7.1.1.13).
 
     Attributes
@@ -94,8 +94,10 @@ def aborted(source: int, reason: int) -> LinkFailed:
     return LinkFailed(f"the destination aborted the association: {words}")
 
 
-def numbered(contexts: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Context, ...]:
+def numbered(contexts: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[ProposedContext, ...]:
     """Give ids 1, 3, 5... to (abstract syntax, transfer syntaxes) pairs, at most 128 of them."""
     if len(contexts) > MAX_CONTEXTS:
         raise ValueError(f"an association has at most {MAX_CONTEXTS} presentation contexts")
-    return tuple(Context(2 * i + 1, abstract, to) for i, (abstract, to) in enumerate(contexts))
+    return tuple(
+        ProposedContext(2 * i + 1, abstract, to) for i, (abstract, to) in enumerate(contexts)
+    )

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol, Self
 
 from dicom_node.dicom.file_meta import LONGEST_META, FileMeta, FileMetaError
 from dicom_node.errors import StorageError, UnreadableObject
-from dicom_node.spool.stored import Stored, WrongBytes, compared
+from dicom_node.spool.stored import StoredObject, WrongBytes, compared
 
 
 class DataSet(Protocol):
@@ -67,14 +67,14 @@ class StoredDataSet:
     content: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def at(cls, path: Path, stored: Stored | None = None) -> Self:
+    def at(cls, path: Path, stored: StoredObject | None = None) -> Self:
         """Read the file meta information of a file, and compare the file with its row.
 
         Parameters
         ----------
         path : Path
             The file.
-        stored : Stored, optional
+        stored : StoredObject, optional
             What the file must be; absent: whatever it is.
 
         Raises

@@ -34,7 +34,7 @@ _FAILURES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Holdings:
     """What a destination says it holds.
 
     Attributes
@@ -77,7 +77,7 @@ class Finder:
     ) -> None:
         self._close()
 
-    def instances(self, study_uid: str, series_uid: str, sop_instance_uid: str = "") -> Found:
+    def instances(self, study_uid: str, series_uid: str, sop_instance_uid: str = "") -> Holdings:
         """Ask for the instances of a series, or for one of them.
 
         An association that ends is opened again, once a question.
@@ -91,7 +91,7 @@ class Finder:
 
         Returns
         -------
-        Found
+        Holdings
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Finder:
             self._close()
         where = address_of(self._destination)
         if line.aborted_by_peer:
-            words = f"aborted the association when asked; let it allow {self._calling!r} to query"
+            words = f"aborted the association when queried; let it allow {self._calling!r} to query"
             raise NoAnswer(Trouble.ABORTED, f"{where} {words}")
         raise NoAnswer(Trouble.TIMEOUT, f"{where} did not answer C-FIND in time, or hung up")
 
@@ -126,7 +126,7 @@ class Finder:
             self._line = self._open()
         return self._line
 
-    def _ask(self, line: Line, query: Dataset) -> Found | None:
+    def _ask(self, line: Line, query: Dataset) -> Holdings | None:
         """Return the answer; None if there was none."""
         uids: set[str] = set()
         readable = True
@@ -135,7 +135,7 @@ class Finder:
                 readable = readable and bool(uid)
                 uids.add(uid)
             elif code == _SUCCESS or code in _CUT_SHORT:
-                return Found(frozenset(uids - {""}), complete=readable and code == _SUCCESS)
+                return Holdings(frozenset(uids - {""}), complete=readable and code == _SUCCESS)
             else:
                 raise self._refusal(code)
         return None

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.network.request.answers import Outgoing
-from dicom_node.network.request.association import MAX_CONTEXTS, Context, numbered
+from dicom_node.network.request.association import MAX_CONTEXTS, ProposedContext, numbered
 
 UNCOMPRESSED: Final[tuple[str, ...]] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 """Transfer syntaxes to fall back on, the preferred first."""
@@ -49,7 +49,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class NotAccepted:
+class Refusal:
     """Why an instance cannot be sent over this association.
 
     Attributes
@@ -68,7 +68,7 @@ class NotAccepted:
 class Proposal:
     """One association: what to propose, and the instances it is for, in their order."""
 
-    contexts: tuple[Context, ...]
+    contexts: tuple[ProposedContext, ...]
     batch: tuple[Outgoing, ...]
 
 
@@ -107,23 +107,23 @@ def propose(batch: Sequence[Outgoing]) -> tuple[Proposal, ...]:
 
 def choose(
     outgoing: Outgoing,
-    contexts: Iterable[Context],
+    contexts: Iterable[ProposedContext],
     results: Mapping[int, tuple[int, str]],
-) -> tuple[Choice, ...] | NotAccepted:
+) -> tuple[Choice, ...] | Refusal:
     """Return the contexts in which the peer takes an instance, the best first.
 
     Parameters
     ----------
     outgoing : Outgoing
         The instance.
-    contexts : iterable of Context
+    contexts : iterable of ProposedContext
         What was proposed.
     results : mapping
         Presentation context id -> (result 0-4, accepted transfer syntax or "").
 
     Returns
     -------
-    tuple of Choice or NotAccepted
+    tuple of Choice or Refusal
         The stored transfer syntax first, then the uncompressed, then the lossless ones. Never
         empty.
     """
@@ -150,7 +150,7 @@ def _contexts_of(stored: Sequence[str]) -> Iterator[tuple[str, ...]]:
     yield LOSSLESS
 
 
-def _not_accepted(outgoing: Outgoing, reasons: set[int]) -> NotAccepted:
+def _not_accepted(outgoing: Outgoing, reasons: set[int]) -> Refusal:
     uid = UID(outgoing.result.sop_class_uid)
     name = uid.name if uid.name != uid else "private"
     words = "; ".join(_RESULT_WORDS.get(one, f"result {one}") for one in sorted(reasons))
@@ -158,7 +158,7 @@ def _not_accepted(outgoing: Outgoing, reasons: set[int]) -> NotAccepted:
         "let the destination accept this SOP class for storage, "
         "or give the route another output form"
     )
-    return NotAccepted(
+    return Refusal(
         f"the destination does not accept SOP class {uid} ({name}): {words}; {remedy}",
         final=bool(reasons) and reasons <= _FINAL_RESULTS,
     )

@@ -221,7 +221,7 @@ def _why_not(
     if _CONNECTED not in line.seen:
         return None, ""
     if waited:
-        words = "takes the connection but does not answer in time; is this its DICOM port?"
+        words = "accepts the connection but does not answer in time; is this its DICOM port?"
         return Trouble.TIMEOUT, words
     words = "closed the connection without a DICOM answer; is this its DICOM port?"
     return Trouble.FAILED, words
@@ -233,7 +233,7 @@ def _probe(destination: DestinationSettings, seconds: float) -> tuple[Trouble, s
         with socket.create_connection((destination.host, destination.port), timeout=seconds):
             return Trouble.FAILED, "could not be connected to, but now can; try again"
     except ConnectionRefusedError:
-        words = "refused the connection: nothing listens there, or a firewall says no"
+        words = "refused the connection: nothing listens there, or a firewall blocks it"
         return Trouble.REFUSED, words
     except TimeoutError:
         words = "does not answer: wrong address, switched off, or a firewall drops our packets"

@@ -13,8 +13,8 @@ from dicom_node.network.request.address import Address
 from dicom_node.network.request.answers import Answer, Outgoing
 from dicom_node.network.request.association import Link, LinkFailed
 from dicom_node.network.request.dataset import DataSet, StoredDataSet
-from dicom_node.network.request.negotiation import Choice, NotAccepted, Proposal, choose, propose
-from dicom_node.network.request.statuses import Verdict, meaning
+from dicom_node.network.request.negotiation import Choice, Proposal, Refusal, choose, propose
+from dicom_node.network.request.statuses import DeliveryOutcome, meaning
 from dicom_node.network.request.transcode import transcode
 from dicom_node.places import place_of
 
@@ -30,8 +30,8 @@ def send(
 
     More than one association is opened only when the batch needs more than 128 presentation
     contexts, or an object came up with a fault while it was sent. If the association fails, the
-    rest of the batch is answered `Verdict.RETRY` with the reason; ``tried`` tells the instance in
-    hand from those whose turn did not come.
+    rest of the batch is answered `DeliveryOutcome.RETRY` with the reason; ``tried`` tells the
+    instance in hand from those whose turn did not come.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def send(
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class _AssociationEnd:
     """An association has ended: `message` says why, empty where an object was at fault."""
 
     message: str = ""
@@ -97,23 +97,27 @@ def _send_one_association(
 def _put_off(rest: Sequence[Outgoing], message: str, on_answer: Callable[[Answer], None]) -> None:
     for outgoing in rest:
         on_answer(
-            Answer(outgoing.delivery_id, Verdict.RETRY, None, message, None, 0.0, tried=False)
+            Answer(
+                outgoing.delivery_id, DeliveryOutcome.RETRY, None, message, None, 0.0, tried=False
+            )
         )
 
 
 def _send_one(
     link: Link, proposal: Proposal, outgoing: Outgoing, on_answer: Callable[[Answer], None]
-) -> _Ended | None:
+) -> _AssociationEnd | None:
     """Send and answer one instance; say so if the association ended with it."""
     started = time.monotonic()
 
-    def answer(verdict: Verdict, message: str, status: int | None = None, sent: str = "") -> None:
+    def answer(
+        outcome: DeliveryOutcome, message: str, status: int | None = None, sent: str = ""
+    ) -> None:
         seconds = time.monotonic() - started
-        on_answer(Answer(outgoing.delivery_id, verdict, status, message, sent or None, seconds))
+        on_answer(Answer(outgoing.delivery_id, outcome, status, message, sent or None, seconds))
 
     choices = choose(outgoing, proposal.contexts, link.results)
-    if isinstance(choices, NotAccepted):
-        answer(Verdict.REFUSED if choices.final else Verdict.RETRY, choices.message)
+    if isinstance(choices, Refusal):
+        answer(DeliveryOutcome.REFUSED if choices.final else DeliveryOutcome.RETRY, choices.message)
         return None
     try:
         choice, data = _prepare(outgoing, choices)
@@ -126,24 +130,24 @@ def _send_one(
         )
     except (LinkFailed, StorageError) as failure:
         link.abort()
-        answer(Verdict.RETRY, str(failure), sent=choice.transfer_syntax_uid)
-        return _Ended(str(failure))
+        answer(DeliveryOutcome.RETRY, str(failure), sent=choice.transfer_syntax_uid)
+        return _AssociationEnd(str(failure))
     except Exception as error:  # noqa: BLE001 -- counted as the object's
         link.abort()
-        answer(Verdict.FAULT, place_of(error), sent=choice.transfer_syntax_uid)
-        return _Ended()
-    verdict, message = _judge(response)
-    answer(verdict, message, response.status, choice.transfer_syntax_uid)
+        answer(DeliveryOutcome.FAULT, place_of(error), sent=choice.transfer_syntax_uid)
+        return _AssociationEnd()
+    outcome, message = _judge(response)
+    answer(outcome, message, response.status, choice.transfer_syntax_uid)
     return None
 
 
-def _of(error: Exception) -> tuple[Verdict, str]:
+def _of(error: Exception) -> tuple[DeliveryOutcome, str]:
     """What becomes of an object that could not be prepared, and why."""
     if isinstance(error, StorageError):
-        return Verdict.RETRY, str(error)
+        return DeliveryOutcome.RETRY, str(error)
     if isinstance(error, NodeError):
-        return Verdict.REFUSED, str(error)
-    return Verdict.FAULT, place_of(error)
+        return DeliveryOutcome.REFUSED, str(error)
+    return DeliveryOutcome.FAULT, place_of(error)
 
 
 def _prepare(outgoing: Outgoing, choices: Sequence[Choice]) -> tuple[Choice, DataSet]:
@@ -170,12 +174,12 @@ def _prepare(outgoing: Outgoing, choices: Sequence[Choice]) -> tuple[Choice, Dat
     raise problem or EncodeError("the destination accepts no transfer syntax that we can write")
 
 
-def _judge(response: Response) -> tuple[Verdict, str]:
+def _judge(response: Response) -> tuple[DeliveryOutcome, str]:
     what = meaning(response.status)
-    if what.verdict is Verdict.DELIVERED:
-        return what.verdict, ""
+    if what.outcome is DeliveryOutcome.DELIVERED:
+        return what.outcome, ""
     message = f"the destination answered 0x{response.status:04X}: {what.words}"
     if response.offending:
         tags = ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in response.offending)
         message += f" (offending elements: {tags})"
-    return what.verdict, message
+    return what.outcome, message

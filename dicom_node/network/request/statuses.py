@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 
-class Verdict(StrEnum):
+class DeliveryOutcome(StrEnum):
     """What becomes of one delivery."""
 
     DELIVERED = "delivered"
@@ -32,11 +32,16 @@ class Verdict(StrEnum):
 class Meaning(NamedTuple):
     """Verdict on a status, and the words of the standard for it."""
 
-    verdict: Verdict
+    outcome: DeliveryOutcome
     words: str
 
 
-_D, _W, _R, _X = Verdict.DELIVERED, Verdict.WARNING, Verdict.RETRY, Verdict.REFUSED
+_D, _W, _R, _X = (
+    DeliveryOutcome.DELIVERED,
+    DeliveryOutcome.WARNING,
+    DeliveryOutcome.RETRY,
+    DeliveryOutcome.REFUSED,
+)
 
 _TABLE: Final[tuple[tuple[int, int, Meaning], ...]] = (
     (0x0000, 0x0000, Meaning(_D, "Success")),

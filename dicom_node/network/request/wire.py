@@ -22,7 +22,13 @@ from dicom_node.dicom.pdus import PduType
 from dicom_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import StorageError
 from dicom_node.network.request.address import Address
-from dicom_node.network.request.association import Context, Link, LinkFailed, aborted, rejection
+from dicom_node.network.request.association import (
+    Link,
+    LinkFailed,
+    ProposedContext,
+    aborted,
+    rejection,
+)
 from dicom_node.network.request.dataset import DataSet
 
 _BLOCK: Final = 256 * 1024
@@ -43,14 +49,14 @@ _LAST_WORDS_SECONDS: Final = 0.5
 """How long an A-ABORT may take to leave, or the reason for a broken pipe to be read."""
 
 
-def open_link(address: Address, contexts: Sequence[Context]) -> Link:
+def open_link(address: Address, contexts: Sequence[ProposedContext]) -> Link:
     """Associate with a destination.
 
     Parameters
     ----------
     address : Address
         The destination.
-    contexts : sequence of Context
+    contexts : sequence of ProposedContext
         1 to 128 presentation contexts.
 
     Raises
@@ -84,7 +90,7 @@ class _Connection:
         except TimeoutError as error:
             self._torn = True
             waited = f"{self._write_timeout:g} s"
-            message = f"the destination took no data for {waited}"
+            message = f"the destination accepted no data for {waited}"
             raise LinkFailed(message) from error
         except OSError as error:
             self._torn = True
@@ -156,7 +162,9 @@ class _Connection:
 class _WireLink:
     """See `Link`."""
 
-    def __init__(self, connection: _Connection, address: Address, accepted: pdus.Accepted) -> None:
+    def __init__(
+        self, connection: _Connection, address: Address, accepted: pdus.AssociateAccept
+    ) -> None:
         self._connection = connection
         self._timeouts = address.timeouts
         self._results = accepted.results
@@ -280,8 +288,8 @@ class _WireLink:
 
 
 def _associate(
-    connection: _Connection, address: Address, contexts: Sequence[Context]
-) -> pdus.Accepted:
+    connection: _Connection, address: Address, contexts: Sequence[ProposedContext]
+) -> pdus.AssociateAccept:
     connection.write(
         pdus.associate_request(
             called=address.called_ae_title,

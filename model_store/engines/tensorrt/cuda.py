@@ -114,7 +114,7 @@ class CudaDevice(Device):
     def activate(self) -> None:
         """Make it the calling thread's device; a forked process has none."""
         if os.getpid() != self._pid:
-            raise DeviceLostError("CUDA does not live through a fork: start the worker afresh")
+            raise DeviceLostError("CUDA does not survive a fork: start the worker anew")
         self._cuda("cuCtxSetCurrent", self._context)
 
     def free_bytes(self) -> int:

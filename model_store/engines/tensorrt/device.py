@@ -190,10 +190,10 @@ def count_devices(runner: Any = subprocess.run) -> int:
             capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineUnavailableError(f"the NVIDIA driver cannot be asked: {error}") from error
+        raise EngineUnavailableError(f"the NVIDIA driver cannot be queried: {error}") from error
     if done.returncode:
         said = str(done.stderr).strip().splitlines()
-        why = said[-1] if said else f"asking it ended with {done.returncode}"
+        why = said[-1] if said else f"the query ended with exit code {done.returncode}"
         raise EngineUnavailableError(f"no CUDA device: {why}")
     return int(done.stdout)
 

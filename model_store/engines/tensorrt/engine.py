@@ -12,7 +12,7 @@ from model_store.engines.tensorrt.device import Device, DeviceProperties, requir
 from model_store.engines.tensorrt.executor import Executor
 from model_store.engines.tensorrt.key import plan_key
 from model_store.engines.tensorrt.library import Library, installed, load_library
-from model_store.engines.tensorrt.network import BuildSettings, Built, Network
+from model_store.engines.tensorrt.network import BuildOutput, BuildSettings, Network
 from model_store.engines.tensorrt.plan import Plan, PlanCache, default_folder
 from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic, typed
 from model_store.engines.tensorrt.profile import BATCH, Profile, profiles_of
@@ -22,7 +22,7 @@ from model_store.store import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlanWithProfiles:
     """A plan and the profiles that it was built with.
 
     Parameters
@@ -44,7 +44,7 @@ def make_plan(
     *,
     batch: int = BATCH,
     settings: BuildSettings | None = None,
-) -> Planned:
+) -> PlanWithProfiles:
     """The plan of a model version for a device, from the cache or built now.
 
     Nothing is deserialised, so this works without a GPU where the library can build without one.
@@ -87,7 +87,7 @@ def make_plan(
         device=device,
     )
 
-    def build(timings: bytes) -> Built:
+    def build(timings: bytes) -> BuildOutput:
         try:
             return Network(library, given, version.ref).build(profiles, settings, timings)
         except EngineMemoryError:
@@ -95,7 +95,7 @@ def make_plan(
         except EngineError as error:
             raise EngineError(f"no {recipe} plan on {device.name}: {error}") from error
 
-    return Planned(PlanCache(folder).get(key, build), profiles)
+    return PlanWithProfiles(PlanCache(folder).get(key, build), profiles)
 
 
 def _calibration_images(version: ModelVersion) -> Images:
@@ -197,7 +197,7 @@ def _fitted(  # noqa: PLR0917 -- as `make_plan`
     device: DeviceProperties,
     folder: Path,
     batch: int,
-) -> Planned:
+) -> PlanWithProfiles:
     """The plan with the largest batch that can be built in the memory there is."""
     try:
         return make_plan(version, recipe, library, device, folder, batch=batch)

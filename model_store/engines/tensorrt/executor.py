@@ -25,7 +25,7 @@ from model_store.engines.tensorrt.device import (
     Handle,
 )
 from model_store.engines.tensorrt.profile import Profile, Size, profile_for
-from model_store.engines.tensorrt.program import Context, Program
+from model_store.engines.tensorrt.program import ExecutionContext, Program
 from model_store.errors import EngineError
 
 _SHARE: Final = 0.8
@@ -148,7 +148,7 @@ class _Finished:
 class _Ready:
     """A context of one slot and size, and its graph once it has one."""
 
-    context: Context
+    context: ExecutionContext
     graph: Handle = 0
     warm: bool = False
     capturable: bool = True
@@ -261,7 +261,7 @@ class _Lane:
             ready.context.enqueue(self._compute)
             ready.warm = True
 
-    def _captured(self, context: Context) -> Handle:
+    def _captured(self, context: ExecutionContext) -> Handle:
         """A graph of the context's network, or 0 if it cannot be captured."""
         self._device.begin_capture(self._compute)
         try:

@@ -37,7 +37,7 @@ class BuildSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildOutput:
     """What a build gave.
 
     Parameters
@@ -79,9 +79,7 @@ class Network:
         parser = self._api.OnnxParser(self._network, self._log)
         parsed = parser.parse(data)
         if not parsed or not self._network.num_layers or not self._network.num_inputs:
-            raise EngineError(
-                f"{ref}: TensorRT made no network of the ONNX file: {self._log.said()}"
-            )
+            raise EngineError(f"{ref}: TensorRT cannot parse the ONNX file: {self._log.said()}")
         self._check_ports()
 
     @property
@@ -107,7 +105,7 @@ class Network:
 
     def build(
         self, profiles: Sequence[Profile], settings: BuildSettings, timings: bytes = b""
-    ) -> Built:
+    ) -> BuildOutput:
         """Build the plan.
 
         Parameters
@@ -141,7 +139,7 @@ class Network:
             said = self._log.said()
             kind = EngineMemoryError if "memory" in said.lower() else EngineError
             raise kind(f"{self._ref}: TensorRT could not build a plan: {said}")
-        return Built(bytes(plan), bytes(cache.serialize()) if cache is not None else b"")
+        return BuildOutput(bytes(plan), bytes(cache.serialize()) if cache is not None else b"")
 
     def _add(self, config: Any, profile: Profile) -> None:
         made = self._builder.create_optimization_profile()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_store.engines.tensorrt.key import PlanKey
-from model_store.engines.tensorrt.network import Built
+from model_store.engines.tensorrt.network import BuildOutput
 from model_store.errors import EngineError
 from model_store.locking import locked
 
@@ -32,7 +32,7 @@ _PRIVATE: Final = 0o700
 _SERVICE_CACHE: Final = Path("/var/cache/dicom-node")
 """As ``CacheDirectory=`` in deploy/systemd has it."""
 
-Build = Callable[[bytes], Built]
+Build = Callable[[bytes], BuildOutput]
 """Builds a plan; gets the device's timing cache, empty if there is none."""
 
 
@@ -138,7 +138,7 @@ class PlanCache:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PlanOnDisk:
     """A plan on disk, as its note describes it.
 
     Parameters
@@ -159,7 +159,7 @@ class Kept:
     intact: bool
 
 
-def kept_plans(folder: Path) -> tuple[Kept, ...]:
+def kept_plans(folder: Path) -> tuple[PlanOnDisk, ...]:
     """The plans in a cache; nothing is made, and nothing is handed to TensorRT.
 
     A file that is no note of this user's is passed over.
@@ -175,7 +175,7 @@ def kept_plans(folder: Path) -> tuple[Kept, ...]:
         data = _own_bytes(path.with_suffix(".plan"))
         intact = bool(data) and hashlib.sha256(data).hexdigest() == note.get("plan_sha256")
         parts = {str(name): str(value) for name, value in note["parts"].items()}
-        found.append(Kept(str(note.get("key", "")), parts, len(data), intact))
+        found.append(PlanOnDisk(str(note.get("key", "")), parts, len(data), intact))
     return tuple(found)
 
 

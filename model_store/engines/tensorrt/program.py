@@ -13,7 +13,7 @@ from model_store.errors import EngineError
 from model_store.ref import ModelRef
 
 
-class Context(ABC):
+class ExecutionContext(ABC):
     """A program set up for one size; used by one thread, on one stream."""
 
     @property
@@ -40,7 +40,7 @@ class Program(ABC):
     """A network that is ready to run on the device; threads share it."""
 
     @abstractmethod
-    def context(self, profile: int, size: Size, stream: Handle) -> Context:
+    def context(self, profile: int, size: Size, stream: Handle) -> ExecutionContext:
         """A new context for `size` images, rows and columns, within a profile."""
 
     @abstractmethod
@@ -73,9 +73,9 @@ class TensorrtProgram(Program):
         self._engine: Any = self._runtime.deserialize_cuda_engine(plan.data)
         if self._engine is None:
             said = self._log.said()
-            raise _kind(said)(f"{ref}: TensorRT does not take its plan: {said}")
+            raise _kind(said)(f"{ref}: TensorRT does not accept its plan: {said}")
 
-    def context(self, profile: int, size: Size, stream: Handle) -> Context:
+    def context(self, profile: int, size: Size, stream: Handle) -> ExecutionContext:
         """A new context whose memory is given to it from outside."""
         strategy = self._api.ExecutionContextAllocationStrategy.USER_MANAGED
         made = self._engine.create_execution_context(strategy)
@@ -96,7 +96,7 @@ class TensorrtProgram(Program):
         self._engine = self._runtime = None
 
 
-class _TensorrtContext(Context):
+class _TensorrtContext(ExecutionContext):
     def __init__(
         self,
         engine: Any,

@@ -20,7 +20,7 @@ LARGEST_HALF_WIDTH = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Criterion:
     """One limit and whether it holds.
 
     Parameters
@@ -49,32 +49,32 @@ class Gate:
         return asdict(self)
 
 
-def noise_gate(reductions: dict[str, float]) -> Gate:
+def noise_criterion(reductions: dict[str, float]) -> Criterion:
     """Least reduction of the noise (per cent) over images; see `LEAST_REDUCTION`."""
     where = min(reductions, key=lambda name: reductions[name])
     value = reductions[where]
-    return Gate(
+    return Criterion(
         "noise SD falls by at least", value, LEAST_REDUCTION, "%", value >= LEAST_REDUCTION, where
     )
 
 
-def spectrum_gate(shifts: dict[str, float]) -> Gate:
+def spectrum_criterion(shifts: dict[str, float]) -> Criterion:
     """Largest shift of the mean noise frequency (per cent); see `LARGEST_SHIFT`."""
     where = max(shifts, key=lambda name: abs(shifts[name]))
     value = abs(shifts[where])
     name = "NPS mean frequency moves by at most"
-    return Gate(name, value, LARGEST_SHIFT, "%", value <= LARGEST_SHIFT, where)
+    return Criterion(name, value, LARGEST_SHIFT, "%", value <= LARGEST_SHIFT, where)
 
 
-def bias_gate(biases: dict[str, float]) -> Gate:
+def bias_criterion(biases: dict[str, float]) -> Criterion:
     """Largest bias of a uniform region in HU; see `LARGEST_BIAS_HU`."""
     where = max(biases, key=lambda name: abs(biases[name]))
     value = abs(biases[where])
     name = "uniform region moves by at most"
-    return Gate(name, value, LARGEST_BIAS_HU, "HU", value <= LARGEST_BIAS_HU, where)
+    return Criterion(name, value, LARGEST_BIAS_HU, "HU", value <= LARGEST_BIAS_HU, where)
 
 
-def transfer_gate(ratios: dict[tuple[str, float], float]) -> Gate:
+def transfer_criterion(ratios: dict[tuple[str, float], float]) -> Criterion:
     """Least ratio of TTF50 (per cent) over conditions and contrasts; see `LEAST_TRANSFER`.
 
     Contrasts below `GATED_CONTRAST_HU` do not count.
@@ -82,7 +82,7 @@ def transfer_gate(ratios: dict[tuple[str, float], float]) -> Gate:
     counted = {key: value for key, value in ratios.items() if abs(key[1]) >= GATED_CONTRAST_HU}
     condition, contrast = min(counted, key=lambda key: counted[key])
     value = counted[condition, contrast]
-    return Gate(
+    return Criterion(
         "TTF50 at 100 HU and more keeps at least",
         value,
         LEAST_TRANSFER,
@@ -92,7 +92,7 @@ def transfer_gate(ratios: dict[tuple[str, float], float]) -> Gate:
     )
 
 
-def detection_gate(differences: dict[str, tuple[float, float, float]]) -> Gate:
+def detection_criterion(differences: dict[str, tuple[float, float, float]]) -> Criterion:
     """Area under the ROC curve of the observer, denoised less input, mean over the rods.
 
     It passes if, under every condition, the 95 % interval (second and third value) of the
@@ -105,28 +105,28 @@ def detection_gate(differences: dict[str, tuple[float, float, float]]) -> Gate:
         (above - below) / 2 <= LARGEST_HALF_WIDTH for _, below, above in differences.values()
     )
     note = f"{where}; 95 % interval {low:+.3f} to {high:+.3f}, passes if it reaches 0"
-    return Gate("CHO AUC, denoised less input", difference, 0.0, "", passed, note)
+    return Criterion("CHO AUC, denoised less input", difference, 0.0, "", passed, note)
 
 
-def kept_and_missed(gates: Sequence[Mapping[str, Any]], strength: float) -> str:
+def kept_and_missed(criteria: Sequence[Mapping[str, Any]], strength: float) -> str:
     """Which limits hold, as a sentence.
 
     Parameters
     ----------
-    gates : sequence of mapping
-        As `Gate.as_dict` has them, at least one.
+    criteria : sequence of mapping
+        As `Criterion.as_dict` has them, at least one.
     strength : float
         Of the denoising.
     """
     missed = [
-        f"{gate['name']} {gate['limit']:g} {gate['unit']} (is {gate['value']:.3g})"
-        for gate in gates
-        if not gate["passed"]
+        f"{each['name']} {each['limit']:g} {each['unit']} (is {each['value']:.3g})"
+        for each in criteria
+        if not each["passed"]
     ]
     if not missed:
-        return f"On phantoms at strength {strength:g} it keeps all {len(gates)} limits."
+        return f"On phantoms at strength {strength:g} it keeps all {len(criteria)} limits."
     return (
-        f"On phantoms at strength {strength:g} it misses {len(missed)} of {len(gates)} limits: "
+        f"On phantoms at strength {strength:g} it misses {len(missed)} of {len(criteria)} limits: "
         f"{'; '.join(missed)}."
     )
 

@@ -21,7 +21,7 @@ _LENGTH = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class TransferFunction:
     """A task transfer function.
 
     Parameters
@@ -90,7 +90,7 @@ def transfer(
     radius: float,
     pixel_mm: float,
     reach: float = 12.0,
-) -> Transfer:
+) -> TransferFunction:
     """TTF of the edge of a rod.
 
     Parameters
@@ -117,4 +117,4 @@ def transfer(
     modulation /= np.sinc(frequency * _BIN) ** 2  # rings and their differences
     keep = frequency <= 1.0
     per_mm = np.asarray(frequency[keep] / pixel_mm, np.float64)
-    return Transfer(per_mm, np.asarray(modulation[keep], np.float64))
+    return TransferFunction(per_mm, np.asarray(modulation[keep], np.float64))

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.evaluation.physics.acceptance import (
-    Gate,
-    bias_gate,
-    detection_gate,
-    noise_gate,
-    spectrum_gate,
-    transfer_gate,
+    Criterion,
+    bias_criterion,
+    detection_criterion,
+    noise_criterion,
+    spectrum_criterion,
+    transfer_criterion,
 )
-from model_store.evaluation.physics.edge import Transfer, transfer
-from model_store.evaluation.physics.observer import Comparison, compare, interval
+from model_store.evaluation.physics.edge import TransferFunction, transfer
+from model_store.evaluation.physics.observer import DetectabilityChange, compare, interval
 from model_store.evaluation.physics.phantom import Rod, contrast_phantom
 from model_store.evaluation.physics.repeats import ctp404_rods
 from model_store.evaluation.physics.spectrum import NoiseSpectrum, noise_spectrum
-from model_store.evaluation.physics.study import Pairs, Study, Task
+from model_store.evaluation.physics.study import Responses, Study, Task
 
 STRENGTHS = tuple(round(0.1 * step, 1) for step in range(3, 11))
 _ROI_MM = 8.0
@@ -56,7 +56,7 @@ class UniformResult:
     means : tuple of BeforeAfter
         Mean HU in the middle (first) and near the edge.
     condition : str or None
-        Whose gates count it.
+        Whose criteria count it.
     """
 
     name: str
@@ -91,7 +91,7 @@ class RodResult:
         Kernel and dose.
     rod : Rod
         Which.
-    before, after : Transfer
+    before, after : TransferFunction
         Resolution of its edge.
     mean : BeforeAfter
         Mean HU within it.
@@ -101,8 +101,8 @@ class RodResult:
 
     condition: str
     rod: Rod
-    before: Transfer
-    after: Transfer
+    before: TransferFunction
+    after: TransferFunction
     mean: BeforeAfter
     contrast_to_noise: BeforeAfter
 
@@ -118,7 +118,7 @@ class TaskResult:
 
     diameter_mm: float
     contrast: float
-    comparison: Comparison
+    comparison: DetectabilityChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class Measurement:
     repeats: dict[str, list[TaskResult]]
 
     @classmethod
-    def of(cls, study: Study, strength: float, *, gates_only: bool = False) -> Measurement:
-        """Evaluate a study at one strength; without what no gate needs, if so asked."""
+    def of(cls, study: Study, strength: float, *, criteria_only: bool = False) -> Measurement:
+        """Evaluate a study at one strength; without what no criterion needs, if so asked."""
         return cls(
             strength,
             _uniform(study, strength),
@@ -158,13 +158,13 @@ class Measurement:
                 for rod in _rods(condition, images, strength)
             ],
             _tasks(study.simulated, strength),
-            {} if gates_only else _inserts(study, strength),
-            {} if gates_only else _tasks(study.repeats, strength),
+            {} if criteria_only else _inserts(study, strength),
+            {} if criteria_only else _tasks(study.repeats, strength),
         )
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Names of the conditions that have gates."""
+        """Names of the conditions that have criteria."""
         return tuple(dict.fromkeys(rod.condition for rod in self.rods))
 
     def detection(self, condition: str) -> tuple[float, float, float]:
@@ -173,35 +173,35 @@ class Measurement:
         samples = np.mean([task.differences for task in tasks], axis=0)
         return float(np.mean([task.difference for task in tasks])), *interval(samples)
 
-    def gates(self, condition: str | None = None) -> list[Gate]:
+    def criteria(self, condition: str | None = None) -> list[Criterion]:
         """The acceptance limits under one condition; the worst over all of them by default."""
         names = self.conditions if condition is None else (condition,)
         uniform = [item for item in self.uniform if item.condition in names]
         rods = [rod for rod in self.rods if rod.condition in names]
         ratios = {(rod.condition, rod.rod.contrast): rod.ratio(0.5) or 0.0 for rod in rods}
         found = [
-            noise_gate({item.name: item.reduction for item in uniform}),
-            spectrum_gate({item.name: item.shift for item in uniform}),
-            bias_gate({item.name: item.bias for item in uniform}),
-            transfer_gate(ratios),
+            noise_criterion({item.name: item.reduction for item in uniform}),
+            spectrum_criterion({item.name: item.shift for item in uniform}),
+            bias_criterion({item.name: item.bias for item in uniform}),
+            transfer_criterion(ratios),
         ]
         detections = {name: self.detection(name) for name in names if name in self.tasks}
         if detections:
-            found.append(detection_gate(detections))
+            found.append(detection_criterion(detections))
         return found
 
     def passed(self, condition: str | None = None) -> bool:
-        """Whether every gate holds, under one condition or all."""
-        return all(gate.passed for gate in self.gates(condition))
+        """Whether every criterion holds, under one condition or all."""
+        return all(criterion.passed for criterion in self.criteria(condition))
 
 
 def strength_sweep(study: Study, strengths: tuple[float, ...] = STRENGTHS) -> list[Measurement]:
     """Evaluate a study at many strengths."""
-    return [Measurement.of(study, strength, gates_only=True) for strength in strengths]
+    return [Measurement.of(study, strength, criteria_only=True) for strength in strengths]
 
 
 def best_strength(sweep: list[Measurement], condition: str | None = None) -> float | None:
-    """Largest strength at which every gate holds, under one condition or all; None if none."""
+    """Largest strength at which every criterion holds, under one condition or all; None if none."""
     return max((item.strength for item in sweep if item.passed(condition)), default=None)
 
 
@@ -225,7 +225,7 @@ def _uniform(study: Study, strength: float) -> list[UniformResult]:
     return results
 
 
-def _rods(condition: str, images: Pairs, strength: float) -> list[RodResult]:
+def _rods(condition: str, images: Responses, strength: float) -> list[RodResult]:
     phantom = contrast_phantom()
     before, after = images.before, images.after(strength)
     means = before.mean(0), after.mean(0)

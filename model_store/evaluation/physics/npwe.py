@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from model_store.evaluation.physics.edge import Transfer
+from model_store.evaluation.physics.edge import TransferFunction
 from model_store.evaluation.physics.spectrum import NoiseSpectrum
 
 
 def npwe_index(
-    diameter_mm: float, contrast: float, transfer: Transfer, noise: NoiseSpectrum
+    diameter_mm: float, contrast: float, transfer: TransferFunction, noise: NoiseSpectrum
 ) -> float:
     """Detectability index of a disc from its TTF and the noise power spectrum.
 
@@ -21,7 +21,7 @@ def npwe_index(
     ----------
     diameter_mm, contrast : float
         The disc, in mm and HU.
-    transfer : Transfer
+    transfer : TransferFunction
         TTF at that contrast.
     noise : NoiseSpectrum
         Of the same images.

@@ -37,7 +37,7 @@ class Detectability:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class DetectabilityChange:
     """Detectability before and after, and the difference of the areas.
 
     Parameters
@@ -145,7 +145,7 @@ def compare(
     after: tuple[Doubles, Doubles],
     resamples: int = _RESAMPLES,
     seed: int = 0,
-) -> Comparison:
+) -> DetectabilityChange:
     """Compare two versions of the same images, such as before and after denoising.
 
     Each resample of the bootstrap draws a split and then, with replacement, regions within each
@@ -170,7 +170,9 @@ def compare(
             train, test = _halves(count, generator)
             drawn.append((generator.choice(train, len(train)), generator.choice(test, len(test))))
         areas[index] = [_tested(*version, *drawn).auc for version in (before, after)]
-    return Comparison(detectability(*before, seed=seed), detectability(*after, seed=seed), areas)
+    return DetectabilityChange(
+        detectability(*before, seed=seed), detectability(*after, seed=seed), areas
+    )
 
 
 def interval(samples: Doubles) -> tuple[float, float]:

@@ -137,7 +137,7 @@ def _disc(diameter: float, frequency: Doubles) -> Doubles:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class ScanCondition:
     """Under which a phantom is scanned.
 
     Parameters
@@ -155,9 +155,9 @@ class Condition:
     exposure: Exposure
 
 
-SHARP_QUARTER = Condition("sharp kernel, quarter dose", SHARP, QUARTER_DOSE)
-SHARP_FULL = Condition("sharp kernel, full dose", SHARP, FULL_DOSE)
-SOFT_QUARTER = Condition("soft kernel, quarter dose", SOFT, QUARTER_DOSE)
+SHARP_QUARTER = ScanCondition("sharp kernel, quarter dose", SHARP, QUARTER_DOSE)
+SHARP_FULL = ScanCondition("sharp kernel, full dose", SHARP, FULL_DOSE)
+SOFT_QUARTER = ScanCondition("soft kernel, quarter dose", SOFT, QUARTER_DOSE)
 
 
 class Acquisition:
@@ -167,11 +167,11 @@ class Acquisition:
     ----------
     phantom : Phantom
         What is scanned.
-    condition : Condition
+    condition : ScanCondition
         Resolution and dose.
     """
 
-    def __init__(self, phantom: Phantom, condition: Condition) -> None:
+    def __init__(self, phantom: Phantom, condition: ScanCondition) -> None:
         self.phantom = phantom
         self.mean = phantom.draw(condition.system)
         self._kernel = condition.system.kernel(phantom.pixel_mm)

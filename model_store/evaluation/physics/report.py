@@ -1,4 +1,4 @@
-"""Results of the physics of a denoiser as plain data: gates, tables and curves."""
+"""Results of the physics of a denoiser as plain data: criteria, tables and curves."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def summary(measurement: Measurement) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``strength``; ``passed`` (all gates); ``gates`` (the worst over the conditions: ``name``,
+        ``strength``; ``passed`` (all criteria); ``gates`` (the worst over the conditions: ``name``,
         ``value``, ``limit``, ``unit``, ``passed``, ``note``); ``conditions`` (name to the same list
         for one condition); ``tables`` (``title``, ``note``, ``columns``, ``rows``); ``curves``
         (``nps`` and ``ttf``: name, frequency per mm, before, after).
     """
     tables = [
-        _gate_table(measurement),
+        _criteria_table(measurement),
         _noise_table(measurement),
         _resolution_table(measurement),
         _detection_table(measurement),
@@ -43,9 +43,9 @@ def summary(measurement: Measurement) -> dict[str, Any]:
     return {
         "strength": measurement.strength,
         "passed": measurement.passed(),
-        "gates": [gate.as_dict() for gate in measurement.gates()],
+        "gates": [criterion.as_dict() for criterion in measurement.criteria()],
         "conditions": {
-            name: [gate.as_dict() for gate in measurement.gates(name)]
+            name: [criterion.as_dict() for criterion in measurement.criteria(name)]
             for name in measurement.conditions
         },
         "tables": tables,
@@ -76,9 +76,11 @@ def sweep_summary(sweep: list[Measurement]) -> dict[str, Any]:
     rows: list[list[Cell]] = []
     for condition in sweep[0].conditions:
         for item in sweep:
-            gates = item.gates(condition)
-            cells: list[Cell] = [_marked(gate.value, gate.passed) for gate in gates]
-            cells += [None] * (5 - len(gates))
+            criteria = item.criteria(condition)
+            cells: list[Cell] = [
+                _marked(criterion.value, criterion.passed) for criterion in criteria
+            ]
+            cells += [None] * (5 - len(criteria))
             rows.append([condition, item.strength, *cells])
     return {
         "strength": best_strength(sweep),
@@ -106,13 +108,15 @@ def _marked(value: float, passed: bool) -> str:
     return f"{value:.3g}" + ("" if passed else " !")
 
 
-def _gate_table(measurement: Measurement) -> Table:
+def _criteria_table(measurement: Measurement) -> Table:
     by_name: dict[str, dict[str, str]] = {}
     limits = {}
     for condition in measurement.conditions:
-        for gate in measurement.gates(condition):
-            limits[gate.name] = f"{gate.limit:g} {gate.unit}".strip()
-            by_name.setdefault(gate.name, {})[condition] = _marked(gate.value, gate.passed)
+        for criterion in measurement.criteria(condition):
+            limits[criterion.name] = f"{criterion.limit:g} {criterion.unit}".strip()
+            by_name.setdefault(criterion.name, {})[condition] = _marked(
+                criterion.value, criterion.passed
+            )
     return {
         "title": f"Acceptance limits at strength {measurement.strength:g}",
         "note": "The worst image, region or contrast of each condition; ! misses the limit. Doses "

@@ -17,7 +17,7 @@ from model_store.evaluation.physics.phantom import (
     SHARP_QUARTER,
     SOFT_QUARTER,
     Acquisition,
-    Condition,
+    ScanCondition,
     contrast_phantom,
     low_contrast_phantom,
     low_contrast_sites,
@@ -38,7 +38,7 @@ Floats = NDArray[np.float32]
 Model = Callable[[Floats], Floats]
 
 CONDITIONS = (SHARP_QUARTER, SHARP_FULL, SOFT_QUARTER)
-"""Each has its own acceptance gates; low-contrast detection at quarter dose only."""
+"""Each has its own acceptance criteria; low-contrast detection at quarter dose only."""
 
 _SEED = 2014
 _EDGE_MM = 52.0
@@ -46,7 +46,7 @@ _CROP = (32, 224)  # rows and columns of the repeats that are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class Responses:
     """Values before the network and what it adds at strength 1; linear in the strength.
 
     Parameters
@@ -63,23 +63,23 @@ class Pairs:
         return np.asarray(self.before + self.before.dtype.type(strength) * self.change)
 
     @classmethod
-    def through(cls, model: Model, images: Iterable[Floats]) -> Pairs:
+    def through(cls, model: Model, images: Iterable[Floats]) -> Responses:
         """Put images ``[rows, columns]`` in HU through `model`."""
         before = np.stack([np.asarray(image, np.float32) for image in images])
         return cls(before, np.stack([model(image) - image for image in before]))
 
     def channels(
         self, places: Iterable[tuple[float, float]], size: int, bank: NDArray[np.floating]
-    ) -> Pairs:
+    ) -> Responses:
         """Channel outputs of the regions at `places`, place by place."""
         before, change = [], []
         for place in places:
             before.append(channel_outputs(region(self.before, place, size), bank))
             change.append(channel_outputs(region(self.change, place, size), bank))
-        return Pairs(np.concatenate(before), np.concatenate(change))
+        return Responses(np.concatenate(before), np.concatenate(change))
 
     @classmethod
-    def joined(cls, parts: Iterable[Pairs]) -> Pairs:
+    def joined(cls, parts: Iterable[Responses]) -> Responses:
         """Concatenate along the first axis."""
         members = list(parts)
         return cls(
@@ -98,19 +98,19 @@ class Uniform:
         Which.
     pixel_mm : float
         Pixel spacing.
-    images : Pairs
+    images : Responses
         Images in HU.
     inside : tuple of slice
         Their uniform part, at least 64 x 64.
     places : tuple of tuple of float
         Row and column of places in the middle (first) and near the edge, for uniformity.
     condition : str or None
-        Name of the condition whose acceptance gates count it, if any.
+        Name of the condition whose acceptance criteria count it, if any.
     """
 
     name: str
     pixel_mm: float
-    images: Pairs
+    images: Responses
     inside: tuple[slice, slice]
     places: tuple[tuple[float, float], ...] = ()
     condition: str | None = None
@@ -122,8 +122,8 @@ class Task:
 
     diameter_mm: float
     contrast: float
-    absent: Pairs
-    present: Pairs
+    absent: Responses
+    present: Responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,9 @@ class Study:
     """
 
     uniform: list[Uniform]
-    contrast: dict[str, Pairs]
+    contrast: dict[str, Responses]
     simulated: dict[str, list[Task]]
-    ctp404: dict[str, Pairs] = field(default_factory=dict)
+    ctp404: dict[str, Responses] = field(default_factory=dict)
     repeats: dict[str, list[Task]] = field(default_factory=dict)
     quick: bool = False
 
@@ -160,7 +160,7 @@ class Study:
         data: Path | None,
         *,
         quick: bool = False,
-        conditions: tuple[Condition, ...] = CONDITIONS,
+        conditions: tuple[ScanCondition, ...] = CONDITIONS,
     ) -> Study:
         """Simulate and read the phantoms and put all through `model`.
 
@@ -172,7 +172,7 @@ class Study:
             Folder above ``ct_physics``; None for simulated phantoms alone.
         quick : bool
             A few images of each; no repeats of the low-contrast phantom, no scanner.
-        conditions : tuple of Condition
+        conditions : tuple of ScanCondition
             Of the simulated phantoms.
 
         Raises
@@ -198,7 +198,7 @@ class Study:
             Uniform(
                 "uniform water, repeats",
                 CTP404_PIXEL_MM,
-                Pairs.through(model, images),
+                Responses.through(model, images),
                 (slice(64, 192), slice(64, 192)),
                 _around(127.5, _EDGE_MM / CTP404_PIXEL_MM),
                 SHARP_FULL.name,
@@ -207,7 +207,7 @@ class Study:
         if not quick:
             square = (slice(96, 160), slice(96, 160))
             uniform += [
-                Uniform(name, pixel_mm, Pairs.through(model, slices), square)
+                Uniform(name, pixel_mm, Responses.through(model, slices), square)
                 for name, pixel_mm, slices in scanner_slices(data)
             ]
         return cls(
@@ -220,7 +220,7 @@ class Study:
         )
 
 
-def _contrast(model: Model, condition: Condition, pairs: int) -> Pairs:
+def _contrast(model: Model, condition: ScanCondition, pairs: int) -> Responses:
     """Each noise also with the opposite sign, so that means lose what is linear in it."""
     acquisition = Acquisition(contrast_phantom(), condition)
     generator = np.random.default_rng([_SEED, 1])
@@ -228,10 +228,10 @@ def _contrast(model: Model, condition: Condition, pairs: int) -> Pairs:
     for _ in range(pairs):
         noise = acquisition.noise(generator)
         images += [acquisition.mean + noise, acquisition.mean - noise]
-    return Pairs.through(model, images)
+    return Responses.through(model, images)
 
 
-def _between_rods(condition: Condition, pairs: Pairs) -> Uniform:
+def _between_rods(condition: ScanCondition, pairs: Responses) -> Uniform:
     return Uniform(
         f"simulated, {condition.name}, between rods",
         contrast_phantom().pixel_mm,
@@ -242,21 +242,21 @@ def _between_rods(condition: Condition, pairs: Pairs) -> Uniform:
     )
 
 
-def _low_contrast(model: Model, condition: Condition, count: int) -> tuple[list[Task], Uniform]:
+def _low_contrast(model: Model, condition: ScanCondition, count: int) -> tuple[list[Task], Uniform]:
     generator = np.random.default_rng([_SEED, 2])
     water = Acquisition(low_contrast_phantom(None), condition)
-    without = Pairs.through(model, [water.mean + water.noise(generator) for _ in range(count)])
+    without = Responses.through(model, [water.mean + water.noise(generator) for _ in range(count)])
     middle = water.phantom.size // 2
     places = [(middle + down, middle + right) for down, right in low_contrast_sites()]
     size = _region_size(water.phantom.pixel_mm, odd=True)
-    present: dict[float, list[Pairs]] = {diameter: [] for diameter, _ in LOW_CONTRAST}
+    present: dict[float, list[Responses]] = {diameter: [] for diameter, _ in LOW_CONTRAST}
     banks = {d: laguerre_gauss(size, 2 / 3 * d / water.phantom.pixel_mm) for d in present}
     for turn in range(4):
         phantom = low_contrast_phantom(turn)
         acquisition = Acquisition(phantom, condition)
         repeats = (count + 3 - turn) // 4
         images = [acquisition.mean + acquisition.noise(generator) for _ in range(repeats)]
-        pairs = Pairs.through(model, images)
+        pairs = Responses.through(model, images)
         for rod in phantom.rods:
             bank = banks[rod.diameter_mm]
             present[rod.diameter_mm].append(pairs.channels([phantom.place(rod)], size, bank))
@@ -265,7 +265,7 @@ def _low_contrast(model: Model, condition: Condition, count: int) -> tuple[list[
             diameter,
             contrast,
             without.channels(places, size, banks[diameter]),
-            Pairs.joined(present[diameter]),
+            Responses.joined(present[diameter]),
         )
         for diameter, contrast in LOW_CONTRAST
     ]
@@ -284,7 +284,7 @@ def _repeats(model: Model, data: Path, dose: str) -> list[Task]:
     images = low_contrast_repeats(data, dose)
     start, stop = _CROP
     absent, present = (
-        Pairs.through(model, part[:, start:stop, start:stop])
+        Responses.through(model, part[:, start:stop, start:stop])
         for part in (images.absent, images.present)
     )
     size = _region_size(LOW_CONTRAST_PIXEL_MM, odd=False)
@@ -305,17 +305,19 @@ def _repeats(model: Model, data: Path, dose: str) -> list[Task]:
     return tasks
 
 
-def _ctp404(model: Model, data: Path, *, quick: bool) -> dict[str, Pairs]:
+def _ctp404(model: Model, data: Path, *, quick: bool) -> dict[str, Responses]:
     generator = np.random.default_rng([_SEED, 3])
     beam = ParallelBeam(256, views=400)
     found = {}
     for name, condition in (("sharp", SHARP_QUARTER), ("smooth", SOFT_QUARTER)):
         image = ctp404(data, name)
-        found[f"{name}, no noise"] = Pairs.through(model, [image])
+        found[f"{name}, no noise"] = Responses.through(model, [image])
         if not quick:
             kernel = condition.system.kernel(CTP404_PIXEL_MM)
             noise = noise_image(image, CTP404_PIXEL_MM, QUARTER_DOSE, kernel, generator, beam)
-            found[f"{name}, quarter dose"] = Pairs.through(model, [image + noise, image - noise])
+            found[f"{name}, quarter dose"] = Responses.through(
+                model, [image + noise, image - noise]
+            )
     return found
 
 

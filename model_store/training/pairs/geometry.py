@@ -18,7 +18,7 @@ from model_store.training.pairs.patients import hashed, known_id, patient_of
 from model_store.training.pairs.section import PairsData
 from model_store.training.readers.damage import damaged
 from model_store.training.readers.dicom import READ_ERRORS, read_data_set
-from model_store.training.readers.kinds import Kind, kind_of
+from model_store.training.readers.kinds import FileKind, kind_of
 
 POSITION_MM = 0.05
 """Image positions that differ by no more are the same place."""
@@ -41,7 +41,7 @@ _TAGS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Placement:
     """Where an image lies.
 
     Parameters
@@ -72,7 +72,7 @@ class Placed:
     kernel: str = ""
     uid: str = ""
 
-    def fits(self, other: Placed, *, frame: bool = True) -> bool:
+    def fits(self, other: Placement, *, frame: bool = True) -> bool:
         """Whether two images are of the same place, made alike."""
         return (
             self.patient == other.patient
@@ -86,7 +86,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class Matching:
     """Partners by index, and indexes that have none, or several."""
 
     pairs: tuple[tuple[int, int], ...]
@@ -94,12 +94,14 @@ class Matched:
     several: tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def match(noisy: Sequence[Placed], partner: Sequence[Placed], *, frame: bool = True) -> Matched:
+def match(
+    noisy: Sequence[Placement], partner: Sequence[Placement], *, frame: bool = True
+) -> Matching:
     """Find the partners of images; each has one at most, and who fits several has none.
 
     Parameters
     ----------
-    noisy, partner : sequence of Placed
+    noisy, partner : sequence of Placement
         The two sides.
     frame : bool
         Whether the Frame of Reference UIDs must be the same where both have one.
@@ -127,7 +129,7 @@ def match(noisy: Sequence[Placed], partner: Sequence[Placed], *, frame: bool = T
         tuple(index for index, found in enumerate(side) if found and index not in done)
         for side, done in zip((fits, back), told, strict=True)
     )
-    return Matched(pairs, (alone[0], alone[1]), (several[0], several[1]))
+    return Matching(pairs, (alone[0], alone[1]), (several[0], several[1]))
 
 
 def by_geometry(section: PairsData, folder: Path, told: Told) -> Listing:
@@ -165,11 +167,11 @@ def by_geometry(section: PairsData, folder: Path, told: Told) -> Listing:
 
 def _placed(
     section: PairsData, folder: Path, side: tuple[str, str], told: Told
-) -> tuple[list[Placed], list[Path]]:
+) -> tuple[list[Placement], list[Path]]:
     """The images of one side, and its DICOM files that have no place in a patient."""
     name, pattern = side
     paths = side_files(folder / name, pattern)
-    found: list[Placed] = []
+    found: list[Placement] = []
     lost: list[Path] = []
     for index, path in enumerate(paths):
         placed = _read(section, path, folder / name)
@@ -186,8 +188,8 @@ def _placed(
     return found, lost
 
 
-def _read(section: PairsData, path: Path, root: Path) -> Placed | None:
-    if kind_of(path) is not Kind.DICOM:
+def _read(section: PairsData, path: Path, root: Path) -> Placement | None:
+    if kind_of(path) is not FileKind.DICOM:
         raise DataError(
             f"{path}: not DICOM, so it has no geometry; take it out, let a pattern leave it out, "
             'or state data.match = "name"'
@@ -206,7 +208,7 @@ def _read(section: PairsData, path: Path, root: Path) -> Placed | None:
             patient = hashed(known_id(path, identifier))
         else:
             patient = patient_of(section, path, root)
-        return Placed(
+        return Placement(
             path,
             patient,
             str(dataset.get("FrameOfReferenceUID") or ""),
@@ -222,7 +224,7 @@ def _read(section: PairsData, path: Path, root: Path) -> Placed | None:
 
 
 def _nothing(
-    section: PairsData, folder: Path, noisy: Sequence[Placed], partner: Sequence[Placed]
+    section: PairsData, folder: Path, noisy: Sequence[Placement], partner: Sequence[Placement]
 ) -> str:
     """Why nothing fits, as far as it can be told."""
     sides = f"{folder / (section.noisy or '')}, {folder / (section.partner or '')}"

@@ -87,6 +87,6 @@ def _rough(section: PairsData, patients: list[int]) -> list[str]:
     if section.table is not None or patients[0] >= _ROUGH * training * every:
         return []
     return [
-        f"only {patients[0]} of {every} patients are for training: another data.split_seed deals "
-        "them anew, or the column split of a table states who is where"
+        f"only {patients[0]} of {every} patients are for training: another data.split_seed "
+        "distributes them anew, or the column split of a table states who is where"
     ]

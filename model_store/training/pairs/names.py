@@ -76,7 +76,7 @@ def by_name(section: PairsData, folder: Path, told: Told) -> Listing:
         }
         if len(patients) > 1:
             raise DataError(
-                f"{name}: partners by name, but of two patients; see to the files, or state what "
+                f"{name}: partners by name, but of two patients; check the files, or state what "
                 "tells patients apart in data.patient"
             )
         pairs.append(Pair(one, other, patients.pop(), name))
@@ -92,7 +92,7 @@ def _keyed(paths: list[Path], root: Path, pattern: str) -> dict[str, Path]:
         found.setdefault(_key(path.relative_to(root), pattern), []).append(path)
     doubled = [str(path) for same in found.values() if len(same) > 1 for path in same]
     if doubled:
-        raise DataError(f"{some(doubled)}: one name, less suffixes, for several files of one side")
+        raise DataError(f"{some(doubled)}: files of one side with the same name but for suffixes")
     return {key: same[0] for key, same in found.items()}
 
 

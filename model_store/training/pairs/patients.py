@@ -10,7 +10,7 @@ from model_store.errors import DataError
 from model_store.training.pairs.section import PairsData
 from model_store.training.readers.damage import damaged
 from model_store.training.readers.dicom import READ_ERRORS, read_data_set
-from model_store.training.readers.kinds import Kind, kind_of
+from model_store.training.readers.kinds import FileKind, kind_of
 
 _OF_MANY = frozenset(
     {"", "anon", "anonymized", "anonymised", "anonymous", "deidentified", "none", "null"}
@@ -72,7 +72,7 @@ def patient_id(path: Path) -> str:
     """
     remedy = 'state data.patient = "folder", "file" or, in a table, "column"'
     kind = kind_of(path)
-    if kind is not Kind.DICOM:
+    if kind is not FileKind.DICOM:
         raise DataError(f"{path}: {kind} holds no Patient ID; {remedy}")
     try:
         found = str(read_data_set(path, ["PatientID"]).get("PatientID") or "").strip()

@@ -65,16 +65,16 @@ def _rows(path: Path, section: PairsData) -> list[tuple[int, dict[str, str]]]:
     if absent:
         raise DataError(
             f"{path}: has no column {', '.join(absent)}; its first line has to name the columns, "
-            f"separated by commas: {', '.join(needed)} (and if wanted split, slice)"
+            f"separated by commas: {', '.join(needed)} (and split or slice, if wanted)"
         )
     strange = [name for name in columns if name not in _KNOWN]
     if strange or len(set(columns)) < len(columns):
         raise DataError(
             f"{path}: columns are {', '.join(_KNOWN)}, each once; not "
-            f"{', '.join(strange) or 'twice the same'}"
+            f"{', '.join(strange) or 'one twice'}"
         )
     if not rows:
-        raise DataError(f"{path}: has no line after that with the columns, so no pair")
+        raise DataError(f"{path}: has no line after the one that names the columns, so no pair")
     for line, values in rows:
         if len(values) != len(columns):
             raise DataError(
@@ -100,10 +100,10 @@ def _pair(section: PairsData, table: Path, line: int, row: dict[str, str]) -> Pa
         raise DataError(f"{place}: split is none of {', '.join(SIDES)}")
     index = row.get("slice") or None
     if index is not None and not index.isdecimal():
-        raise DataError(f"{place}: slice is no number, counted from 0")
+        raise DataError(f"{place}: slice is not a number, counted from 0")
     if section.patient == "column":
         if not row["patient"]:
-            raise DataError(f"{place}: patient is empty; who is in the pair?")
+            raise DataError(f"{place}: patient is empty; name whose images the pair shows")
         patient = hashed(row["patient"])
     else:
         patient = patient_of(section, noisy, table.parent)

@@ -20,7 +20,7 @@ _NO_IMAGES = frozenset(
 _NO_IMAGE_NAMES = frozenset({"DICOMDIR", "LICENSE"})
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """A kind of image file that can be read."""
 
     DICOM = "DICOM"
@@ -32,17 +32,17 @@ class Kind(StrEnum):
 
 
 _STARTS = {
-    b"\x89PNG\r\n\x1a\n": Kind.PNG,
-    b"II*\0": Kind.TIFF,
-    b"MM\0*": Kind.TIFF,
-    b"II+\0": Kind.TIFF,
-    b"MM\0+": Kind.TIFF,
-    b"\xff\xd8\xff": Kind.JPEG,
-    b"\x89HDF\r\n\x1a\n": Kind.HDF5,
+    b"\x89PNG\r\n\x1a\n": FileKind.PNG,
+    b"II*\0": FileKind.TIFF,
+    b"MM\0*": FileKind.TIFF,
+    b"II+\0": FileKind.TIFF,
+    b"MM\0+": FileKind.TIFF,
+    b"\xff\xd8\xff": FileKind.JPEG,
+    b"\x89HDF\r\n\x1a\n": FileKind.HDF5,
 }
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> FileKind:
     """Tell the kind of a file.
 
     Raises
@@ -73,7 +73,7 @@ def is_dicom(path: Path) -> bool:
     OSError
         If it cannot be read.
     """
-    return _kind(_head(path)) is Kind.DICOM
+    return _kind(_head(path)) is FileKind.DICOM
 
 
 def may_be_image(path: Path) -> bool:
@@ -97,10 +97,12 @@ def _head(path: Path) -> bytes:
         raise DataError(f"{path}: truncated or damaged gzip file: {error}; restore it") from error
 
 
-def _kind(head: bytes) -> Kind | None:
+def _kind(head: bytes) -> FileKind | None:
     if head[_DICOM_AT : _DICOM_AT + 4] == b"DICM" or head.startswith(_NO_PREAMBLE):
-        return Kind.DICOM
+        return FileKind.DICOM
     for start, kind in _STARTS.items():
         if head.startswith(start):
             return kind
-    return Kind.NIFTI if any(head[at : at + 4] == magic for at, magic in _NIFTI.items()) else None
+    return (
+        FileKind.NIFTI if any(head[at : at + 4] == magic for at, magic in _NIFTI.items()) else None
+    )

@@ -13,7 +13,7 @@ from model_store.errors import DataError
 from model_store.training.readers.damage import damaged
 from model_store.training.readers.dicom import READ_ERRORS, fraction, hounsfield, read_data_set
 from model_store.training.readers.hdf5 import read_hdf5
-from model_store.training.readers.kinds import Kind, kind_of
+from model_store.training.readers.kinds import FileKind, kind_of
 from model_store.training.readers.nifti import read_nifti
 from model_store.training.readers.pictures import read_picture
 from model_store.training.readers.slices import Slices
@@ -87,7 +87,7 @@ class Scale:
             )
         if found.full_range is not None and self.offset is None:
             raise DataError(
-                f"{path}: which HU are its stored numbers? State data.offset (-32768 for "
+                f"{path}: how do its stored numbers become HU? State data.offset (-32768 for "
                 "DeepLesion, 0 if they are HU)"
             )
 
@@ -118,12 +118,12 @@ def read_values(path: Path, scale: Scale, index: int | None = None) -> tuple[Flo
     return scale.of(path, found), found
 
 
-def _slices(path: Path, kind: Kind, scale: Scale, index: int | None) -> Slices:
-    if kind is Kind.HDF5:
+def _slices(path: Path, kind: FileKind, scale: Scale, index: int | None) -> Slices:
+    if kind is FileKind.HDF5:
         return read_hdf5(path, scale.dataset, index)
-    if kind is Kind.NIFTI:
+    if kind is FileKind.NIFTI:
         return read_nifti(path, index)
-    found = _dicom(path, scale.units) if kind is Kind.DICOM else read_picture(path)
+    found = _dicom(path, scale.units) if kind is FileKind.DICOM else read_picture(path)
     if index is None:
         return found
     if not 0 <= index < len(found.values):

@@ -11,7 +11,7 @@ import pytest
 from dicom_node.network.accept.admission import Admission
 from dicom_node.network.accept.association import Reader
 from dicom_node.network.accept.server import Server
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.reception import Start
 from tests.support.wire import RecordingIntake
 
@@ -23,7 +23,7 @@ def reader(request: pytest.FixtureRequest) -> Reader:
 
 @pytest.fixture
 def intake(tmp_path: Path) -> RecordingIntake:
-    return RecordingIntake(Storage(tmp_path / "spool"))
+    return RecordingIntake(Spool(tmp_path / "spool"))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def start(reader: Reader, intake: RecordingIntake) -> Iterator[Start]:
             0,
             admission or Admission(ae_titles=["DENOISE"], accept_any=True),
             intake,
-            intake.storage,
+            intake.spool,
             **({"reader": reader} | options),
         )
         server.start()

@@ -121,7 +121,7 @@ def test_an_object_over_the_limit(start: Start, intake: RecordingIntake) -> None
         peer.send(message(store_request(), DATA[:50_000]))
         assert peer.status() == 0
     assert received_data(intake) == [DATA[:50_000]]
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
@@ -150,7 +150,7 @@ def test_requests_that_are_refused(
         peer.send(message(store_request(instance="1.2.8"), DATA))
         assert peer.status() == 0
     assert [received.sop_instance_uid for received, _ in intake.stored] == ["1.2.8"]
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []
 
 
 @pytest.mark.holds(number=1)
@@ -170,4 +170,4 @@ def test_a_failing_intake_is_a_failure_status_and_the_next_object_is_taken(
         peer.send(message(store_request(), DATA))
         assert peer.status() == 0x0000
     assert len(intake.stored) == 1
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []

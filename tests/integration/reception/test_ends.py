@@ -110,7 +110,7 @@ def test_silence_inside_an_object(start: Start, intake: RecordingIntake, inside_
     eventually(lambda: intake.ends)
     assert intake.ends[0] in ("timeout", "aborted")
     assert intake.stored == []
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []
 
 
 def test_a_long_object_does_not_run_into_the_idle_timeout(
@@ -135,7 +135,7 @@ def test_a_connection_without_a_request_is_closed(
     with RawPeer(server.port) as peer:
         peer.send(sent)
         assert peer.closed()
-    eventually(lambda: not server._registry.connections)
+    eventually(lambda: not server._associations.connections)
     assert intake.calls == []
 
 
@@ -176,9 +176,9 @@ def test_what_is_illegal_ends_the_association_and_nothing_else(
         eventually(lambda: len(intake.ends) == 1)
         neighbour.send(message(store_request(), DATA))
         assert neighbour.status() == 0
-    eventually(lambda: not server._registry.connections)
+    eventually(lambda: not server._associations.connections)
     assert received_data(intake) == [DATA]
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []
 
 
 @pytest.mark.holds(number=13)
@@ -200,7 +200,7 @@ def test_what_is_no_association_request_is_turned_away(
     with RawPeer(server.port) as peer:
         peer.send(sent)
         assert peer.closed()
-    eventually(lambda: not server._registry.connections)
+    eventually(lambda: not server._associations.connections)
     assert intake.calls == []
 
 
@@ -211,4 +211,4 @@ def test_another_service_does_no_harm(start: Start, intake: RecordingIntake) -> 
         assert peer.receive()[0] == 7
     eventually(lambda: intake.ends == ["aborted"])
     assert intake.stored == []
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []

@@ -37,7 +37,7 @@ def test_one_association_with_many_objects(start: Start, intake: RecordingIntake
     assert intake.calls == ["opened", *["stored"] * 5, "closed"]
     assert intake.ends == ["released"]
     assert received_data(intake) == [DATA[number:] for number in range(5)]
-    assert left_over(intake.storage) == []
+    assert left_over(intake.spool) == []
 
 
 def test_the_release_is_reported_when_the_peer_has_its_answer(

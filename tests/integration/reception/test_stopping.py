@@ -60,10 +60,10 @@ def test_stop_does_not_wait_for_who_connects_and_asks_for_nothing(
     server = start(acse_timeout=30.0)
     with ExitStack() as connected:
         connected.enter_context(RawPeer(server.port))
-        eventually(lambda: len(server._registry.connections) == 1)
+        eventually(lambda: len(server._associations.connections) == 1)
         if not stays:
             connected.close()
-            eventually(lambda: not server._registry.connections)
+            eventually(lambda: not server._associations.connections)
         begun = time.monotonic()
         server.stop(grace_seconds=20)
         assert time.monotonic() - begun < 5
@@ -89,7 +89,7 @@ def test_a_port_in_use_is_a_clear_error(start: Start, intake: RecordingIntake) -
         taken,
         Admission(ae_titles=["DENOISE"]),
         intake,
-        intake.storage,
+        intake.spool,
     )
     with pytest.raises(ConfigError, match=str(taken)):
         other.start()
@@ -106,6 +106,6 @@ def test_limits_out_of_range(intake: RecordingIntake, options: dict[str, Any]) -
             0,
             Admission(ae_titles=["X"]),
             intake,
-            intake.storage,
+            intake.spool,
             **options,
         )

@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts
 
-from dicom_node.network.request import Answer, Outgoing, Verdict, send
+from dicom_node.network.request import Answer, DeliveryOutcome, Outgoing, send
 from dicom_node.network.request.dataset import StoredDataSet
 from dicom_node.network.request.transcode import transcode
 from tests.support.broken_pacs import Breach, BrokenPacs
@@ -36,9 +36,9 @@ from tests.support.sending import (
     Store,
     address,
     assert_same_values,
+    outcomes,
     result_in,
     sent,
-    verdicts,
 )
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
@@ -53,7 +53,7 @@ def test_a_batch_goes_over_one_association_as_stored(store: Store) -> None:
     before = [one.path.read_bytes() for one in batch]
     with FakePacs() as pacs:
         answers = sent(address(pacs.port), batch)
-    assert verdicts(answers) == [Verdict.DELIVERED] * 5
+    assert outcomes(answers) == [DeliveryOutcome.DELIVERED] * 5
     assert {answer.status for answer in answers} == {0x0000}
     assert pacs.associations == 1
     assert pacs.received[0].calling_ae_title == "DENOISE"
@@ -68,32 +68,34 @@ def test_every_pdu_length_of_the_peer_is_kept_to(store: Store, max_pdu: int) -> 
     size = (50, 51) if max_pdu == 128 else (301, 301)
     batch = store(make.ct_slice(size=size), make.dx_image())
     with FakePacs(max_pdu=max_pdu) as pacs:
-        assert verdicts(sent(address(pacs.port), batch)) == [Verdict.DELIVERED] * 2
+        assert outcomes(sent(address(pacs.port), batch)) == [DeliveryOutcome.DELIVERED] * 2
     assert [one.data for one in pacs.received] == [stored_bytes(one) for one in batch]
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "outcome"),
     [
-        (0x0000, Verdict.DELIVERED),
-        (0xB000, Verdict.WARNING),
-        (0xB006, Verdict.WARNING),
-        (0xB007, Verdict.WARNING),
-        (0x0111, Verdict.WARNING),
-        (0xA700, Verdict.RETRY),
-        (0x0110, Verdict.RETRY),
-        (0x0213, Verdict.RETRY),
-        (0xA900, Verdict.REFUSED),
-        (0xC000, Verdict.REFUSED),
-        (0x0122, Verdict.REFUSED),
-        (0x0124, Verdict.REFUSED),
+        (0x0000, DeliveryOutcome.DELIVERED),
+        (0xB000, DeliveryOutcome.WARNING),
+        (0xB006, DeliveryOutcome.WARNING),
+        (0xB007, DeliveryOutcome.WARNING),
+        (0x0111, DeliveryOutcome.WARNING),
+        (0xA700, DeliveryOutcome.RETRY),
+        (0x0110, DeliveryOutcome.RETRY),
+        (0x0213, DeliveryOutcome.RETRY),
+        (0xA900, DeliveryOutcome.REFUSED),
+        (0xC000, DeliveryOutcome.REFUSED),
+        (0x0122, DeliveryOutcome.REFUSED),
+        (0x0124, DeliveryOutcome.REFUSED),
     ],
 )
-def test_a_status_concerns_one_instance_only(store: Store, status: int, verdict: Verdict) -> None:
+def test_a_status_concerns_one_instance_only(
+    store: Store, status: int, outcome: DeliveryOutcome
+) -> None:
     batch = store(*make.ct_series(3))
     with FakePacs(statuses=[0, status, 0]) as pacs:
         answers = sent(address(pacs.port), batch)
-    assert verdicts(answers) == [Verdict.DELIVERED, verdict, Verdict.DELIVERED]
+    assert outcomes(answers) == [DeliveryOutcome.DELIVERED, outcome, DeliveryOutcome.DELIVERED]
     assert answers[1].status == status
     assert status == 0 or f"0x{status:04X}" in answers[1].message
 
@@ -103,7 +105,7 @@ def test_what_was_answered_stays_and_the_rest_is_put_off(store: Store, how: str)
     batch = store(*make.ct_series(4))
     with FakePacs(**{how: 2}) as pacs:  # type: ignore[arg-type]
         answers = sent(address(pacs.port, timeouts=SHORT), batch)
-    assert verdicts(answers) == [Verdict.DELIVERED] * 2 + [Verdict.RETRY] * 2
+    assert outcomes(answers) == [DeliveryOutcome.DELIVERED] * 2 + [DeliveryOutcome.RETRY] * 2
     assert [answer.tried for answer in answers] == [True, True, True, False]
     assert answers[2].message == answers[3].message != ""
 
@@ -113,8 +115,10 @@ def test_a_second_try_sends_the_same_bytes(store: Store) -> None:
     with FakePacs(close_after=1) as pacs:
         first = sent(address(pacs.port, timeouts=SHORT), batch)
         pacs.close_after = None
-        rest = [one for one, a in zip(batch, first, strict=True) if a.verdict is Verdict.RETRY]
-        assert verdicts(sent(address(pacs.port), rest)) == [Verdict.DELIVERED] * 2
+        rest = [
+            one for one, a in zip(batch, first, strict=True) if a.outcome is DeliveryOutcome.RETRY
+        ]
+        assert outcomes(sent(address(pacs.port), rest)) == [DeliveryOutcome.DELIVERED] * 2
         assert sorted(pacs.uids) == sorted(one.result.sop_instance_uid for one in batch)
         assert not pacs.duplicates
         assert not pacs.conflicts
@@ -135,7 +139,7 @@ def test_a_rejected_association_puts_everything_off(
     batch = store(*make.ct_series(2))
     with FakePacs(reject=rejection) as pacs:
         answers = sent(address(pacs.port), batch)
-    assert verdicts(answers) == [Verdict.RETRY] * 2
+    assert outcomes(answers) == [DeliveryOutcome.RETRY] * 2
     assert not any(answer.tried for answer in answers)
     assert words in answers[0].message
 
@@ -143,13 +147,13 @@ def test_a_rejected_association_puts_everything_off(
 def test_a_destination_that_is_down_puts_everything_off(store: Store) -> None:
     batch = store(*make.ct_series(2))
     answers = sent(address(free_port(), timeouts=SHORT), batch)
-    assert verdicts(answers) == [Verdict.RETRY] * 2
+    assert outcomes(answers) == [DeliveryOutcome.RETRY] * 2
 
 
 def test_an_unknown_host_puts_everything_off(store: Store) -> None:
     there = address(104, host="no-such-host.invalid", timeouts=SHORT)
     answers = sent(there, store(make.ct_slice()))
-    assert verdicts(answers) == [Verdict.RETRY]
+    assert outcomes(answers) == [DeliveryOutcome.RETRY]
     assert "no-such-host.invalid" in answers[0].message
 
 
@@ -162,11 +166,11 @@ def test_a_peer_that_breaks_the_protocol_neither_hangs_nor_harms_us(
     with BrokenPacs(breach) as pacs:
         answers = sent(address(pacs.port, timeouts=SHORT), batch)
         if breach is Breach.NEVER_RELEASES:
-            assert verdicts(answers) == [Verdict.DELIVERED] * 2
+            assert outcomes(answers) == [DeliveryOutcome.DELIVERED] * 2
         elif breach is Breach.UNPROPOSED_SYNTAX:
-            assert Verdict.DELIVERED not in verdicts(answers)
+            assert DeliveryOutcome.DELIVERED not in outcomes(answers)
         else:
-            assert verdicts(answers) == [Verdict.RETRY] * 2
+            assert outcomes(answers) == [DeliveryOutcome.RETRY] * 2
             assert answers[0].message
     eventually(lambda: threading.active_count() <= threads)
 
@@ -189,7 +193,7 @@ def test_whatever_syntax_is_taken_the_values_are_the_same(
     accepted = [(uid, [taken]) for uid in (CTImageStorage, EnhancedCTImageStorage)]
     with FakePacs(accepted=accepted) as pacs:
         answers = sent(address(pacs.port), batch)
-    assert verdicts(answers) == [Verdict.DELIVERED] * 2
+    assert outcomes(answers) == [DeliveryOutcome.DELIVERED] * 2
     assert {answer.sent_transfer_syntax for answer in answers} == {taken}
     for outgoing, received in zip(batch, pacs.received, strict=True):
         assert received.transfer_syntax_uid == taken
@@ -215,7 +219,11 @@ def test_a_class_that_is_not_accepted_is_refused_and_the_others_go(store: Store)
     batch = store(make.ct_slice(), make.dx_image(), make.ct_slice())
     with FakePacs(accepted=[(CTImageStorage, [ExplicitVRLittleEndian])]) as pacs:
         answers = sent(address(pacs.port), batch)
-    assert verdicts(answers) == [Verdict.DELIVERED, Verdict.REFUSED, Verdict.DELIVERED]
+    assert outcomes(answers) == [
+        DeliveryOutcome.DELIVERED,
+        DeliveryOutcome.REFUSED,
+        DeliveryOutcome.DELIVERED,
+    ]
     assert DigitalXRayImageStorageForPresentation in answers[1].message
     assert "Digital X-Ray Image Storage" in answers[1].message
 
@@ -223,7 +231,7 @@ def test_a_class_that_is_not_accepted_is_refused_and_the_others_go(store: Store)
 def test_nothing_accepted_refuses_everything(store: Store) -> None:
     with FakePacs(accepted=[]) as pacs:
         answers = sent(address(pacs.port), store(*make.ct_series(2)))
-    assert verdicts(answers) == [Verdict.REFUSED] * 2
+    assert outcomes(answers) == [DeliveryOutcome.REFUSED] * 2
 
 
 def test_more_contexts_than_one_association_has(store: Store) -> None:
@@ -236,7 +244,7 @@ def test_more_contexts_than_one_association_has(store: Store) -> None:
         datasets.append(dataset)
     with FakePacs() as pacs:
         answers = sent(address(pacs.port), store(*datasets))
-    assert verdicts(answers) == [Verdict.DELIVERED] * 60
+    assert outcomes(answers) == [DeliveryOutcome.DELIVERED] * 60
     assert pacs.associations == 2
 
 
@@ -247,11 +255,11 @@ def test_a_file_that_is_gone_or_not_the_one_recorded_holds_nobody_up(store: Stor
     batch[2] = replace(batch[2], result=replace(batch[2].result, sop_instance_uid="1.2.3"))
     with FakePacs() as pacs:
         answers = sent(address(pacs.port), batch)
-    assert verdicts(answers) == [
-        Verdict.RETRY,
-        Verdict.REFUSED,
-        Verdict.REFUSED,
-        Verdict.DELIVERED,
+    assert outcomes(answers) == [
+        DeliveryOutcome.RETRY,
+        DeliveryOutcome.REFUSED,
+        DeliveryOutcome.REFUSED,
+        DeliveryOutcome.DELIVERED,
     ]
     assert len(pacs.received) == 1
 
@@ -286,7 +294,7 @@ def test_hundreds_of_instances_lose_no_answer(store: Store) -> None:
     batch = store(one) * 400
     batch = [replace(out, delivery_id=at) for at, out in enumerate(batch)]
     with FakePacs() as pacs:
-        assert set(verdicts(sent(address(pacs.port), batch))) == {Verdict.DELIVERED}
+        assert set(outcomes(sent(address(pacs.port), batch))) == {DeliveryOutcome.DELIVERED}
         assert len(pacs.received) == 400
 
 

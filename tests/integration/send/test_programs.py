@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.network.request import Verdict
+from dicom_node.network.request import DeliveryOutcome
 from tests.support.factories import dicom as make
-from tests.support.sending import SHORT, Store, address, assert_same_values, sent, verdicts
+from tests.support.sending import SHORT, Store, address, assert_same_values, outcomes, sent
 from tests.support.servers import Orthanc, StoreScp
 
 
@@ -37,11 +37,11 @@ def test_tls_to_storescp(store: Store, certificate: tuple[Path, Path]) -> None:
     trusting = ssl.create_default_context(cafile=str(cert))
     with StoreScp("+tls", str(key), str(cert), "-ic") as scp:
         answers = sent(address(scp.port, tls=trusting), batch)
-        assert verdicts(answers) == [Verdict.DELIVERED] * 2
+        assert outcomes(answers) == [DeliveryOutcome.DELIVERED] * 2
         doubting = ssl.create_default_context()
         for wrong in (doubting, None):
             answers = sent(address(scp.port, tls=wrong, timeouts=SHORT), batch)
-            assert verdicts(answers) == [Verdict.RETRY] * 2
+            assert outcomes(answers) == [DeliveryOutcome.RETRY] * 2
 
 
 @pytest.mark.dcmtk
@@ -49,7 +49,7 @@ def test_tls_to_storescp(store: Store, certificate: tuple[Path, Path]) -> None:
 def test_storescp_keeps_the_values(store: Store, option: str) -> None:
     batch = store(make.ct_slice(), make.dx_image(), make.enhanced_ct(), make.multiframe())
     with StoreScp(*[option] if option else []) as scp:
-        assert verdicts(sent(address(scp.port), batch)) == [Verdict.DELIVERED] * 4
+        assert outcomes(sent(address(scp.port), batch)) == [DeliveryOutcome.DELIVERED] * 4
         files = scp.received()
         for outgoing in batch:
             assert_same_values(outgoing.path, files[outgoing.result.sop_instance_uid])
@@ -61,7 +61,7 @@ def test_storescp_that_refuses_or_aborts(store: Store, option: str) -> None:
     batch = store(*make.ct_series(3))
     with StoreScp(option) as scp:
         answers = sent(address(scp.port, timeouts=SHORT), batch)
-    assert verdicts(answers) == [Verdict.RETRY] * 3
+    assert outcomes(answers) == [DeliveryOutcome.RETRY] * 3
 
 
 @pytest.mark.dcmtk
@@ -69,16 +69,16 @@ def test_storescp_that_is_too_slow(store: Store) -> None:
     with StoreScp("--sleep-during", "3") as scp:
         answers = sent(address(scp.port, timeouts=SHORT), store(make.ct_slice()))
         scp.kill()
-    assert verdicts(answers) == [Verdict.RETRY]
+    assert outcomes(answers) == [DeliveryOutcome.RETRY]
 
 
 @pytest.mark.orthanc
 def test_orthanc_stores_and_gives_back_the_values(store: Store, tmp_path: Path) -> None:
     batch = store(*make.ct_series(3), make.dx_image(), make.enhanced_ct())
     with Orthanc(aet="PACS") as pacs:
-        assert verdicts(sent(address(pacs.dicom_port), batch)) == [Verdict.DELIVERED] * 5
+        assert outcomes(sent(address(pacs.dicom_port), batch)) == [DeliveryOutcome.DELIVERED] * 5
         again = sent(address(pacs.dicom_port), batch)
-        assert set(verdicts(again)) <= {Verdict.DELIVERED, Verdict.WARNING}
+        assert set(outcomes(again)) <= {DeliveryOutcome.DELIVERED, DeliveryOutcome.WARNING}
         assert set(pacs.instances()) == {one.result.sop_instance_uid for one in batch}
         for outgoing in batch:
             path = tmp_path / "back.dcm"

@@ -20,7 +20,7 @@ from model_store.engines.tensorrt.device import (
     DeviceProperties,
 )
 from model_store.engines.tensorrt.profile import Size
-from model_store.engines.tensorrt.program import Context, Program
+from model_store.engines.tensorrt.program import ExecutionContext, Program
 from model_store.errors import EngineError
 
 H200 = DeviceProperties(
@@ -206,7 +206,7 @@ class TwicePlusOne(Program):
         self.contexts: list[tuple[int, Size, int]] = []
         self.closed = False
 
-    def context(self, profile: int, size: Size, stream: int) -> Context:
+    def context(self, profile: int, size: Size, stream: int) -> ExecutionContext:
         self.contexts.append((profile, size, threading.get_ident()))
         return _TwicePlusOne(self.device, size)
 
@@ -214,7 +214,7 @@ class TwicePlusOne(Program):
         self.closed = True
 
 
-class _TwicePlusOne(Context):
+class _TwicePlusOne(ExecutionContext):
     def __init__(self, device: FakeDevice, size: Size) -> None:
         self._device = device
         self._bytes = 4 * size[0] * size[1] * size[2]

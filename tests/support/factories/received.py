@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from dicom_node.dicom.file_meta import FileMeta, file_header
-from dicom_node.network.accept.ports import Caller, Received
-from dicom_node.spool.storage import Storage
+from dicom_node.network.accept.ports import Caller, ReceivedInstance
+from dicom_node.spool.spool import Spool
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -21,21 +21,21 @@ def data_set_of(whole: bytes) -> bytes:
 
 
 def sha256_of(data_set: bytes, transfer_syntax_uid: str = EXPLICIT) -> str:
-    """What `Received.sha256` says of a data set."""
+    """What `ReceivedInstance.sha256` says of a data set."""
     return hashlib.sha256(transfer_syntax_uid.encode() + b"\0" + data_set).hexdigest()
 
 
 def received(
-    storage: Storage,
+    spool: Spool,
     uid: str,
     data_set: bytes,
     *,
     caller: Caller = CALLER,
     sop_class_uid: str = CT,
     transfer_syntax_uid: str = EXPLICIT,
-) -> Received:
+) -> ReceivedInstance:
     """Write a data set to the incoming folder, as reception does."""
-    file = storage.incoming()
+    file = spool.incoming()
     file.write(
         file_header(
             sop_class_uid=sop_class_uid,
@@ -46,7 +46,7 @@ def received(
     )
     file.write(data_set)
     file.sync()
-    return Received(
+    return ReceivedInstance(
         path=file.path,
         size=len(data_set),
         sha256=sha256_of(data_set, transfer_syntax_uid),

@@ -9,7 +9,6 @@ import pytest
 
 from dicom_node.checks import Finding, look
 from dicom_node.settings import Settings
-from dicom_node.spool import storage
 from tests.support.site import ALIAS, NEW, OLD, Site
 from tests.support.writers import holding
 
@@ -58,7 +57,7 @@ def test_check_leaves_nothing_in_a_spool_that_is_full(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage, "fdatasync", full)
+    monkeypatch.setattr("dicom_node.spool.spool.fdatasync", full)
     (spool,) = [
         each for each in look(site.life.settings, destinations=False) if each.what == "spool"
     ]

@@ -14,7 +14,7 @@ from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.node import Node
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from model_store.errors import ManifestError, QuarantinedError, UnknownModelError
 from model_store.manifest import TilingSpec
 from model_store.ref import ModelName
@@ -56,7 +56,7 @@ class Bench:
         return released(root, "toy-ct", version, key=self.key if signed else None, **how)
 
     def node(self, models: Models) -> Node:
-        return Node(self.settings, self.ledger, Storage(self.folder / "spool"), models)
+        return Node(self.settings, self.ledger, Spool(self.folder / "spool"), models)
 
     def judge(
         self, name: ModelName = NAME, current: ModelVersion | None = None
@@ -220,7 +220,7 @@ def test_quarantine_is_the_state_and_says_nothing_of_the_bytes(bench: Bench) -> 
 
 
 def test_a_retired_version_says_who_and_why(bench: Bench) -> None:
-    found = model_versions.Found.read(bench.release(), "store", None)
+    found = model_versions.VersionOnDisk.read(bench.release(), "store", None)
     with bench.ledger.write() as unit:
         model_versions.index(unit, found, "me@here")
         model_versions.retire(unit, NAME, "she@there", "smears vessels")

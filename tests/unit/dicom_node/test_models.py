@@ -27,8 +27,8 @@ from model_store.errors import (
 )
 from model_store.ref import ModelName
 from model_store.store import ModelVersion
-from model_store.trust.gate import SignedOnly
 from model_store.trust.signature import sign
+from model_store.trust.signed_only import SignedOnly
 from tests.support.factories.models import convolutions, model_version
 from tests.support.site import ALIAS, NEW, OLD, Site
 
@@ -148,7 +148,7 @@ def test_a_changed_byte_is_found_and_the_version_stays_out_of_use(site: Site) ->
     assert [state for state, _ in states] == ["planned", "failed"]
     assert "in quarantine since" in states[1][1]
     assert list(models.refused()) == [OLD]
-    assert [finding.version for finding in models.quarantine.findings()] == [str(OLD)]
+    assert [note.version for note in models.quarantine.notes()] == [str(OLD)]
     site.move(NEW, OLD)
     site.seconds.now += ALIAS_SECONDS
     site.life.receive("1.2.4.3")

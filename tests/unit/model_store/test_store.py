@@ -40,7 +40,7 @@ def test_versions_are_listed_in_the_order_of_their_numbers(store: ModelStore) ->
 
 
 class _Deleting:
-    """A gate behind whose back the last version is deleted."""
+    """A guard behind whose back the last version is deleted."""
 
     def __init__(self, last: Path) -> None:
         self._last = last
@@ -53,9 +53,9 @@ class _Deleting:
 def test_a_version_that_is_deleted_while_they_are_listed_is_left_out(
     store: ModelStore, tmp_path: Path
 ) -> None:
-    gated = ModelStore(tmp_path, gate=_Deleting(tmp_path / "toy-ct" / "1.10.0"))
-    assert [version.ref.version for version in gated.versions()] == ["1.0.0", "1.9.0"]
-    assert gated.refused() == {}
+    guarded = ModelStore(tmp_path, guard=_Deleting(tmp_path / "toy-ct" / "1.10.0"))
+    assert [version.ref.version for version in guarded.versions()] == ["1.0.0", "1.9.0"]
+    assert guarded.refused() == {}
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,9 @@ def test_a_result_whose_bytes_are_gone_fails_alone(post: Post) -> None:
 def test_a_result_that_cannot_be_read_fails_alone(post: Post, data: bytes | None) -> None:
     (path,) = post.life.rows(select(ResultRow.path).limit(1))[0]
     if data is None:
-        (post.life.storage.root / path).unlink()
+        (post.life.spool.root / path).unlink()
     else:
-        (post.life.storage.root / path).write_bytes(data)
+        (post.life.spool.root / path).write_bytes(data)
     with pacs_for(post, "pacs"):
         post.courier.run(post.parcel("pacs"))
         for _ in range(30):
@@ -138,7 +138,7 @@ def test_a_fault_of_sending_that_nobody_thought_of_ends_as_a_dead_letter(
         for parcel_id in post.life.due_parcels("pacs"):
             post.courier.run(parcel_id)
         post.life.clock.advance(4 * 3600)
-        post.life.upkeep.reconcile()
+        post.life.upkeep.catch_up()
     assert {each.state for each in post.deliveries("pacs")} == {"failed"}
     assert "MARKER" not in "".join(str(each.message) for each in post.deliveries("pacs"))
 

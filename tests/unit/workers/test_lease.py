@@ -52,7 +52,7 @@ def test_progress_prolongs_the_lease(life: Life) -> None:
     for _ in range(20):
         life.clock.advance(LEASE.total_seconds() / 3)
         held.alive()
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
     states = {
         row.state for row in life.rows(select(BatchRow.state).where(BatchRow.id == batch.batch_id))
     }
@@ -63,7 +63,7 @@ def test_progress_prolongs_the_lease(life: Life) -> None:
 def test_without_progress_the_batch_is_lost_and_the_worker_told(life: Life) -> None:
     held = Lease(life.ledger, claimed(life), LEASE)
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     with pytest.raises(LedgerError, match="taken back"):
         held.alive()
 
@@ -95,7 +95,7 @@ def test_what_gives_no_sign_of_its_own_is_kept(life: Life) -> None:
         eventually(lambda: until(life, batch) != claimed_until)
     assert until(life, batch) > life.clock.at
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert batch.batch_id in life.due_batches()
 
 
@@ -106,5 +106,5 @@ def test_what_never_ends_is_not_kept_for_ever(life: Life) -> None:
         with held.kept(longest=timedelta(seconds=0.1)):
             eventually(lambda: "lease.not_kept" in [line["event"] for line in lines])
             life.clock.advance(LEASE.total_seconds() + 1)
-            life.upkeep.reconcile()
+            life.upkeep.catch_up()
             assert batch.batch_id in life.due_batches()

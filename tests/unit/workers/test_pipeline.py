@@ -71,7 +71,7 @@ def test_every_item_of_a_batch_gets_its_result_and_deliveries(
     assert len(life.rows(select(DeliveryRow.id))) == 12
     assert {row.state for row in life.rows(select(BatchRow.state))} == {"done"}
     for row in life.rows(select(ResultRow.path, ResultRow.sop_instance_uid, ResultRow.size)):
-        data = life.storage.root / row.path
+        data = life.spool.root / row.path
         assert data.stat().st_size == row.size
         assert dcmread(data).SOPInstanceUID == row.sop_instance_uid
 
@@ -96,7 +96,7 @@ def test_results_are_as_strong_as_the_route_says_or_the_version_recommends(
     receive(life, 1, n1=data)
     work(life, pipeline_of(life, denoisers))
     ((path, parameters),) = life.rows(select(ResultRow.path, ResultRow.settings))
-    result = dcmread(life.storage.root / path)
+    result = dcmread(life.spool.root / path)
     hu = result.pixel_array * float(result.RescaleSlope) + float(result.RescaleIntercept)
     np.testing.assert_array_equal(hu, before * left)
     said = f"strength {recommended if stated is None else stated:g}"
@@ -159,7 +159,7 @@ def test_a_passing_fault_of_one_item_does_not_hold_up_the_others(
     life: Life, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive(life, 14)
-    written = life.storage.write_atomic
+    written = life.spool.write_atomic
     full = True
 
     def write(path: Path, data: bytes) -> None:
@@ -167,7 +167,7 @@ def test_a_passing_fault_of_one_item_does_not_hold_up_the_others(
             raise OutOfSpace("the disk is full")
         written(path, data)
 
-    monkeypatch.setattr(life.storage, "write_atomic", write)
+    monkeypatch.setattr(life.spool, "write_atomic", write)
     work(life, pipeline)
     assert states(life) == ["denoised", "planned", *["denoised"] * 12]
     assert reasons(life)[1] == "the disk is full"
@@ -245,7 +245,7 @@ def test_a_worker_that_lost_its_batch_records_nothing_more(
 
     def before_get(ref: ModelRef) -> FakeDenoiser:
         life.clock.advance(3600)
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
         assert life.claim(life.due_batches()[0], "w:2") is not None
         return FakeDenoiser(lambda frames: None)
 
@@ -270,7 +270,7 @@ def test_an_engine_that_is_built_for_longer_than_the_lease_costs_no_try(
     def build(ref: ModelRef) -> FakeDenoiser:
         for _ in range(4):
             life.clock.advance(0.3)
-            life.upkeep.reconcile()
+            life.upkeep.catch_up()
             deadline = time.monotonic() + 10
             while left() < 0.35 and time.monotonic() < deadline:
                 time.sleep(0.02)
@@ -321,8 +321,8 @@ def test_a_worker_that_is_late_removes_what_it_wrote_and_nothing_else(
         late.run(batch_id)
     assert states(life) == ["denoised"] * 2
     rows = life.rows(select(ResultRow.path, ResultRow.sha256))
-    files = {path for path in (life.storage.root / "results").rglob("*") if path.is_file()}
-    assert {life.storage.path(row.path) for row in rows} == files
+    files = {path for path in (life.spool.root / "results").rglob("*") if path.is_file()}
+    assert {life.spool.path(row.path) for row in rows} == files
     for row in rows:
-        whole = life.storage.path(row.path).read_bytes()
+        whole = life.spool.path(row.path).read_bytes()
         assert hashlib.sha256(whole).hexdigest() == row.sha256

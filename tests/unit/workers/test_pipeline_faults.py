@@ -28,7 +28,7 @@ from tests.support.ledgers import TWO_ROUTES, Life
 from workers import pipeline as stages
 from workers.encode import encode
 from workers.load import load
-from workers.pipeline import Pipeline, Watch
+from workers.pipeline import BatchObserver, Pipeline
 
 TREE = TWO_ROUTES | {"routes": TWO_ROUTES["routes"][:1], "batching": {"instances": 16}}
 COUNT = 9
@@ -171,7 +171,7 @@ def test_a_lost_device_ends_the_worker_and_counts(
 
 
 def test_who_only_looks_harms_nothing(life: Life, denoisers: FakeDenoisers) -> None:
-    class Blind(Watch):
+    class Blind(BatchObserver):
         def saw(self, inferred: Sequence[Any]) -> None:
             raise ZeroDivisionError("PHI MARKER")
 
@@ -191,7 +191,7 @@ def test_a_worker_that_dies_counts_and_one_that_stops_in_order_does_not(life: Li
     assert tries(life) == [0] * 3
     assert life.claim(batch_id, "w:1") is not None
     life.clock.advance(3600)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert tries(life) == [1] * 3
     again = life.claim(batch_id, "w:2")
     assert again is not None
@@ -207,7 +207,7 @@ def test_one_that_was_found_among_workers_that_died_is_told_by_its_own_tries(
     for number in range(3):
         assert life.claim(batch_id, f"w:{number}") is not None
         life.clock.advance(3600)
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
     assert life.claim(batch_id, "w:3") is None
     assert tries(life) == [2] * COUNT
     in_load(monkeypatch, denoisers, ZeroDivisionError)

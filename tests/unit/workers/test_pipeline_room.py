@@ -33,8 +33,8 @@ class Disk:
 
     def __init__(self, life: Life, patch: pytest.MonkeyPatch) -> None:
         self.free = 600 * MEGABYTE
-        patch.setattr(life.storage, "free_bytes", lambda: self.free)
-        patch.setattr(life.storage, "free_fraction", lambda: 0.5)
+        patch.setattr(life.spool, "free_bytes", lambda: self.free)
+        patch.setattr(life.spool, "free_fraction", lambda: 0.5)
 
 
 @pytest.fixture

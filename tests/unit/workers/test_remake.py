@@ -19,7 +19,7 @@ from workers.remake import Remade, remake
 @pytest.fixture
 def spoilt(was: Past) -> Iterator[Path]:
     """The file of the first result, with one bit changed; as it was again afterwards."""
-    path = was.node.storage.path(was.rows(ResultRow.path)[0][0])
+    path = was.node.spool.path(was.rows(ResultRow.path)[0][0])
     whole = path.read_bytes()
     changed = bytearray(whole)
     changed[-1] ^= 1
@@ -45,7 +45,7 @@ def test_a_file_that_came_wrong_is_made_again_and_kept_for_a_person(
     done = made_again(was)
     assert (len(done.made), done.left) == (1, {})
     name, sha256 = first(was)
-    path = was.node.storage.path(name)
+    path = was.node.spool.path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     assert path != spoilt
     assert spoilt.exists()
@@ -71,13 +71,13 @@ def test_what_is_right_is_left_alone(was: Past) -> None:
 
 
 def test_what_comes_out_otherwise_is_not_kept(was: Past, spoilt: Path) -> None:
-    files = set(was.node.storage.root.rglob("*.dcm"))
+    files = set(was.node.spool.root.rglob("*.dcm"))
     was.change(ResultRow, sha256="0" * 64)
     done = made_again(was)
     assert done.made == ()
     assert len(done.left) == 5
     assert all("other bytes" in why for why in done.left.values())
-    assert set(was.node.storage.root.rglob("*.dcm")) == files
+    assert set(was.node.spool.root.rglob("*.dcm")) == files
 
 
 def test_what_cannot_be_made_again_is_said(was: Past, spoilt: Path) -> None:
@@ -91,7 +91,7 @@ def test_what_cannot_be_made_again_is_said(was: Past, spoilt: Path) -> None:
 
 
 def test_nothing_is_made_while_the_spool_is_away(was: Past, spoilt: Path) -> None:
-    marker = was.node.storage.root / "spool.marker"
+    marker = was.node.spool.root / "spool.marker"
     text = marker.read_text()
     marker.unlink()
     try:

@@ -21,12 +21,12 @@ from dicom_node.ledger.past import PastBatch
 from dicom_node.ledger.tables import AuditRow, BatchRow, InstanceRow, ResultRow, WorkItemRow
 from tests.support.ledgers import Life
 from tests.support.past import SLICES, STUDY, Past, opened
-from workers.replay import Replayed, _chunks
+from workers.replay import ReplayReport, _chunks
 
 pytestmark = pytest.mark.holds(number=8)
 
 
-def outcomes(found: list[Replayed]) -> list[str]:
+def outcomes(found: list[ReplayReport]) -> list[str]:
     return [each.outcome for each in found]
 
 
@@ -44,11 +44,11 @@ def test_every_result_of_a_study_is_identical(was: Past) -> None:
 def test_nothing_is_changed_but_the_audit_record(was: Past, made: Life) -> None:
     tables = (WorkItemRow.state, ResultRow.sha256, BatchRow.state, BatchRow.attempts)
     before = [was.rows(column) for column in tables]
-    files = {path: path.stat().st_mtime_ns for path in made.storage.root.rglob("*.dcm")}
+    files = {path: path.stat().st_mtime_ns for path in made.spool.root.rglob("*.dcm")}
     events = len(was.rows(AuditRow.id))
     was.replay()
     assert [was.rows(column) for column in tables] == before
-    assert files == {path: path.stat().st_mtime_ns for path in made.storage.root.rglob("*.dcm")}
+    assert files == {path: path.stat().st_mtime_ns for path in made.spool.root.rglob("*.dcm")}
     noted = was.rows(AuditRow.event, AuditRow.detail, AuditRow.work_item_id)[events:]
     assert [row[0] for row in noted] == [AuditEvent.RESULT_REPLAYED.value] * 5
     assert noted[0][1]["outcome"] == "identical"
@@ -87,7 +87,7 @@ def test_a_plan_that_was_changed_in_the_ledger_is_not_replayed(was: Past) -> Non
 
 
 def test_another_header_over_the_same_pixels_is_told_apart(was: Past, made: Life) -> None:
-    node = opened(was.folder, made.storage, {"results": {"device_serial_number": "7"}})
+    node = opened(was.folder, made.spool, {"results": {"device_serial_number": "7"}})
     was.node = node
     found = was.replay()
     assert outcomes(found) == ["same pixels"] * 5
@@ -207,7 +207,7 @@ def replaced(each: Any, engine: Mapping[str, str]) -> Any:
 def run(was: Past, made: Life, *arguments: str) -> Any:
     config = was.folder / "node.toml"
     config.write_text(
-        f'[storage]\npath = "{made.storage.root}"\n'
+        f'[storage]\npath = "{made.spool.root}"\n'
         f'[database]\nurl = "sqlite:///{was.folder / "ledger.sqlite"}"\n'
         f'[models]\npath = "{was.models}"\nunsigned = "accept"\n[log]\nlevel = "error"\n',
         encoding="utf-8",
@@ -243,4 +243,4 @@ def test_the_command_knows_no_such_result(was: Past, made: Life) -> None:
 
 def test_results_can_be_read(made: Life) -> None:
     for (path,) in made.rows(select(ResultRow.path)):
-        assert dcmread(made.storage.root / path).pixel_array.size
+        assert dcmread(made.spool.root / path).pixel_array.size

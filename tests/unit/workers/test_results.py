@@ -17,10 +17,10 @@ import pytest
 from dicom_node.domain.condition import Condition
 from dicom_node.domain.route import Output, Route
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
-from dicom_node.routing.deciding import Wanted, plan_of
+from dicom_node.routing.deciding import WantedRoute, plan_of
 from dicom_node.settings import WorkerSettings
 from dicom_node.settings.sections import ResultSettings
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from model_store.ref import ModelName, ModelRef
 from tests.support.factories import ct_slice, write
 from workers.encode import ResultSpec
@@ -55,14 +55,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def batch_of(route: Route, model: ModelRef, precision: str = "f32") -> ClaimedBatch:
     assert route.strength is not None
-    plan = plan_of(Wanted(route, model, route.strength), precision)
+    plan = plan_of(WantedRoute(route, model, route.strength), precision)
     return ClaimedBatch(7, "1.2.4", route.name, model, plan, "w:1", 1, AT, ())
 
 
 def claimed(
     uid: str = "1.2.4.1", *, number: int = 1, path: str | None = None, at: datetime = AT
 ) -> ClaimedItem:
-    stored = Stored(Kind.INSTANCE, "1.2", uid, "1.2.840.10008.1.2.1", "0" * 64, path)
+    stored = StoredObject(ObjectKind.INSTANCE, "1.2", uid, "1.2.840.10008.1.2.1", "0" * 64, path)
     return ClaimedItem(number, uid, stored, at, tries=1)
 
 
@@ -127,7 +127,7 @@ def test_every_strength_that_makes_other_pixels_makes_other_uids(source: Source)
     close = replace(ROUTE, strength=0.50000049), replace(ROUTE, strength=0.50000051)
     for route in close:
         assert route.strength is not None
-        planned = plan_of(Wanted(route, MODEL, route.strength_with(1.0)), "f32")
+        planned = plan_of(WantedRoute(route, MODEL, route.strength_with(1.0)), "f32")
         assert planned["strength"] == float(planned["parameters"]["strength"])
     one, other = (spec_of(source, route=replace(ROUTE, strength=s)) for s in (0.5, 0.500001))
     assert both_differ(one, other)

@@ -16,12 +16,12 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.errors import FailItem, LedgerError, RetryLater
-from dicom_node.ledger import shadow
+from dicom_node.ledger import shadow_measures
 from dicom_node.ledger.batches import ClaimedItem
 from dicom_node.ledger.tables import BatchRow, DeliveryRow, ResultRow, ShadowMeasureRow, WorkItemRow
 from dicom_node.node import Node
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from model_store.engines.base import DeviceLostError
 from model_store.errors import UnknownModelError
 from model_store.ref import ModelName, ModelRef
@@ -30,7 +30,7 @@ from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import TWO_ROUTES, FakeModels, Life
 from workers.frame import Frame
 from workers.pipeline import Pipeline
-from workers.shadow import Kept, Shadows, is_seen, measured, spread
+from workers.shadow import ProductionFrame, Shadows, is_seen, measured, spread
 
 ONE_ROUTE = TWO_ROUTES | {"routes": TWO_ROUTES["routes"][:1], "batching": {"instances": 16}}
 
@@ -92,15 +92,15 @@ class ToyDenoisers:
 class Setting:
     """A node whose label ``toy`` has a shadow that sees everything."""
 
-    def __init__(self, folder: Path, spool: Storage, strength: float | None = None) -> None:
+    def __init__(self, folder: Path, spool: Spool, strength: float | None = None) -> None:
         route = ONE_ROUTE["routes"][0] | {"strength": strength}
-        self.life = Life(folder, spool=spool, tree=ONE_ROUTE | {"routes": [route]})
+        self.life = Life(folder, shared=spool, tree=ONE_ROUTE | {"routes": [route]})
         self.life.associate()
         self.models = ShadowModels()
         self.models.shadow = ("toy@2.0.0", 1.0)
         self.shadows = ToyDenoisers()
         node = Node(
-            self.life.settings, self.life.ledger, self.life.storage,
+            self.life.settings, self.life.ledger, self.life.spool,
             self.models,  # type: ignore[arg-type]
         )  # fmt: skip
         self.observer = Shadows(node, self.shadows)  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ class Setting:
 
     def measures(self) -> list[Measure]:
         with self.life.ledger.read() as session:
-            return shadow.measures(session, "toy", "toy@1.0.0", "toy@2.0.0")
+            return shadow_measures.measures(session, "toy", "toy@1.0.0", "toy@2.0.0")
 
     def delivered(self) -> list[Any]:
         """Everything about results and deliveries that a peer or a person can see."""
@@ -133,12 +133,12 @@ class Setting:
 
 
 @pytest.fixture(scope="module")
-def spool(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    return Storage(tmp_path_factory.mktemp("spool"))
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Spool:
+    return Spool(tmp_path_factory.mktemp("spool"))
 
 
 @pytest.fixture
-def setting(tmp_path: Path, spool: Storage) -> Iterator[Setting]:
+def setting(tmp_path: Path, spool: Spool) -> Iterator[Setting]:
     setting = Setting(tmp_path / "node", spool)
     yield setting
     setting.life.close()
@@ -157,7 +157,7 @@ def slice_bytes(number: int) -> bytes:
 
 @pytest.mark.parametrize(("stated", "seen"), [(None, 0.6), (0.4, 0.4)])
 def test_a_shadow_runs_at_the_strength_it_would_deliver_with(
-    tmp_path: Path, spool: Storage, stated: float | None, seen: float
+    tmp_path: Path, spool: Spool, stated: float | None, seen: float
 ) -> None:
     setting = Setting(tmp_path, spool, stated)
     setting.models.strengths = {"1.0.0": 0.9, "2.0.0": 0.6}
@@ -169,7 +169,7 @@ def test_a_shadow_runs_at_the_strength_it_would_deliver_with(
 
 
 def test_a_batch_is_measured_and_delivers_what_it_would_have_delivered(
-    setting: Setting, tmp_path: Path, spool: Storage
+    setting: Setting, tmp_path: Path, spool: Spool
 ) -> None:
     setting.work(5)
     first, second = setting.measures()
@@ -312,7 +312,7 @@ def test_a_ledger_that_goes_away_loses_the_measures_only(
     def record(*_: Any) -> None:
         raise LedgerError("away")
 
-    monkeypatch.setattr(shadow, "record", record)
+    monkeypatch.setattr(shadow_measures, "record", record)
     setting.work()
     assert setting.measures() == []
     _, states = setting.delivered()
@@ -332,7 +332,9 @@ def test_a_share_is_a_share_and_always_the_same_batches() -> None:
 )
 def test_images_are_taken_from_all_over_a_batch(count: int, chosen: set[int]) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    stored = Stored(Kind.INSTANCE, "1.2", "1.2.3", "1.2.840.10008.1.2.1", "0" * 64, None)
+    stored = StoredObject(
+        ObjectKind.INSTANCE, "1.2", "1.2.3", "1.2.840.10008.1.2.1", "0" * 64, None
+    )
     items = [ClaimedItem(number, "1.2.3", stored, at, tries=1) for number in range(10)]
     assert spread(items, count) == chosen
     assert spread([], count) == set()
@@ -352,7 +354,7 @@ def test_a_radiograph_is_measured_in_grey_levels_of_twelve_bits() -> None:
     values = np.tile(window, (10, 10)).astype(np.float32)
     frame = Frame(values, 1023.0, np.ones(values.shape, np.bool_))
     made = (512 + (values - 512) / 2).astype(np.float32)
-    found = measured(row(), Kept(2, "stored", frame, values, 0.1), made + np.float32(1))
+    found = measured(row(), ProductionFrame(2, "stored", frame, values, 0.1), made + np.float32(1))
     level = 4095 / 1023
     noise = 40 * math.sqrt((225 - 1 / 225) / 222) * level
     assert found.units == "grey levels of 12 bits"
@@ -369,6 +371,6 @@ def test_padding_counts_for_nothing_and_air_has_no_noise_to_measure() -> None:
     made = values.copy()
     made[:32] += 500
     made[32:] += 2
-    found = measured(row(), Kept(2, "HU", Frame(values, 1.0, valid), values, 0.1), made)
+    found = measured(row(), ProductionFrame(2, "HU", Frame(values, 1.0, valid), values, 0.1), made)
     assert (found.noise_input, found.noise_shadow, found.bias) == (None, None, None)
     assert (found.rms_difference, found.largest_difference) == (2.0, 2.0)

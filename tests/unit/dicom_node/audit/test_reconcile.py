@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import delete, select, update
 from typer.testing import CliRunner
 
-from dicom_node.audit.reconcile import DestinationProof, Report, Verdict, reconcile
+from dicom_node.audit.reconcile import DestinationProof, ProofOutcome, Report, reconcile
 from dicom_node.cli import app
 from dicom_node.errors import ConfigError, FailItem
 from dicom_node.ledger import recall
 from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.tables import DeliveryRow, InstanceRow, ResultRow, WorkItemRow
-from dicom_node.network.request.find import Found
+from dicom_node.network.request.find import Holdings
 from dicom_node.network.request.scu import NoAnswer, Trouble
 from dicom_node.settings import DestinationSettings
 from tests.support.factories import ct_slice, to_bytes
@@ -45,14 +45,14 @@ class Archives:
     def __call__(self, destination: DestinationSettings) -> Iterator[Archive]:
         yield Archive(self, destination.name)
 
-    def ask(self, name: str, study: str, series: str, uid: str) -> Found:
+    def ask(self, name: str, study: str, series: str, uid: str) -> Holdings:
         self.questions.append((name, study, series, uid))
         if name in self.silent:
             raise NoAnswer(Trouble.NO_CONTEXT, "it does not offer C-FIND")
         held = self.held.get(name, set())
         matches = sorted(held & {uid} if uid else held)
         cut = matches[: self._limit]
-        return Found(frozenset(cut), len(cut) == len(matches) or not self._says_so)
+        return Holdings(frozenset(cut), len(cut) == len(matches) or not self._says_so)
 
 
 class Archive:
@@ -60,7 +60,7 @@ class Archive:
         self._archives = archives
         self._name = name
 
-    def instances(self, study_uid: str, series_uid: str, sop_instance_uid: str = "") -> Found:
+    def instances(self, study_uid: str, series_uid: str, sop_instance_uid: str = "") -> Holdings:
         return self._archives.ask(self._name, study_uid, series_uid, sop_instance_uid)
 
 
@@ -111,7 +111,7 @@ def at(report: Report, name: str) -> DestinationProof:
 def test_a_study_that_is_where_it_should_be_is_proven(life: Life) -> None:
     archives = delivered(life)
     report = prove(life, archives)
-    assert report.verdict is Verdict.PROVEN
+    assert report.outcome is ProofOutcome.PROVEN
     assert report.ledger.instances == 4
     assert report.ledger.work_items["delivered"] == 8
     assert [(each.destination, each.delivered, each.found) for each in report.destinations] == [
@@ -125,7 +125,7 @@ def test_nothing_is_changed_by_it(life: Life) -> None:
     archives = delivered(life)
     tables = (InstanceRow, WorkItemRow, DeliveryRow)
     before = [life.rows(select(table.id, table.state)) for table in tables]
-    prove(life, archives, spool=life.storage)
+    prove(life, archives, spool=life.spool)
     assert [life.rows(select(table.id, table.state)) for table in tables] == before
 
 
@@ -134,7 +134,7 @@ def test_what_a_destination_lost_is_named(life: Life) -> None:
     lost = sorted(archives.held["pacs"])[0]
     archives.held["pacs"].remove(lost)
     report = prove(life, archives)
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
     assert [one.sop_instance_uid for one in at(report, "pacs").missing] == [lost]
     assert at(report, "pacs").found == 7
     assert not at(report, "archive").missing
@@ -164,7 +164,7 @@ def test_a_destination_that_never_says_all_is_unprovable(life: Life) -> None:
     archives = Archives(limit=0)
     archives.held = delivered(life).held
     report = prove(life, archives)
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     assert at(report, "pacs").unprovable == 8
     assert at(report, "pacs").reason
 
@@ -173,12 +173,12 @@ def test_one_destination_without_c_find_does_not_hide_what_another_lost(life: Li
     archives = delivered(life)
     archives.silent = {"archive"}
     report = prove(life, archives)
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     assert (at(report, "archive").unprovable, at(report, "archive").missing) == (4, ())
     assert "C-FIND" in at(report, "archive").reason
     assert at(report, "pacs").found == 8
     archives.held["pacs"].pop()
-    assert prove(life, archives).verdict is Verdict.LOST
+    assert prove(life, archives).outcome is ProofOutcome.LOST
 
 
 def test_a_destination_that_the_configuration_dropped_is_unprovable(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_destination_that_the_configuration_dropped_is_unprovable(tmp_path: Pa
     tree = {**TWO_ROUTES, "destinations": TWO_ROUTES["destinations"][:1], "routes": routes}
     later = Life(tmp_path, url=f"sqlite:///{tmp_path / 'ledger.sqlite'}", tree=tree)
     report = prove(later, archives)
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     assert at(report, "archive").unprovable == 4
     assert "configuration" in at(report, "archive").reason
 
@@ -197,7 +197,7 @@ def test_a_destination_that_the_configuration_dropped_is_unprovable(tmp_path: Pa
 def test_work_under_way_is_listed_with_since_when(life: Life) -> None:
     uids = received(life, 2)
     report = prove(life, Archives())
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     assert [row["sop_instance_uid"] for row in report.ledger.unplanned] == uids
     life.planner.plan()
     planned_at = life.clock()
@@ -212,7 +212,7 @@ def test_work_under_way_is_listed_with_since_when(life: Life) -> None:
     assert {row["state"] for row in report.ledger.unfinished} == {"denoised"}
     assert {row["since"] for row in report.ledger.unfinished} == {life.clock()}
     assert at(report, "pacs").waiting == 4
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
 
 
 def test_what_failed_waits_for_a_person(life: Life) -> None:
@@ -220,7 +220,7 @@ def test_what_failed_waits_for_a_person(life: Life) -> None:
     denoised(life)
     life.deliver_all(delivered=False)
     report = prove(life, Archives())
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
     assert {row["route"] for row in report.ledger.failed} == {"ct", "soft"}
     assert all(row["reason"] for row in report.ledger.failed)
     assert at(report, "pacs").failed == 2
@@ -230,12 +230,12 @@ def test_what_passed_is_proven_and_what_is_unreadable_is_not(life: Life) -> None
     life.receive("1.2.4.1", data=to_bytes(ct_slice(size=(4, 4), Modality="MR")))
     life.denoise_all()
     report = prove(life, Archives())
-    assert report.verdict is Verdict.PROVEN
+    assert report.outcome is ProofOutcome.PROVEN
     assert report.ledger.work_items["passed"] == 1
     life.receive("1.2.4.2", data=b"\xff" * 64)
     life.denoise_all()
     report = prove(life, Archives())
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
     assert [row["sop_instance_uid"] for row in report.ledger.failed] == ["1.2.4.2"]
 
 
@@ -246,7 +246,7 @@ def test_an_instance_that_no_work_item_accounts_for_is_a_contradiction(life: Lif
         unit.session.execute(delete(ResultRow))
         unit.session.execute(delete(WorkItemRow))
     report = prove(life, archives)
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
     assert [row["sop_instance_uid"] for row in report.ledger.contradictions] == ["1.2.4.1"]
 
 
@@ -255,7 +255,7 @@ def test_delivered_without_every_delivery_is_a_contradiction(life: Life) -> None
     with life.ledger.write() as unit:
         unit.session.execute(delete(DeliveryRow).where(DeliveryRow.destination == "archive"))
     report = prove(life, archives)
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
     assert [row["route"] for row in report.ledger.contradictions] == ["ct"]
 
 
@@ -265,7 +265,7 @@ def test_what_is_sent_again_is_waiting_not_lost(life: Life) -> None:
         items = list(unit.session.execute(select(WorkItemRow.id)).scalars())
         recall.retry(unit, items)
     report = prove(life, archives)
-    assert report.verdict is Verdict.UNPROVABLE
+    assert report.outcome is ProofOutcome.UNPROVABLE
     assert at(report, "pacs").waiting == 2
     assert not report.ledger.contradictions
 
@@ -288,26 +288,26 @@ def stored(life: Life) -> tuple[Path, Path]:
     life.write_results()
     ((instance,),) = life.rows(select(InstanceRow.path).limit(1))
     ((result,),) = life.rows(select(ResultRow.path).limit(1))
-    return life.storage.path(instance), life.storage.path(result)
+    return life.spool.path(instance), life.spool.path(result)
 
 
 def test_the_files_of_the_spool_are_read(life: Life) -> None:
     archives = delivered(life)
     instance, result = stored(life)
-    report = prove(life, archives, spool=life.storage)
+    report = prove(life, archives, spool=life.spool)
     assert report.spool is not None
     assert (report.spool.checked, report.spool.faults) == (FILES, [])
-    assert report.verdict is Verdict.PROVEN
+    assert report.outcome is ProofOutcome.PROVEN
 
     instance.write_bytes(instance.read_bytes()[:-1] + b"1")
     result.unlink()
-    report = prove(life, archives, spool=life.storage)
+    report = prove(life, archives, spool=life.spool)
     assert report.spool is not None
     assert [(row["kind"], row["fault"].partition(";")[0]) for row in report.spool.faults] == [
         ("instance", "the bytes in the spool are not those that were received"),
         ("result", "its file is no longer in the spool"),
     ]
-    assert report.verdict is Verdict.LOST
+    assert report.outcome is ProofOutcome.LOST
 
 
 def test_only_files_of_what_is_asked_about_are_read(life: Life) -> None:
@@ -315,7 +315,7 @@ def test_only_files_of_what_is_asked_about_are_read(life: Life) -> None:
     stored(life)
     begin = life.clock() - timedelta(days=1)
     for scope, files in ((Scope(since=begin), FILES), (Scope(until=begin), 0)):
-        report = prove(life, archives, scope, spool=life.storage)
+        report = prove(life, archives, scope, spool=life.spool)
         assert report.spool is not None
         assert report.spool.checked == files
 
@@ -325,7 +325,7 @@ def test_a_damaged_file_is_a_fault_and_no_error(life: Life, content: bytes) -> N
     archives = delivered(life)
     instance, _ = stored(life)
     instance.write_bytes(content)
-    report = prove(life, archives, spool=life.storage)
+    report = prove(life, archives, spool=life.spool)
     assert report.spool is not None
     assert [row["kind"] for row in report.spool.faults] == ["instance"]
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from dicom_node.demo import phantom
-from dicom_node.demo.images import Series, Source
+from dicom_node.demo.images import ImageCredit, SeriesFiles
 
-SOURCE = Source("Title & <b>", "package==1", "LICENCE-1", "credit", "attribution", "none", True)
+SOURCE = ImageCredit(
+    "Title & <b>", "package==1", "LICENCE-1", "credit", "attribution", "none", True
+)
 
 
 @pytest.fixture(scope="session")
@@ -25,5 +27,5 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 
 
 @pytest.fixture
-def series(slices: tuple[Path, ...]) -> Series:
-    return Series("ct", slices, SOURCE)
+def series(slices: tuple[Path, ...]) -> SeriesFiles:
+    return SeriesFiles("ct", slices, SOURCE)

@@ -13,10 +13,10 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from dicom_node.demo.errors import ResultsMissing
-from dicom_node.demo.images import Series
+from dicom_node.demo.images import SeriesFiles
 from dicom_node.demo.report import Run, write_html, write_picture
 from dicom_node.demo.results import origin
-from dicom_node.demo.summary import Summary, summarise
+from dicom_node.demo.summary import SeriesSummary, summarise
 from dicom_node.routing.eligibility import MODEL_NAME
 
 SAID = (
@@ -41,7 +41,7 @@ def make_result(source: Path, folder: Path) -> Path:
 
 
 @pytest.fixture
-def summary(series: Series, tmp_path: Path) -> Summary:
+def summary(series: SeriesFiles, tmp_path: Path) -> SeriesSummary:
     results = {
         str(dcmread(file, stop_before_pixels=True).SOPInstanceUID): make_result(file, tmp_path)
         for file in series.files
@@ -49,18 +49,18 @@ def summary(series: Series, tmp_path: Path) -> Summary:
     return summarise(series, results, 1.5)
 
 
-def run_of(summary: Summary, *replaced: str) -> Run:
+def run_of(summary: SeriesSummary, *replaced: str) -> Run:
     at = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     return Run(at, [summary], 2.5, "scanner", "node", "PACS", replaced)
 
 
-def test_a_summary_measures_and_names_the_makers(summary: Summary) -> None:
+def test_a_summary_measures_and_names_the_makers(summary: SeriesSummary) -> None:
     assert summary.instances == 3
     assert summary.noise.reduction > 0.2
     assert (summary.origin.model, summary.origin.engine) == ("ct@1.2.0", "openvino f32 on CPU")
 
 
-def test_the_page_needs_nothing_from_elsewhere(summary: Summary, tmp_path: Path) -> None:
+def test_the_page_needs_nothing_from_elsewhere(summary: SeriesSummary, tmp_path: Path) -> None:
     write_html(run_of(summary), tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text("utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
@@ -69,7 +69,9 @@ def test_the_page_needs_nothing_from_elsewhere(summary: Summary, tmp_path: Path)
     assert "url(" not in page
 
 
-def test_the_page_names_source_licence_scale_and_versions(summary: Summary, tmp_path: Path) -> None:
+def test_the_page_names_source_licence_scale_and_versions(
+    summary: SeriesSummary, tmp_path: Path
+) -> None:
     write_html(run_of(summary), tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text("utf-8")
     for text in (
@@ -85,21 +87,21 @@ def test_the_page_names_source_licence_scale_and_versions(summary: Summary, tmp_
     assert "<b>" not in page.replace("<b>C-STORE", "")
 
 
-def test_a_phantom_is_not_passed_off_as_a_patient(summary: Summary, tmp_path: Path) -> None:
+def test_a_phantom_is_not_passed_off_as_a_patient(summary: SeriesSummary, tmp_path: Path) -> None:
     write_html(run_of(summary, "ct: no network"), tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "Synthetic images." in page
     assert "ct: no network" in page
 
 
-def test_a_wide_picture_is_drawn(summary: Summary, tmp_path: Path) -> None:
+def test_a_wide_picture_is_drawn(summary: SeriesSummary, tmp_path: Path) -> None:
     write_picture([summary, summary], tmp_path / "new" / "wide.png")
     with Picture.open(tmp_path / "new" / "wide.png") as picture:
         assert picture.width > picture.height
         assert picture.mode == "L"
 
 
-def test_a_missing_result_is_named(series: Series) -> None:
+def test_a_missing_result_is_named(series: SeriesFiles) -> None:
     with pytest.raises(ResultsMissing, match=series.files[0].stem):
         summarise(series, {}, 1.0)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dicom_node.demo.images import Series
+from dicom_node.demo.images import SeriesFiles
 from dicom_node.demo.ledger import EMPTY, SeriesState
 from dicom_node.demo.node import GIVEN_PACS
-from dicom_node.demo.transfer import Expected, Seen
+from dicom_node.demo.transfer import ExpectedSeries, SeriesProgress
 
-EXPECTED = Expected("CT", "1.2", ("1.2.1", "1.2.2"))
+EXPECTED = ExpectedSeries("CT", "1.2", ("1.2.1", "1.2.2"))
 
 
 def seen(
@@ -16,9 +16,9 @@ def seen(
     delivered: int = 0,
     given: bool = False,
     delays: dict[str, int] | None = None,
-) -> Seen:
+) -> SeriesProgress:
     state = SeriesState(2, len(came), {GIVEN_PACS: delivered}, ended or {}, delays or {})
-    return Seen(EXPECTED, frozenset(came), state, given)
+    return SeriesProgress(EXPECTED, frozenset(came), state, given)
 
 
 def test_everything_came() -> None:
@@ -50,10 +50,10 @@ def test_the_complaint_names_instances_and_reasons() -> None:
 
 
 def test_counts_never_lag_behind_what_came() -> None:
-    assert Seen(EXPECTED, frozenset({"1.2.1"}), EMPTY, False).counts == (1, 1, 1)
+    assert SeriesProgress(EXPECTED, frozenset({"1.2.1"}), EMPTY, False).counts == (1, 1, 1)
 
 
-def test_a_series_is_known_by_its_headers(series: Series) -> None:
-    expected = Expected.of(series)
+def test_a_series_is_known_by_its_headers(series: SeriesFiles) -> None:
+    expected = ExpectedSeries.of(series)
     assert expected.label == "CT"
     assert len(set(expected.sop_uids)) == len(series.files)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-from dicom_node.dicom.part10 import DataSet, decimal_string, part10_file
+from dicom_node.dicom.part10 import DataSetBuilder, decimal_string, part10_file
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e30, max_value=1e30))
@@ -18,10 +18,10 @@ def test_decimal_strings_fit_and_read_back(value: float) -> None:
 
 
 def test_elements_are_written_in_order_of_tag() -> None:
-    dataset = DataSet()
+    dataset = DataSetBuilder()
     dataset.set_text("PatientID", "1")
     dataset.set_text("SOPClassUID", "1.2.3")
-    item = DataSet()
+    item = DataSetBuilder()
     item.set_text("CodeValue", "x")
     dataset.set_sequence("DerivationCodeSequence", [item])
     dataset.set_integers("Rows", 5)
@@ -36,10 +36,10 @@ def test_elements_are_written_in_order_of_tag() -> None:
 
 def test_an_unknown_keyword_is_an_error() -> None:
     with pytest.raises(ValueError, match="NoSuchThing"):
-        DataSet().set_text("NoSuchThing", "x")
+        DataSetBuilder().set_text("NoSuchThing", "x")
 
 
 def test_a_value_too_long_for_its_representation_is_written_as_unknown() -> None:
-    dataset = DataSet()
+    dataset = DataSetBuilder()
     dataset.set_bytes(0x00081030, "LO", b"x" * 70000)
     assert dataset.encode()[4:6] == b"UN"

@@ -152,7 +152,7 @@ def test_a_commit_that_failed_and_was_made_keeps_its_file(node: Node) -> None:
     node.ledger.fault_at_commit = True
     with pytest.raises(LedgerError):
         node.store("1.2.3")
-    assert {node.storage.path(str(row.path)) for row in node.instances()} == set(node.files())
+    assert {node.spool.path(str(row.path)) for row in node.instances()} == set(node.files())
     assert len(node.files()) == 2
 
 
@@ -184,7 +184,7 @@ def test_what_nobody_can_be_asked_about_stays(node: Node, monkeypatch: pytest.Mo
         patch.setattr(node.ledger, "read", read)
         with pytest.raises(LedgerError):
             node.store("1.2.3")
-    assert {node.storage.path(str(row.path)) for row in node.instances()} == set(node.files())
+    assert {node.spool.path(str(row.path)) for row in node.instances()} == set(node.files())
 
 
 def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_file(
@@ -192,18 +192,18 @@ def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_
 ) -> None:
     """The first is in its place but not in the ledger when the second comes and is accepted."""
     first = node.received("1.2.3")
-    committed = node.storage.commit
+    committed = node.spool.commit
     second_is_in = threading.Event()
 
     def commit(temp: Path, final: Path) -> None:
         committed(temp, final)
         if temp == first.path:
-            monkeypatch.setattr(node.storage, "commit", committed)
+            monkeypatch.setattr(node.spool, "commit", committed)
             assert node.store("1.2.3") == SUCCESS
             second_is_in.set()
             node.ledger.away = True
 
-    monkeypatch.setattr(node.storage, "commit", commit)
+    monkeypatch.setattr(node.spool, "commit", commit)
     with pytest.raises(LedgerError):
         node.intake.store(first)
     assert second_is_in.is_set()
@@ -217,7 +217,7 @@ def test_a_disk_that_fails_means_failure_and_no_row(
     def commit(*_: Any, **__: Any) -> None:
         raise OutOfSpace("1.2.3: cannot be put in its place in the spool: no space left")
 
-    monkeypatch.setattr(node.storage, "commit", commit)
+    monkeypatch.setattr(node.spool, "commit", commit)
     with pytest.raises(StorageError):
         node.store("1.2.3")
     assert node.instances() == []
@@ -371,7 +371,7 @@ def test_a_disk_that_does_not_answer_has_no_space(
     def free_bytes() -> int:
         raise fault
 
-    monkeypatch.setattr(node.storage, "free_bytes", free_bytes)
+    monkeypatch.setattr(node.spool, "free_bytes", free_bytes)
     assert not node.intake.has_space(0)
 
 

@@ -155,7 +155,7 @@ def test_who_waits_too_long_behind_another_is_refused_and_leaves_nothing(
     assert node.store("1.2.3") == SUCCESS
     stored = node.rows(select(InstanceRow.sop_instance_uid, InstanceRow.path))
     assert {uid for uid, _ in stored} == {"9.9.9", "1.2.1", "1.2.3"}  # the first settled it
-    assert {node.storage.path(path) for _, path in stored} == set(node.files())
+    assert {node.spool.path(path) for _, path in stored} == set(node.files())
 
 
 def test_a_scanner_has_its_answer_within_ten_seconds_however_the_ledger_hangs() -> None:

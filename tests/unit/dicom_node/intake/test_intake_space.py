@@ -25,8 +25,8 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 
 
 def set_free(monkeypatch: pytest.MonkeyPatch, node: Node, free: int, fraction: float) -> None:
-    monkeypatch.setattr(node.storage, "free_bytes", lambda: free)
-    monkeypatch.setattr(node.storage, "free_fraction", lambda: fraction)
+    monkeypatch.setattr(node.spool, "free_bytes", lambda: free)
+    monkeypatch.setattr(node.spool, "free_fraction", lambda: fraction)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_spool_that_cannot_be_asked_has_no_space_until_it_can(
         raise fault
 
     with monkeypatch.context() as patch, capture_logs() as lines:
-        patch.setattr(node.storage, "require_there", away)
+        patch.setattr(node.spool, "require_there", away)
         assert not node.intake.has_space(0)
     assert [(line["event"], line["error"]) for line in lines] == [(event, str(fault))]
     assert node.intake.has_space(0)
@@ -94,7 +94,7 @@ def test_the_disk_is_not_asked_anew_for_every_object(
         asked.append(1)
         return 900 * MEGABYTE
 
-    monkeypatch.setattr(node.storage, "free_bytes", free_bytes)
+    monkeypatch.setattr(node.spool, "free_bytes", free_bytes)
     assert [node.intake.has_space(0) for _ in range(5)] == [True] * 5
     assert len(asked) == 1
     node.intake.stop()

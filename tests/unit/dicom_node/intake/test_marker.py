@@ -17,7 +17,7 @@ from dicom_node.ledger import spools
 from dicom_node.ledger.tables import InstanceRow, SpoolRow, WorkItemRow
 from dicom_node.node import Node
 from dicom_node.settings import Settings
-from dicom_node.spool.storage import MARKER, Storage
+from dicom_node.spool.spool import MARKER, Spool
 from tests.support.factories.received import CALLER, received
 from tests.support.ledgers import Life, fresh_url, open_ledger
 
@@ -25,7 +25,7 @@ from tests.support.ledgers import Life, fresh_url, open_ledger
 @pytest.fixture
 def life(tmp_path: Path) -> Iterator[Life]:
     """The ledger in one folder, the spool in another."""
-    life = Life(tmp_path / "node", spool=Storage(tmp_path / "spool"))
+    life = Life(tmp_path / "node", shared=Spool(tmp_path / "spool"))
     life.associate()
     yield life
     life.close()
@@ -49,7 +49,7 @@ class Mount:
 
 @pytest.fixture
 def mount(life: Life) -> Mount:
-    return Mount(life.storage.root)
+    return Mount(life.spool.root)
 
 
 def states(life: Life) -> list[str]:
@@ -74,9 +74,9 @@ def test_a_file_that_is_missing_counts_where_the_spool_is(life: Life, mount: Mou
     ((name,),) = life.rows(select(InstanceRow.path))
     mount.leave()
     with pytest.raises(SpoolAway):
-        life.storage.open(name, "1.2.4.1")
+        life.spool.open(name, "1.2.4.1")
     mount.come_back()
-    life.storage.path(name).unlink()
+    life.spool.path(name).unlink()
     life.planner.plan()
     assert states(life) == ["failed"]
 
@@ -126,7 +126,7 @@ def test_upkeep_waits_without_an_end_and_does_its_other_chores(
 
 def an_intake(life: Life) -> LedgerIntake:
     return LedgerIntake(
-        life.ledger, life.storage, name="here:1", refuse_conflicts=False,
+        life.ledger, life.spool, name="here:1", refuse_conflicts=False,
         minimum_free_fraction=0.0, minimum_free_bytes=0,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ def test_reception_says_that_it_is_away_and_goes_on_when_it_is_back(
     monkeypatch.setattr("dicom_node.intake.intake._SPACE_LASTS", 0.0)
     intake = an_intake(life)
     intake.opened(CALLER)
-    one = received(life.storage, "1.2.3", b"data")
+    one = received(life.spool, "1.2.3", b"data")
     assert intake.has_space(0)
     mount.leave()
     with capture_logs() as logs:
@@ -147,7 +147,7 @@ def test_reception_says_that_it_is_away_and_goes_on_when_it_is_back(
     with pytest.raises(StorageError):
         intake.store(one)
     with pytest.raises(StorageError):
-        life.storage.incoming()
+        life.spool.incoming()
     mount.come_back()
     assert intake.has_space(0)
     assert intake.store(one) == SUCCESS
@@ -159,11 +159,11 @@ def test_what_is_put_under_the_mount_point_is_not_taken(life: Life, mount: Mount
     intake = an_intake(life)
     intake.opened(CALLER)
     mount.leave()
-    root = life.storage.root
+    root = life.spool.root
     for shard in range(256):
         (root / "instances" / f"{shard:02x}").mkdir(parents=True)
     (root / "incoming").mkdir()
-    one = received(life.storage, "1.2.3", b"data")
+    one = received(life.spool, "1.2.3", b"data")
     with pytest.raises(SpoolAway):
         intake.store(one)
     assert [path for path in (root / "instances").rglob("*") if path.is_file()] == []
@@ -181,7 +181,7 @@ def test_a_resend_while_it_is_away_takes_no_name_from_a_row(life: Life, mount: M
     assert life.rows(select(InstanceRow.path)) == before
 
 
-def opened(life: Life, root: Path, **how: bool) -> Storage:
+def opened(life: Life, root: Path, **how: bool) -> Spool:
     return open_spool(root, life.ledger, **how)
 
 
@@ -203,9 +203,9 @@ def test_a_new_ledger_and_a_new_spool_belong_together(tmp_path: Path) -> None:
 
 def test_a_spool_of_an_earlier_release_gets_a_marker(life: Life) -> None:
     life.receive("1.2.4.1")
-    (life.storage.root / MARKER).unlink()
-    opened(life, life.storage.root)
-    assert (life.storage.root / MARKER).read_text().strip() == marker_of(life)
+    (life.spool.root / MARKER).unlink()
+    opened(life, life.spool.root)
+    assert (life.spool.root / MARKER).read_text().strip() == marker_of(life)
 
 
 def test_a_ledger_of_an_earlier_release_does_not_take_an_empty_folder(
@@ -226,7 +226,7 @@ def test_a_ledger_of_an_earlier_release_does_not_take_an_empty_folder(
 def test_a_spool_that_is_away_at_the_start_is_refused_and_nothing_is_made(
     life: Life, tmp_path: Path, there: bool
 ) -> None:
-    marker = opened(life, life.storage.root).marker
+    marker = opened(life, life.spool.root).marker
     elsewhere = tmp_path / "elsewhere"
     if there:
         elsewhere.mkdir()
@@ -239,8 +239,8 @@ def test_a_spool_that_is_away_at_the_start_is_refused_and_nothing_is_made(
 
 
 def test_another_ledgers_spool_is_refused(life: Life, tmp_path: Path) -> None:
-    opened(life, life.storage.root)
-    other = Storage(tmp_path / "other")
+    opened(life, life.spool.root)
+    other = Spool(tmp_path / "other")
     with pytest.raises(SpoolAway, match=rf"another ledger's.*{other.marker}"):
         opened(life, other.root)
 
@@ -248,9 +248,9 @@ def test_another_ledgers_spool_is_refused(life: Life, tmp_path: Path) -> None:
 def test_a_spool_that_was_moved_is_known_and_one_restored_without_its_marker_is_told_how(
     life: Life, tmp_path: Path
 ) -> None:
-    marker = opened(life, life.storage.root).marker
+    marker = opened(life, life.spool.root).marker
     moved = tmp_path / "moved"
-    life.storage.root.rename(moved)
+    life.spool.root.rename(moved)
     assert opened(life, moved).marker == marker
     (moved / MARKER).unlink()
     with pytest.raises(SpoolAway):
@@ -265,7 +265,7 @@ def test_of_many_that_open_a_new_spool_at_once_all_have_its_marker(tmp_path: Pat
 
     def open_it() -> None:
         begin.wait()
-        found.append(Storage(tmp_path / "spool").marker)
+        found.append(Spool(tmp_path / "spool").marker)
 
     threads = [threading.Thread(target=open_it) for _ in range(8)]
     for thread in threads:
@@ -277,7 +277,7 @@ def test_of_many_that_open_a_new_spool_at_once_all_have_its_marker(tmp_path: Pat
 
 
 def test_of_two_spools_for_one_new_ledger_the_first_counts(life: Life, tmp_path: Path) -> None:
-    first = opened(life, life.storage.root)
+    first = opened(life, life.spool.root)
     with life.ledger.write() as unit:
         unit.session.execute(update(SpoolRow).values(marker=first.marker))
     with pytest.raises(SpoolAway):
@@ -288,26 +288,26 @@ def test_of_two_that_bring_a_spool_each_to_a_new_ledger_at_once_the_first_counts
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second has looked, and makes its own; meanwhile the ledger is given the first's."""
-    first = Storage(tmp_path / "first")
+    first = Spool(tmp_path / "first")
 
-    def made(root: Path, **how: object) -> Storage:
+    def made(root: Path, **how: object) -> Spool:
         if "marker" not in how:
             with life.ledger.write() as unit:
                 spools.remember(unit, first.marker)
             life.clock.advance(1)
-        return Storage(root, **how)  # type: ignore[arg-type]
+        return Spool(root, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dicom_node.intake.marker.Storage", made)
+    monkeypatch.setattr("dicom_node.intake.marker.Spool", made)
     with pytest.raises(SpoolAway, match="another ledger's"):
         opened(life, tmp_path / "second")
     assert opened(life, first.root).marker == first.marker
 
 
 def test_a_marker_that_is_damaged_is_none(life: Life) -> None:
-    opened(life, life.storage.root)
-    (life.storage.root / MARKER).write_text("half")
+    opened(life, life.spool.root)
+    (life.spool.root / MARKER).write_text("half")
     with pytest.raises(SpoolAway):
-        life.storage.require_there()
+        life.spool.require_there()
 
 
 def test_who_reads_the_ledger_needs_no_spool(tmp_path: Path) -> None:
@@ -318,5 +318,5 @@ def test_who_reads_the_ledger_needs_no_spool(tmp_path: Path) -> None:
     (tmp_path / "spool").rename(tmp_path / "away")
     with pytest.raises(SpoolAway):
         Node.open(settings)
-    assert Node.open(settings, away=True).storage.root == tmp_path / "spool"
+    assert Node.open(settings, away=True).spool.root == tmp_path / "spool"
     assert not (tmp_path / "spool").exists()

@@ -161,7 +161,7 @@ def test_what_a_worker_recorded_before_it_died_is_not_done_again(life: Life) -> 
     dead = claim(life, first, "w:1")
     life.record(dead, dead.items[:2])
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     again = claim(life, first, "w:2")
     assert [item.work_item_id for item in again.items] == [dead.items[2].work_item_id]
     with pytest.raises(LedgerError, match="taken back"):
@@ -179,7 +179,7 @@ def test_a_worker_that_lost_its_batch_does_not_hold_its_own_next_claim(life: Lif
     first = life.due_batches()[0]
     lost = claim(life, first, "w:1")
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     again = claim(life, first, "w:1")
     with pytest.raises(LedgerError, match="taken back"):
         life.record(lost)
@@ -194,7 +194,7 @@ def test_a_worker_has_its_batch_until_its_lease_has_run_out(life: Life) -> None:
     life.planner.plan()
     batch = claim(life, life.due_batches()[0])
     life.clock.advance(LEASE.total_seconds() - 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     life.record(batch)
     life.finish(batch)
     assert item_states(life) == {"denoised": 3, "planned": 3}
@@ -268,7 +268,7 @@ def test_a_persons_retry_takes_the_model_and_route_of_now(life: Life) -> None:
 def test_many_items_can_be_retried_at_once(life: Life) -> None:
     """More than a database takes parameters in one statement."""
     with life.ledger.write() as unit:
-        assert recall.retry(unit, list(range(1, 70_000))) == recall.Recalled(0, 0, 0)
+        assert recall.retry(unit, list(range(1, 70_000))) == recall.RecallCounts(0, 0, 0)
 
 
 def test_a_batch_is_full_by_size_too(life: Life) -> None:

@@ -21,7 +21,7 @@ def test_only_the_item_that_kills_workers_fails(life: Life) -> None:
     life.planner.plan()
     poison = uids[1]
     for _ in range(200):
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
         for batch_id in life.due_batches():
             batch = life.claim(batch_id)
             if batch is None:
@@ -81,7 +81,7 @@ def test_where_one_try_is_all_there_is_it_is_said_so(tmp_path: Path) -> None:
     first = life.due_batches()[0]
     claim(life, first)
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert life.claim(first) is None
     (failed,) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "failed"))
     assert failed.reason.startswith("given up after 1 try; ")

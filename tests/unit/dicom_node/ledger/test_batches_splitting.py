@@ -25,7 +25,7 @@ def worn(life: Life) -> tuple[Life, int]:
     for _ in range(life.settings.workers.attempts):
         claim(life, first)
         life.clock.advance(LEASE.total_seconds() + 1)
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
     life.bell.rings.clear()
     return life, first
 
@@ -101,7 +101,7 @@ def test_a_batch_with_nothing_left_to_do_ends(life: Life) -> None:
     life.record(claim(life, first))
     for _ in range(life.settings.workers.attempts):
         life.clock.advance(LEASE.total_seconds() + 1)
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
         again = life.claim(first)
         assert again is None or again.items == ()
     assert [row.state for row in batch_rows(life, first)] == ["done"]

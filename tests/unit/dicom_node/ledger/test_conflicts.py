@@ -108,7 +108,7 @@ def test_what_ended_long_ago_is_forgotten_and_what_is_recalled_is_not(life: Life
         life.deliver_all()
     life.clock.advance(73 * 3600)
     for (path,) in life.rows(select(InstanceRow.path)):
-        life.storage.remove(life.storage.root / path)
+        life.spool.remove(life.spool.root / path)
     first = [row.id for row in life.rows(select(WorkItemRow.id).order_by(WorkItemRow.id).limit(2))]
     with life.ledger.write() as unit:
         assert recall.retry(unit, first).redelivered == 2
@@ -131,7 +131,7 @@ def test_what_failed_elsewhere_still_waits_for_a_person(life: Life, disputed: in
 def test_what_was_discarded_says_so_and_names_no_file(life: Life, disputed: int) -> None:
     with life.ledger.write() as unit:
         (path,) = conflicts.discard(unit, [disputed, disputed]).paths
-    assert life.storage.path(path).exists(), "whoever called it removes it"
+    assert life.spool.path(path).exists(), "whoever called it removes it"
     assert life.rows(select(InstanceRow.path).where(InstanceRow.id == disputed)) == [(None,)]
     ((reason,),) = life.rows(select(WorkItemRow.reason).where(WorkItemRow.state == "passed"))
     assert "a person discarded what was kept aside" in reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, select, text
 
-from dicom_node.ledger.document import Damaged, Document, is_whole
+from dicom_node.ledger.document import DamagedDocument, Document, is_whole
 
 TABLE = Table(
     "t",
@@ -21,10 +21,10 @@ TABLE = Table(
     [
         ('{"a": 1}', {"a": 1}, {"a": 1}),
         ("[1]", [1], [1]),
-        ("null", Damaged(), None),
-        ("7", Damaged(), Damaged()),
-        ('{"a"', Damaged(), Damaged()),
-        ("", Damaged(), Damaged()),
+        ("null", DamagedDocument(), None),
+        ("7", DamagedDocument(), DamagedDocument()),
+        ('{"a"', DamagedDocument(), DamagedDocument()),
+        ("", DamagedDocument(), DamagedDocument()),
     ],
 )
 def test_what_is_no_document_is_told_from_what_has_none(
@@ -37,7 +37,7 @@ def test_what_is_no_document_is_told_from_what_has_none(
         found = connection.execute(select(TABLE)).one()
     for got, wanted in ((found.must, must), (found.may, may)):
         assert got == wanted
-        assert isinstance(got, Damaged) is isinstance(wanted, Damaged)
+        assert isinstance(got, DamagedDocument) is isinstance(wanted, DamagedDocument)
 
 
 def test_nothing_comes_back_as_nothing() -> None:

@@ -68,7 +68,7 @@ def test_who_writes_for_too_long_is_named(path: Path, ledger: Ledger) -> None:
     with holding(path) as process, pytest.raises(LedgerError) as caught:
         write(ledger)
     assert f"process {process.pid} (" in str(caught.value)
-    assert "is writing for too long" in str(caught.value)
+    assert "has been writing for too long" in str(caught.value)
 
 
 def test_looking_drops_no_lock_of_this_process(path: Path, ledger: Ledger) -> None:

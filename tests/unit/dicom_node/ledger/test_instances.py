@@ -8,13 +8,15 @@ from typing import Any
 from sqlalchemy import event, select, update
 
 from dicom_node.ledger import instances
-from dicom_node.ledger.instances import Admission, Admitted, NewInstance
+from dicom_node.ledger.instances import InstanceAnswer, InstanceEntry, NewInstance
 from dicom_node.ledger.tables import AuditRow, InstanceRow
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from tests.support.ledgers import Life
 
 NEW = NewInstance(
-    Stored(Kind.INSTANCE, "1.2", "1.2.4.1", "1.2.840.10008.1.2.1", "a" * 64, "first"), 1000, "a"
+    StoredObject(ObjectKind.INSTANCE, "1.2", "1.2.4.1", "1.2.840.10008.1.2.1", "a" * 64, "first"),
+    1000,
+    "a",
 )
 
 
@@ -23,12 +25,12 @@ def like(one: NewInstance, instead_of: str | None = None, **stored: Any) -> NewI
     return replace(one, stored=replace(one.stored, **stored), instead_of=instead_of)
 
 
-def admit(life: Life, *new: NewInstance, refuse: bool = False) -> list[Admission]:
+def admit(life: Life, *new: NewInstance, refuse: bool = False) -> list[InstanceEntry]:
     with life.ledger.write() as unit:
         return instances.admit(unit, new, refuse_conflicts=refuse)
 
 
-def paths(answers: list[Admission]) -> list[str | None]:
+def paths(answers: list[InstanceEntry]) -> list[str | None]:
     return [None if each.stored is None else each.stored.path for each in answers]
 
 
@@ -40,7 +42,7 @@ def rows(life: Life) -> list[tuple[str, str | None]]:
 def test_a_resend_is_told_the_file_that_the_row_has(life: Life) -> None:
     life.associate()
     first, again = admit(life, NEW, like(NEW, path="second"))
-    assert (first.answer, again.answer) == (Admitted.STORED, Admitted.RESENT)
+    assert (first.answer, again.answer) == (InstanceAnswer.STORED, InstanceAnswer.RESENT)
     assert paths([first, again]) == ["first", "first"]
     assert rows(life) == [("received", "first")]
     assert paths(admit(life, like(NEW, path="third"))) == ["first"]
@@ -71,7 +73,7 @@ def test_other_bytes_are_a_conflict_with_a_file_of_their_own(life: Life) -> None
     other = like(NEW, sha256="b" * 64, path="other")
     answers = admit(life, NEW, other, like(other, path="again"))
     assert [each.answer for each in answers] == [
-        Admitted.STORED, Admitted.QUARANTINED, Admitted.RESENT,
+        InstanceAnswer.STORED, InstanceAnswer.KEPT_ASIDE, InstanceAnswer.RESENT,
     ]  # fmt: skip
     assert paths(answers) == ["first", "other", "other"]
     assert rows(life) == [("received", "first"), ("conflict", "other")]
@@ -80,7 +82,7 @@ def test_other_bytes_are_a_conflict_with_a_file_of_their_own(life: Life) -> None
 def test_what_is_refused_has_no_row(life: Life) -> None:
     life.associate()
     (_, refused) = admit(life, NEW, like(NEW, sha256="b" * 64, path="other"), refuse=True)
-    assert (refused.answer, refused.row_id, refused.stored) == (Admitted.REFUSED, None, None)
+    assert (refused.answer, refused.row_id, refused.stored) == (InstanceAnswer.REFUSED, None, None)
     assert rows(life) == [("received", "first")]
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import select
 
 from dicom_node.ledger import instances
-from dicom_node.ledger.instances import Admitted, NewInstance
+from dicom_node.ledger.instances import InstanceAnswer, NewInstance
 from dicom_node.ledger.tables import AssociationRow, AuditRow, InstanceRow
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from tests.support.ledgers import Life
 
-STORED = Stored(Kind.INSTANCE, "1.2", "1.2.4.1", "1.2.840.10008.1.2.1", "a" * 64, "first")
+STORED = StoredObject(
+    ObjectKind.INSTANCE, "1.2", "1.2.4.1", "1.2.840.10008.1.2.1", "a" * 64, "first"
+)
 
 
 def opened(life: Life, name: str, intake: str = "here:1") -> str:
@@ -84,7 +86,7 @@ def test_what_was_received_is_kept_and_audited_as_it_came(life: Life) -> None:
         (found,) = instances.admit(unit, [new], refuse_conflicts=True)
     ((row,),) = life.rows(select(InstanceRow))
     assert found.row_id == row.id
-    assert Stored.of(Kind.INSTANCE, row) == new.stored
+    assert StoredObject.of(ObjectKind.INSTANCE, row) == new.stored
     assert (row.size, row.association_id) == (1000, "a")
     assert (row.received_at, row.state, row.tries) == (life.clock.at, "received", 0)
     said = {"sop_instance_uid": "1.2.4.1", "sha256": "a" * 64}
@@ -99,7 +101,7 @@ def test_a_conflict_is_audited_with_what_was_answered(life: Life) -> None:
         instances.admit(unit, [new], refuse_conflicts=True)
         (refused,) = instances.admit(unit, [other], refuse_conflicts=True)
         (kept,) = instances.admit(unit, [other], refuse_conflicts=False)
-    assert (refused.answer, kept.answer) == (Admitted.REFUSED, Admitted.QUARANTINED)
+    assert (refused.answer, kept.answer) == (InstanceAnswer.REFUSED, InstanceAnswer.KEPT_ASIDE)
     said = {"sop_instance_uid": "1.2.4.1", "sha256": "b" * 64}
     assert audit(life, "%conflict") == [
         ("instance:intake:conflict", "a", None, said | {"answer": "refused"}),

@@ -123,10 +123,10 @@ def test_what_nobody_holds_though_it_runs_stops_nobody_who_looks_for_the_gone(bu
     with busy.ledger.write() as unit:
         unit.session.execute(update(BatchRow).values(worker=None))
     assert holders(busy) == ([], [])
-    busy.upkeep.reconcile()
+    busy.upkeep.catch_up()
     assert lease(busy, BatchRow, batch.batch_id)[0] == "running"
     busy.clock.advance(LEASE.total_seconds() + 1)
-    busy.upkeep.reconcile()
+    busy.upkeep.catch_up()
     assert lease(busy, BatchRow, batch.batch_id)[0] == "due"
 
 
@@ -161,7 +161,7 @@ def test_a_sender_of_before_a_persons_retry_does_not_hold_the_parcel_of_after(bu
     lost = busy.take(due, "d:1")
     assert lost is not None
     busy.clock.advance(LEASE.total_seconds() + 1)
-    busy.upkeep.reconcile()
+    busy.upkeep.catch_up()
     busy.deliver_all(delivered=False)
     failed = busy.rows(select(WorkItemRow.id).where(WorkItemRow.state == "failed"))
     with busy.ledger.write() as unit:

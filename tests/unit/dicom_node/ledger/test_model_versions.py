@@ -48,7 +48,7 @@ def history(life: Life, alias: ModelName = ALIAS) -> tuple[Move, ...]:
 
 def add(life: Life, folder: Path, name: ModelName = OLD, seed: int = 0, **changes: Any) -> None:
     version = model_version(folder, name.name, name.tag, network=convolutions(seed), **changes)
-    found = model_versions.Found.read(version, "store", None)
+    found = model_versions.VersionOnDisk.read(version, "store", None)
     with life.ledger.write() as unit:
         model_versions.index(unit, found, "anna@pacs1")
 
@@ -58,7 +58,7 @@ def events(life: Life) -> list[str]:
 
 
 def test_a_version_is_registered_once(life: Life, tmp_path: Path) -> None:
-    version = model_versions.Found.read(
+    version = model_versions.VersionOnDisk.read(
         model_version(tmp_path / "store"), "store", "0123456789abcdef"
     )
     for who in ("anna@pacs1", "ben@pacs1"):
@@ -85,7 +85,7 @@ def test_a_name_and_version_never_stand_for_other_bytes(
 
 def test_a_package_may_correct_a_manifest_but_not_a_network(life: Life, tmp_path: Path) -> None:
     first, corrected, other = (
-        model_versions.Found.read(version, "package", None)
+        model_versions.VersionOnDisk.read(version, "package", None)
         for version in (
             model_version(tmp_path / "first"),
             model_version(tmp_path / "second", licence="another"),

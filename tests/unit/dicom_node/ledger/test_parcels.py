@@ -143,7 +143,7 @@ def test_a_parcel_of_a_dead_sender_is_sent_by_another(denoised: Life) -> None:
     lost = take(denoised, first, "d:1")
     denoised.answer(lost, lost.deliveries[0].delivery_id)
     denoised.clock.advance(LEASE.total_seconds() + 1)
-    denoised.upkeep.reconcile()
+    denoised.upkeep.catch_up()
     again = take(denoised, first, "d:2")
     assert len(again.deliveries) == len(lost.deliveries) - 1
     with pytest.raises(LedgerError, match="taken back"):
@@ -155,7 +155,7 @@ def test_two_claims_of_one_process_are_kept_apart(denoised: Life) -> None:
     first = denoised.due_parcels("pacs")[0]
     lost = take(denoised, first, "d:1")
     denoised.clock.advance(LEASE.total_seconds() + 1)
-    denoised.upkeep.reconcile()
+    denoised.upkeep.catch_up()
     again = take(denoised, first, "d:1")
     with pytest.raises(LedgerError, match="taken back"):
         denoised.end_try(lost)
@@ -246,13 +246,13 @@ def test_the_lease_of_a_long_transfer_can_be_prolonged(denoised: Life) -> None:
         denoised.clock.advance(LEASE.total_seconds() - 1)
         with denoised.ledger.write() as unit:
             parcels.renew(unit, parcel, timedelta(seconds=60))
-        denoised.upkeep.reconcile()
+        denoised.upkeep.catch_up()
     ((state, until),) = denoised.rows(
         select(ParcelRow.state, ParcelRow.lease_until).where(ParcelRow.id == parcel.parcel_id)
     )
     assert (state, until) == ("sending", denoised.clock.at + timedelta(seconds=60))
     denoised.clock.advance(61)
-    denoised.upkeep.reconcile()
+    denoised.upkeep.catch_up()
     assert parcel.parcel_id in denoised.due_parcels("pacs")
 
 
@@ -277,7 +277,7 @@ def test_what_was_lost_together_is_tried_apart_from_the_second_loss_on(denoised:
         for parcel_id in both:
             take(denoised, parcel_id, limit=2)
         denoised.clock.advance(LEASE.total_seconds() + 1)
-        denoised.upkeep.reconcile()
+        denoised.upkeep.catch_up()
         due = denoised.rows(
             select(ParcelRow.due_at).where(ParcelRow.id.in_(both)).order_by(ParcelRow.id)
         )
@@ -288,7 +288,7 @@ def lose(life: Life, parcel_id: int) -> ClaimedParcel | None:
     """A sender takes a parcel and dies."""
     parcel = life.take(parcel_id)
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     return parcel
 
 
@@ -318,7 +318,7 @@ def test_only_the_object_that_kills_senders_is_given_up(denoised: Life) -> None:
             break
         if any(each.delivery_id == killer for each in parcel.deliveries):
             denoised.clock.advance(LEASE.total_seconds() + 1)
-            denoised.upkeep.reconcile()
+            denoised.upkeep.catch_up()
             continue
         for each in parcel.deliveries:
             denoised.answer(parcel, each.delivery_id)

@@ -10,7 +10,7 @@ from sqlalchemy import event, select, update
 from dicom_node.ledger import proof
 from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.tables import InstanceRow, ResultRow
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.spool.stored import ObjectKind, StoredObject
 from tests.support.ledgers import Life, reversed_where_unordered
 
 
@@ -39,7 +39,7 @@ def test_a_file_of_another_name_is_not_the_rows(life: Life) -> None:
     life.receive("1.2.4.1")
     with life.ledger.write() as unit:
         (row,) = unit.session.execute(select(InstanceRow)).scalars()
-        row_id, stored = row.id, Stored.of(Kind.INSTANCE, row)
+        row_id, stored = row.id, StoredObject.of(ObjectKind.INSTANCE, row)
     with life.ledger.read() as session:
         assert proof.still_names(session, row_id, stored)
         assert not proof.still_names(session, row_id + 1, stored)
@@ -113,8 +113,8 @@ def test_a_file_that_a_row_of_another_uid_names_is_named(proven: Life) -> None:
 
 def test_a_result_is_not_taken_for_the_instance_of_its_number(proven: Life) -> None:
     with proven.ledger.read() as session:
-        one = Stored.of(Kind.INSTANCE, session.get_one(InstanceRow, 1))
-        other = Stored.of(Kind.RESULT, session.get_one(ResultRow, 1))
+        one = StoredObject.of(ObjectKind.INSTANCE, session.get_one(InstanceRow, 1))
+        other = StoredObject.of(ObjectKind.RESULT, session.get_one(ResultRow, 1))
         assert proof.still_names(session, 1, one)
         assert proof.still_names(session, 1, other)
         assert not proof.still_names(session, 2, other)

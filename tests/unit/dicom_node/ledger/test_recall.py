@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, select, update
 
 from dicom_node.ledger import batches, recall
-from dicom_node.ledger.recall import Recalled
+from dicom_node.ledger.recall import RecallCounts
 from dicom_node.ledger.tables import (
     AuditRow,
     DeliveryRow,
@@ -18,7 +18,7 @@ from dicom_node.ledger.tables import (
 from tests.support.ledgers import Life
 
 
-def retry(life: Life, *ids: int) -> Recalled:
+def retry(life: Life, *ids: int) -> RecallCounts:
     with life.ledger.write() as unit:
         return recall.retry(unit, ids)
 
@@ -34,7 +34,7 @@ def test_what_was_delivered_goes_to_every_destination_again(life: Life) -> None:
     life.denoise_all()
     while life.due_parcels():
         life.deliver_all()
-    assert retry(life, *items(life)) == Recalled(0, 4, 0)
+    assert retry(life, *items(life)) == RecallCounts(0, 4, 0)
     waiting = life.rows(
         select(DeliveryRow.destination)
         .where(DeliveryRow.state == "waiting")
@@ -58,7 +58,7 @@ def test_work_beside_what_is_taken_up_again_keeps_its_batch(life: Life) -> None:
         batches.finish(unit, batch)
     failed, *rest = [item.work_item_id for item in batch.items]
     before = items(life)
-    assert retry(life, failed) == Recalled(1, 0, 0)
+    assert retry(life, failed) == RecallCounts(1, 0, 0)
     after = items(life)
     assert after.pop(failed) == ("planned", None)
     del before[failed]
@@ -97,7 +97,7 @@ def test_an_image_is_planned_anew_as_if_nothing_stood_against_it(failed: Life) -
         unit.session.execute(update(InstanceRow).values(tries=3, worker="p:1", lease_until=until))
         unit.session.execute(update(WorkItemRow).values(tries=3))
     first, second = failures(failed)
-    assert retry(failed, first) == Recalled(1, 0, 0)
+    assert retry(failed, first) == RecallCounts(1, 0, 0)
     rows = failed.rows(
         select(InstanceRow.state, InstanceRow.tries, InstanceRow.worker).order_by(InstanceRow.id)
     )
@@ -121,7 +121,7 @@ def test_what_is_kept_aside_or_has_no_bytes_any_more_is_left_and_counted(failed:
             update(InstanceRow).where(InstanceRow.sop_instance_uid == "1.2.4.2").values(path=None)
         )
     before = items(failed)
-    assert retry(failed, first, second, aside) == Recalled(1, 0, 2)
+    assert retry(failed, first, second, aside) == RecallCounts(1, 0, 2)
     after = items(failed)
     assert after.pop(first) == ("planned", None)
     del before[first]
@@ -137,7 +137,7 @@ def test_a_result_that_is_kept_no_more_is_neither_sent_again_nor_made_again(life
     life.deliver_all(delivered=False)
     with life.ledger.write() as unit:
         unit.session.execute(update(ResultRow).values(path=None))
-    assert retry(life, *failures(life)) == Recalled(0, 0, 2)
+    assert retry(life, *failures(life)) == RecallCounts(0, 0, 2)
     assert {state for state, _ in items(life).values()} == {"failed"}
     assert life.due_parcels() == []
 
@@ -166,7 +166,7 @@ def refused(life: Life) -> Life:
 
 def test_what_is_sent_again_has_all_its_tries_and_all_its_time_again(refused: Life) -> None:
     first, *others = failures(refused)
-    assert retry(refused, first) == Recalled(0, 1, 0)
+    assert retry(refused, first) == RecallCounts(0, 1, 0)
     parcels = refused.rows(
         select(ParcelRow.state, ParcelRow.attempts, ParcelRow.losses, ParcelRow.first_due_at,
                ParcelRow.due_at).where(ParcelRow.state != "done")
@@ -190,10 +190,10 @@ def test_what_is_sent_again_has_all_its_tries_and_all_its_time_again(refused: Li
 
 def test_a_parcel_that_is_on_its_way_is_left_to_its_sender(refused: Life) -> None:
     first, second, *_ = failures(refused)
-    assert retry(refused, first) == Recalled(0, 1, 0)
+    assert retry(refused, first) == RecallCounts(0, 1, 0)
     parcel = refused.take(refused.due_parcels("archive")[0])
     assert parcel is not None
-    assert retry(refused, second) == Recalled(0, 1, 0)
+    assert retry(refused, second) == RecallCounts(0, 1, 0)
     ((state, attempts),) = refused.rows(
         select(ParcelRow.state, ParcelRow.attempts).where(ParcelRow.id == parcel.parcel_id)
     )
@@ -210,7 +210,7 @@ def test_who_took_what_up_again_is_audited(refused: Life) -> None:
     refused.receive("1.2.6.1", series="1.2.6", data=b"no DICOM at all")
     refused.planner.plan()
     unread = failures(refused)[-1]
-    assert retry(refused, first, unread) == Recalled(1, 1, 0)
+    assert retry(refused, first, unread) == RecallCounts(1, 1, 0)
     audit = refused.rows(
         select(AuditRow.event, AuditRow.work_item_id)
         .where(AuditRow.event.like("work:person:%"))
@@ -227,7 +227,7 @@ def test_more_than_one_statement_takes_is_taken_up_again_once_each(
 ) -> None:
     monkeypatch.setattr(recall, "_MOST_AT_ONCE", 2)
     assert len(failures(refused)) == 4
-    assert retry(refused, *failures(refused), 4711) == Recalled(0, 4, 0)
+    assert retry(refused, *failures(refused), 4711) == RecallCounts(0, 4, 0)
     assert failures(refused) == []
     assert len(refused.due_parcels("archive")) == 2
 

@@ -172,7 +172,7 @@ def test_upkeep_rings_for_what_is_due_once_a_queue(life: Life) -> None:
         parcels(life, name, 5)
     for _ in range(3):
         life.bell.rings.clear()
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
         assert [ring.queue for ring in life.bell.rings] == [Queue.INFER, Queue.DELIVER]
     assert life.bell.rings[0] == Ring(Queue.INFER, 1)
 
@@ -184,11 +184,11 @@ def test_thousands_of_due_batches_make_one_message(life: Life, tmp_path: Path) -
     bell = BrokerBell(rings)
     life.ledger.bell = bell
     for _ in range(20):
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
         assert bell.wait(30)
         assert rings.waiting("infer") == 1
     assert rings.take("infer") is not None
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert bell.wait(30)
     assert rings.waiting("infer") == 1
 

@@ -243,10 +243,10 @@ def read(path, uid):
 planning.read_header = read
 tree = TWO_ROUTES | dict(routes=TWO_ROUTES['routes'][:1])
 life = Life(Path(sys.argv[1]), url=sys.argv[2], tree=tree)
-planner = planning.Planner(life.settings, life.ledger, life.storage, life.models, Watchdog(1.0))
+planner = planning.Planner(life.settings, life.ledger, life.spool, life.models, Watchdog(1.0))
 stop = threading.Event()
 upkeep = Upkeep(
-    life.settings, life.ledger, life.storage, planner, life.clock.machine
+    life.settings, life.ledger, life.spool, planner, life.clock.machine
 )
 threading.Timer(float(sys.argv[3]), stop.set).start()
 upkeep.run(stop)

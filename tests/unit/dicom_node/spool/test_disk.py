@@ -11,7 +11,7 @@ import pytest
 
 from dicom_node.errors import FailItem, OutOfSpace, SpoolAway, StorageError
 from dicom_node.spool import disk
-from dicom_node.spool.storage import MARKER, Storage
+from dicom_node.spool.spool import MARKER, Spool
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
 def test_a_file_that_is_there_and_cannot_be_opened_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = Storage(tmp_path / "spool")
-    path = storage.result_path("1.2.3")
-    storage.write_atomic(path, b"x")
+    spool = Spool(tmp_path / "spool")
+    path = spool.result_path("1.2.3")
+    spool.write_atomic(path, b"x")
     opened = Path.open
 
     def failing(self: Path, *args: Any, **how: Any) -> Any:
@@ -76,15 +76,15 @@ def test_a_file_that_is_there_and_cannot_be_opened_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", failing)
         with pytest.raises(StorageError, match=r"1\.2\.3: cannot be read.*Input/output error"):
-            storage.open(storage.name(path), "1.2.3")
-    with storage.open(storage.name(path), "1.2.3") as file:
+            spool.open(spool.name(path), "1.2.3")
+    with spool.open(spool.name(path), "1.2.3") as file:
         assert file.read() == b"x"
     path.unlink()
     with pytest.raises(FailItem, match="no longer in the spool; send it again"):
-        storage.open(storage.name(path), "1.2.3")
-    (storage.root / MARKER).unlink()
+        spool.open(spool.name(path), "1.2.3")
+    (spool.root / MARKER).unlink()
     with pytest.raises(SpoolAway):
-        storage.open(storage.name(path), "1.2.3")
+        spool.open(spool.name(path), "1.2.3")
 
 
 def test_the_marker_is_whole_before_it_is_made_durable(
@@ -100,18 +100,18 @@ def test_the_marker_is_whole_before_it_is_made_durable(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", seen)
-    storage = Storage(tmp_path / "spool")
+    spool = Spool(tmp_path / "spool")
     assert synced == [33]
-    assert (storage.root / MARKER).read_text(encoding="ascii") == storage.marker + "\n"
-    assert [path.name for path in storage.root.glob(f"{MARKER}*")] == [MARKER]
+    assert (spool.root / MARKER).read_text(encoding="ascii") == spool.marker + "\n"
+    assert [path.name for path in spool.root.glob(f"{MARKER}*")] == [MARKER]
 
 
 def test_of_two_processes_that_make_a_spool_both_have_its_one_marker(tmp_path: Path) -> None:
-    first, second = Storage(tmp_path / "a" / "spool"), Storage(tmp_path / "a" / "spool")
+    first, second = Spool(tmp_path / "a" / "spool"), Spool(tmp_path / "a" / "spool")
     assert first.marker == second.marker
     with pytest.raises(SpoolAway, match="another ledger's"):
-        Storage(first.root, marker="0" * 32)
-    assert Storage(tmp_path / "none", marker="0" * 32, away=True).is_there() is False
+        Spool(first.root, marker="0" * 32)
+    assert Spool(tmp_path / "none", marker="0" * 32, away=True).is_there() is False
     assert not (tmp_path / "none").exists()
     with pytest.raises(SpoolAway, match="is it mounted"):
-        Storage(tmp_path / "none", marker="0" * 32)
+        Spool(tmp_path / "none", marker="0" * 32)

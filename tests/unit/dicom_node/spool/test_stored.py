@@ -15,8 +15,8 @@ from dicom_node.dicom.file_meta import FileMeta, FileMetaError
 from dicom_node.dicom.header import read_header
 from dicom_node.errors import FailItem, StorageError
 from dicom_node.spool import stored as module
-from dicom_node.spool.storage import Storage
-from dicom_node.spool.stored import Kind, Stored, WrongBytes, compared, fault_of, opened
+from dicom_node.spool.spool import Spool
+from dicom_node.spool.stored import ObjectKind, StoredObject, WrongBytes, compared, fault_of, opened
 from tests.support.factories.dicom import ct_slice, to_bytes
 from tests.support.factories.received import CT, EXPLICIT, data_set_of, received
 
@@ -25,64 +25,64 @@ WHOLE = to_bytes(ct_slice(size=(4, 4), SOPInstanceUID=UID, PatientID="PHANTOM"))
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    return Storage(tmp_path_factory.mktemp("spool"))
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Spool:
+    return Spool(tmp_path_factory.mktemp("spool"))
 
 
-def an_instance(storage: Storage) -> Stored:
-    one = received(storage, UID, data_set_of(WHOLE))
-    path = storage.instance_path(UID)
-    storage.commit(one.path, path)
-    return Stored(Kind.INSTANCE, CT, UID, EXPLICIT, one.sha256, storage.name(path))
+def an_instance(spool: Spool) -> StoredObject:
+    one = received(spool, UID, data_set_of(WHOLE))
+    path = spool.instance_path(UID)
+    spool.commit(one.path, path)
+    return StoredObject(ObjectKind.INSTANCE, CT, UID, EXPLICIT, one.sha256, spool.name(path))
 
 
-def a_result(storage: Storage) -> Stored:
-    path = storage.result_path(UID)
-    storage.write_atomic(path, WHOLE)
+def a_result(spool: Spool) -> StoredObject:
+    path = spool.result_path(UID)
+    spool.write_atomic(path, WHOLE)
     sha256 = hashlib.sha256(WHOLE).hexdigest()
-    return Stored(Kind.RESULT, CT, UID, EXPLICIT, sha256, storage.name(path))
+    return StoredObject(ObjectKind.RESULT, CT, UID, EXPLICIT, sha256, spool.name(path))
 
 
 MAKE = pytest.mark.parametrize("make", [an_instance, a_result])
-Make = Callable[[Storage], Stored]
+Make = Callable[[Spool], StoredObject]
 
 
-def path_of(storage: Storage, stored: Stored) -> Path:
-    return storage.path(stored.path or "")
+def path_of(spool: Spool, stored: StoredObject) -> Path:
+    return spool.path(stored.path or "")
 
 
 @MAKE
 @pytest.mark.parametrize("most", [module.MOST_IN_MEMORY, 0], ids=["in memory", "large"])
 def test_what_is_right_is_read_whole(
-    storage: Storage, make: Make, most: int, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, make: Make, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_IN_MEMORY", most)
-    stored = make(storage)
-    with opened(storage, stored) as file:
+    stored = make(spool)
+    with opened(spool, stored) as file:
         assert file.tell() == 0
-        assert file.read() == path_of(storage, stored).read_bytes()
-    assert fault_of(storage, stored) == ""
+        assert file.read() == path_of(spool, stored).read_bytes()
+    assert fault_of(spool, stored) == ""
 
 
 @pytest.mark.parametrize(("most", "once"), [(0, True), (1, True), (-1, False)])
 def test_a_file_that_memory_is_meant_for_is_read_once(
-    storage: Storage, most: int, once: bool, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, most: int, once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever becomes of it on the disk once it was compared."""
-    stored = a_result(storage)
+    stored = a_result(spool)
     monkeypatch.setattr(module, "MOST_IN_MEMORY", len(WHOLE) + most)
-    with opened(storage, stored) as file:
-        path_of(storage, stored).write_bytes(b"x" * len(WHOLE))
+    with opened(spool, stored) as file:
+        path_of(spool, stored).write_bytes(b"x" * len(WHOLE))
         assert (file.read() == WHOLE) is once
 
 
-def test_a_file_of_a_usual_image_is_read_once(storage: Storage) -> None:
+def test_a_file_of_a_usual_image_is_read_once(spool: Spool) -> None:
     whole = to_bytes(ct_slice(size=(512, 512), SOPInstanceUID=UID))
-    path = storage.result_path(UID)
-    storage.write_atomic(path, whole)
+    path = spool.result_path(UID)
+    spool.write_atomic(path, whole)
     sha256 = hashlib.sha256(whole).hexdigest()
-    stored = Stored(Kind.RESULT, CT, UID, EXPLICIT, sha256, storage.name(path))
-    with opened(storage, stored) as file:
+    stored = StoredObject(ObjectKind.RESULT, CT, UID, EXPLICIT, sha256, spool.name(path))
+    with opened(spool, stored) as file:
         path.write_bytes(b"")
         assert file.read() == whole
 
@@ -92,24 +92,24 @@ def test_a_file_of_a_usual_image_is_read_once(storage: Storage) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_no_bit_of_an_object_can_change_unnoticed(
-    storage: Storage, make: Make, most: int, at: int, bit: int
+    spool: Spool, make: Make, most: int, at: int, bit: int
 ) -> None:
     """The preamble and who wrote the file are no part of an instance: they change nothing of it."""
-    stored = make(storage)
-    path = path_of(storage, stored)
+    stored = make(spool)
+    path = path_of(spool, stored)
     whole = path.read_bytes()
     at %= len(whole)
     changed = whole[:at] + bytes([whole[at] ^ (1 << bit)]) + whole[at + 1 :]
     path.write_bytes(changed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MOST_IN_MEMORY", most)
-        fault = fault_of(storage, stored)
+        fault = fault_of(spool, stored)
         if not fault:
-            with opened(storage, stored) as file:
+            with opened(spool, stored) as file:
                 assert read_header(file, UID) == read_header(_at_first(WHOLE, path), UID)
     path.unlink()
     meta_end = FileMeta.read(whole).end
-    assert fault or (stored.kind is Kind.INSTANCE and at < meta_end)
+    assert fault or (stored.kind is ObjectKind.INSTANCE and at < meta_end)
     assert "PHANTOM" not in fault
 
 
@@ -120,12 +120,12 @@ def _at_first(whole: bytes, path: Path) -> Path:
 
 @MAKE
 @pytest.mark.parametrize("cut", [0, 100, 131, 140, 300, -1])
-def test_a_file_that_is_cut_is_wrong(storage: Storage, make: Make, cut: int) -> None:
-    stored = make(storage)
-    path_of(storage, stored).write_bytes(path_of(storage, stored).read_bytes()[:cut])
+def test_a_file_that_is_cut_is_wrong(spool: Spool, make: Make, cut: int) -> None:
+    stored = make(spool)
+    path_of(spool, stored).write_bytes(path_of(spool, stored).read_bytes()[:cut])
     with pytest.raises(WrongBytes, match=r"^1\.2\.4\.1: .*kept for a person.*study retry"):
-        opened(storage, stored).__enter__()
-    assert path_of(storage, stored).exists()
+        opened(spool, stored).__enter__()
+    assert path_of(spool, stored).exists()
 
 
 @MAKE
@@ -135,31 +135,31 @@ def test_a_file_that_is_cut_is_wrong(storage: Storage, make: Make, cut: int) -> 
      {"transfer_syntax_uid": "1.2.840.10008.1.2"}],
 )  # fmt: skip
 def test_a_row_that_says_something_else_is_not_served(
-    storage: Storage, make: Make, other: dict[str, str]
+    spool: Spool, make: Make, other: dict[str, str]
 ) -> None:
-    stored = replace(make(storage), **other)  # type: ignore[arg-type]
-    assert "not those that were" in fault_of(storage, stored)
+    stored = replace(make(spool), **other)  # type: ignore[arg-type]
+    assert "not those that were" in fault_of(spool, stored)
 
 
 @MAKE
-def test_what_is_gone_is_not_wrong(storage: Storage, make: Make) -> None:
-    stored = make(storage)
-    path_of(storage, stored).unlink()
-    assert "no longer in the spool" in fault_of(storage, stored)
+def test_what_is_gone_is_not_wrong(spool: Spool, make: Make) -> None:
+    stored = make(spool)
+    path_of(spool, stored).unlink()
+    assert "no longer in the spool" in fault_of(spool, stored)
     with pytest.raises(FailItem, match="no longer kept"):
-        opened(storage, replace(stored, path=None)).__enter__()
+        opened(spool, replace(stored, path=None)).__enter__()
 
 
-def test_a_disk_that_fails_is_no_fault_of_the_object(storage: Storage) -> None:
-    stored = an_instance(storage)
-    path_of(storage, stored).unlink()
-    path_of(storage, stored).mkdir()
+def test_a_disk_that_fails_is_no_fault_of_the_object(spool: Spool) -> None:
+    stored = an_instance(spool)
+    path_of(spool, stored).unlink()
+    path_of(spool, stored).mkdir()
     with pytest.raises(StorageError):
-        opened(storage, stored).__enter__()
+        opened(spool, stored).__enter__()
 
 
-def test_a_file_that_cannot_be_read_to_its_end_is_no_fault_of_the_object(storage: Storage) -> None:
-    stored = an_instance(storage)
+def test_a_file_that_cannot_be_read_to_its_end_is_no_fault_of_the_object(spool: Spool) -> None:
+    stored = an_instance(spool)
     with (
         Path("/proc/self/mem").open("rb") as file,  # whose first bytes no process may read
         pytest.raises(StorageError, match=r"^1\.2\.4\.1: cannot be read from the spool: Input/out"),
@@ -196,7 +196,7 @@ def test_damaged_file_meta_information_is_told(head: bytes, fault: str) -> None:
         FileMeta.read(head)
 
 
-def test_a_row_cannot_name_a_file_elsewhere(storage: Storage, tmp_path: Path) -> None:
+def test_a_row_cannot_name_a_file_elsewhere(spool: Spool, tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(WHOLE)
-    stored = replace(a_result(storage), path=str(tmp_path / "x.dcm"))
-    assert "names no file of the spool" in fault_of(storage, stored)
+    stored = replace(a_result(spool), path=str(tmp_path / "x.dcm"))
+    assert "names no file of the spool" in fault_of(spool, stored)

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from dicom_node.ledger import recall
 from dicom_node.ledger.tables import AuditRow, InstanceRow, ResultRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
-from dicom_node.spool.storage import SHARDS, SpoolFile
+from dicom_node.spool.spool import SHARDS, SpoolFile
 from tests.support.clock import age
 from tests.support.factories.dicom import ct_slice, to_bytes
 from tests.support.factories.received import received
@@ -36,7 +36,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
 
 def file_of(life: Life, table: Any = InstanceRow) -> Path:
     ((name,),) = life.rows(select(table.path).order_by(table.id).limit(1))
-    return life.storage.root / name
+    return life.spool.root / name
 
 
 def sweep_all(life: Life) -> int:
@@ -117,7 +117,7 @@ def put(life: Life, case: Case) -> list[Path]:
                 )
             )  # fmt: skip
     life.write_results()
-    files = [life.storage.root / name for table in (InstanceRow, ResultRow)
+    files = [life.spool.root / name for table in (InstanceRow, ResultRow)
              for (name,) in life.rows(select(table.path))]  # fmt: skip
     assert len(files) == 1 + len(case.items)
     age(*files, seconds=case.file * HOUR)
@@ -146,7 +146,7 @@ def test_what_was_forgotten_is_left_when_a_person_retries_it(life: Life) -> None
 
 
 def test_what_a_crash_left_in_reception_goes_and_what_is_being_received_stays(life: Life) -> None:
-    left, receiving = life.storage.incoming(), life.storage.incoming()
+    left, receiving = life.spool.incoming(), life.spool.incoming()
     age(left.path, seconds=24.1 * HOUR)
     age(receiving.path, seconds=23.9 * HOUR)
     life.retention.forget()
@@ -230,9 +230,9 @@ def test_a_file_that_cannot_be_removed_leaves_the_others_forgotten(
 
 def orphan(life: Life, uid: str, data: bytes | None = None, *, seconds: float = TWO_DAYS) -> Path:
     """A file of an instance that no row names, as a killed intake leaves one."""
-    one = received(life.storage, uid, data or ct_header("1.2.4", uid))
-    path = life.storage.instance_path(uid)
-    life.storage.commit(one.path, path)
+    one = received(life.spool, uid, data or ct_header("1.2.4", uid))
+    path = life.spool.instance_path(uid)
+    life.spool.commit(one.path, path)
     age(path, seconds=seconds)
     return path
 
@@ -243,8 +243,8 @@ def result_orphan(life: Life, uid: str, source: str, *, seconds: float = TWO_DAY
     image.SourceImageSequence = [ct_slice(size=(4, 4)).__class__()]
     image.SourceImageSequence[0].ReferencedSOPClassUID = image.SOPClassUID
     image.SourceImageSequence[0].ReferencedSOPInstanceUID = source
-    path = life.storage.result_path(uid)
-    life.storage.write_atomic(path, to_bytes(image))
+    path = life.spool.result_path(uid)
+    life.spool.write_atomic(path, to_bytes(image))
     age(path, seconds=seconds)
     return path
 
@@ -267,8 +267,8 @@ def test_what_may_be_the_only_copy_stays_and_is_said_once(life: Life) -> None:
         orphan(life, "1.2.4.2", b"other bytes"),  # no row has these bytes
         orphan(life, "1.2.4.3", b"unknown"),  # no row has this UID
     ]
-    broken = life.storage.instance_path("1.2.4.2")
-    life.storage.write_atomic(broken, b"not DICOM")
+    broken = life.spool.instance_path("1.2.4.2")
+    life.spool.write_atomic(broken, b"not DICOM")
     age(broken)
     left.append(broken)
     with capture_logs() as logs:
@@ -276,7 +276,7 @@ def test_what_may_be_the_only_copy_stays_and_is_said_once(life: Life) -> None:
         assert sweep_all(life) == 0
     assert all(path.exists() for path in left)
     assert sorted(entry["file"] for entry in logs if entry["event"] == "file.unknown") == sorted(
-        map(life.storage.name, left)
+        map(life.spool.name, left)
     )
 
 
@@ -309,8 +309,8 @@ def test_a_copy_of_what_was_forgotten_goes_unless_its_work_has_not_ended(
     file_of(life).unlink()
     with life.ledger.write() as unit:
         unit.session.execute(update(InstanceRow).values(path=None))
-    path = life.storage.instance_path("1.2.4.1")
-    life.storage.write_atomic(path, whole)
+    path = life.spool.instance_path("1.2.4.1")
+    life.spool.write_atomic(path, whole)
     age(path)
     assert sweep_all(life) == int(goes)
     assert path.exists() is not goes
@@ -326,7 +326,7 @@ def test_a_result_that_its_source_can_be_made_into_again_goes(life: Life) -> Non
 def test_a_result_whose_source_is_gone_or_wrong_or_unknown_stays(life: Life) -> None:
     life.receive("1.2.4.1")
     life.receive("1.2.4.2")
-    first, second = (life.storage.root / name for (name,) in life.rows(
+    first, second = (life.spool.root / name for (name,) in life.rows(
         select(InstanceRow.path).order_by(InstanceRow.id)))  # fmt: skip
     first.write_bytes(b"came wrong")
     second.unlink()
@@ -358,7 +358,7 @@ def test_every_file_that_a_row_names_stays(life: Life) -> None:
     life.denoise_all()
     life.write_results()
     named = [
-        life.storage.root / path
+        life.spool.root / path
         for table in (InstanceRow, ResultRow)
         for (path,) in life.rows(select(table.path))
     ]
@@ -379,13 +379,13 @@ def test_a_file_whose_row_may_be_about_to_be_written_stays(life: Life) -> None:
 
 def test_each_round_looks_at_another_folder(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
-    files = life.storage.files
+    files = life.spool.files
 
     def seen(shard: int) -> list[SpoolFile]:
         looked.append(shard)
         return files(shard)
 
-    monkeypatch.setattr(life.storage, "files", seen)
+    monkeypatch.setattr(life.spool, "files", seen)
     for _ in range(SHARDS):
         life.retention.forget()
     assert sorted(looked) == list(range(SHARDS))

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from dicom_node.errors import LedgerError, SpoolAway, StorageError
 from dicom_node.ledger import conflicts
 from dicom_node.ledger.tables import AuditRow, InstanceRow, ResultRow
-from dicom_node.spool.storage import SHARDS
+from dicom_node.spool.spool import SHARDS
 from tests.support.clock import age
 from tests.support.ledgers import Life, reversed_where_unordered
 
@@ -34,7 +34,7 @@ def finished(life: Life) -> list[str]:
     while life.due_parcels():
         life.deliver_all()
     names = [row.path for row in life.rows(select(InstanceRow.path).order_by(InstanceRow.id))]
-    age(*map(life.storage.path, names))
+    age(*map(life.spool.path, names))
     life.clock.advance(73 * 3600)
     return names
 
@@ -46,14 +46,14 @@ def kept(life: Life) -> list[str]:
 
 def faulty(life: Life, monkeypatch: pytest.MonkeyPatch, name: str, fault: Exception) -> None:
     """Whether one file is new cannot be seen."""
-    written_at = life.storage.written_at
+    written_at = life.spool.written_at
 
     def seen(asked: str) -> float | None:
         if asked == name:
             raise fault
         return written_at(asked)
 
-    monkeypatch.setattr(life.storage, "written_at", seen)
+    monkeypatch.setattr(life.spool, "written_at", seen)
 
 
 def test_a_disk_that_does_not_answer_is_said_to_whoever_asked_and_nothing_is_forgotten(
@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_judged_is_tried_three_times_and_keeps_no_other(
 
 
 def test_a_file_that_is_gone_already_is_forgotten(life: Life, finished: list[str]) -> None:
-    life.storage.path(finished[1]).unlink()
+    life.spool.path(finished[1]).unlink()
     assert life.retention.forget() == 3
     assert kept(life) == []
 
@@ -91,7 +91,7 @@ def test_a_result_that_has_no_file_any_more_stands_in_nobodys_way(
 ) -> None:
     life.write_results()
     rows = life.rows(select(ResultRow.path).order_by(ResultRow.id))
-    first, *others = (life.storage.path(row.path) for row in rows)
+    first, *others = (life.spool.path(row.path) for row in rows)
     with life.ledger.write() as unit:
         unit.session.execute(update(ResultRow).where(ResultRow.id == 1).values(path=None))
     with capture_logs() as lines:
@@ -121,8 +121,8 @@ def copies(life: Life, *uids: str) -> list[Path]:
     found = []
     for uid in uids:
         ((name,),) = life.rows(select(InstanceRow.path).where(InstanceRow.sop_instance_uid == uid))
-        path = life.storage.instance_path(uid)
-        life.storage.write_atomic(path, life.storage.path(name).read_bytes())
+        path = life.spool.instance_path(uid)
+        life.spool.write_atomic(path, life.spool.path(name).read_bytes())
         age(path)
         found.append(path)
     return found
@@ -137,7 +137,7 @@ def test_an_orphan_that_cannot_be_removed_leaves_the_others_swept(
 ) -> None:
     life.receive_series(2)
     first, second = copies(life, "1.2.4.1", "1.2.4.2")
-    remove = life.storage.remove
+    remove = life.spool.remove
 
     def failing(path: Path) -> None:
         if path == first:
@@ -145,7 +145,7 @@ def test_an_orphan_that_cannot_be_removed_leaves_the_others_swept(
         remove(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(life.storage, "remove", failing)
+        patch.setattr(life.spool, "remove", failing)
         assert sweep(life) == 1
     assert (first.exists(), second.exists()) == (True, False)
     assert sweep(life) == 1
@@ -159,7 +159,7 @@ def test_what_is_left_of_a_conflict_that_a_person_discarded_goes(life: Life) -> 
     ((conflict, name),) = life.rows(
         select(InstanceRow.id, InstanceRow.path).where(InstanceRow.state == "conflict")
     )
-    left = life.storage.path(name)
+    left = life.spool.path(name)
     age(left)
     with life.ledger.write() as unit:
         assert conflicts.discard(unit, [conflict]).paths == (name,)
@@ -171,7 +171,7 @@ def test_what_is_left_of_an_instance_whose_work_has_not_ended_stays(life: Life) 
     life.receive("1.2.4.1")
     life.planner.plan()
     ((name,),) = life.rows(select(InstanceRow.path))
-    left = life.storage.path(name)
+    left = life.spool.path(name)
     age(left)
     with life.ledger.write() as unit:
         unit.session.execute(update(InstanceRow).values(path=None))
@@ -223,7 +223,7 @@ def test_a_file_that_cannot_be_read_may_be_the_only_copy(
         raise StorageError("it cannot be read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(life.storage, "open", unreadable)
+        patch.setattr(life.spool, "open", unreadable)
         assert sweep(life) == 0
     assert copy.exists()
     assert sweep(life) == 1

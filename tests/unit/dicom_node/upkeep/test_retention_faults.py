@@ -19,7 +19,7 @@ from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.tables import InstanceRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from dicom_node.spool import stored
-from dicom_node.spool.storage import SHARDS
+from dicom_node.spool.spool import SHARDS
 from dicom_node.upkeep import retention
 from tests.support.clock import age
 from tests.support.ledgers import Life
@@ -40,7 +40,7 @@ def finished(life: Life, count: int) -> list[int]:
     while life.due_parcels():
         life.deliver_all()
     rows = life.rows(select(InstanceRow.id, InstanceRow.path))
-    age(*(life.storage.root / row.path for row in rows))
+    age(*(life.spool.root / row.path for row in rows))
     life.clock.advance(73 * 3600)
     return [row.id for row in rows]
 
@@ -145,23 +145,23 @@ def test_only_files_that_no_row_names_are_taken_away_again(life: Life) -> None:
     """By a worker whose results were not recorded."""
     life.receive("1.2.4.1")
     ((named,),) = life.rows(select(InstanceRow.path))
-    left = life.storage.result_path("1.2.9.1")
-    life.storage.write_atomic(left, b"x")
-    names = [named, life.storage.name(left)]
-    retention.remove_unnamed(life.ledger, life.storage, names)
+    left = life.spool.result_path("1.2.9.1")
+    life.spool.write_atomic(left, b"x")
+    names = [named, life.spool.name(left)]
+    retention.remove_unnamed(life.ledger, life.spool, names)
     assert not left.exists()
-    assert life.storage.path(named).exists()
+    assert life.spool.path(named).exists()
 
 
 def test_while_the_ledger_is_away_files_stay(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = life.storage.result_path("1.2.9.1")
-    life.storage.write_atomic(left, b"x")
+    left = life.spool.result_path("1.2.9.1")
+    life.spool.write_atomic(left, b"x")
 
     def away() -> Any:
         raise LedgerError("the ledger's database answered: no answer")
 
     monkeypatch.setattr(life.ledger, "read", away)
-    retention.remove_unnamed(life.ledger, life.storage, [life.storage.name(left)])
+    retention.remove_unnamed(life.ledger, life.spool, [life.spool.name(left)])
     assert left.exists()
 
 
@@ -185,8 +185,8 @@ def test_an_orphan_that_cannot_be_judged_stays_and_the_others_go(
     for uid in ("1.2.4.1", "1.2.4.2"):
         life.receive(uid)
         ((name,),) = life.rows(select(InstanceRow.path).where(InstanceRow.sop_instance_uid == uid))
-        copy = life.storage.instance_path(uid)
-        life.storage.write_atomic(copy, life.storage.path(name).read_bytes())
+        copy = life.spool.instance_path(uid)
+        life.spool.write_atomic(copy, life.spool.path(name).read_bytes())
         age(copy)
         copies.append(copy)
     sweep = life.upkeep.retention
@@ -202,7 +202,7 @@ def test_an_orphan_that_cannot_be_judged_stays_and_the_others_go(
         assert sum(sweep.sweep_orphans(shard) for shard in range(SHARDS)) == 1
     assert [copy.exists() for copy in copies] == [True, False]
     assert [line["file"] for line in lines if line["event"] == "file.fault"] == [
-        life.storage.name(copies[0])
+        life.spool.name(copies[0])
     ]
 
 
@@ -213,13 +213,13 @@ def test_a_file_that_cannot_be_proven_is_one_fault_of_the_proof(
 
     opened = stored.opened
 
-    def poisoned(storage: Any, one: Any) -> Any:
+    def poisoned(spool: Any, one: Any) -> Any:
         if one.sop_instance_uid == "1.2.4.2":
             raise ZeroDivisionError("PHI MARKER")
-        return opened(storage, one)
+        return opened(spool, one)
 
     monkeypatch.setattr(stored, "opened", poisoned)
-    report = reconcile(life.ledger, life.settings, Scope(), spool=life.storage)
+    report = reconcile(life.ledger, life.settings, Scope(), spool=life.spool)
     assert report.spool is not None
     assert report.spool.checked == 4
     faults = {each["sop_instance_uid"]: each["fault"] for each in report.spool.faults}

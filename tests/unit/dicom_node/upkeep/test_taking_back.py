@@ -74,5 +74,5 @@ def test_upkeep_looks_for_the_gone(life: Life) -> None:
     life.receive_series(3)
     life.planner.plan()
     assert life.claim(life.due_batches()[0], GONE[-1]) is not None
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert life.rows(select(BatchRow.id).where(BatchRow.state == "running")) == []

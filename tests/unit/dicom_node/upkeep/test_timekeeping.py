@@ -110,7 +110,7 @@ def at_work(life: Life) -> Life:
     while life.planner.plan():
         pass
     assert life.claim(life.due_batches()[0]) is not None
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     return life
 
 
@@ -119,10 +119,10 @@ def test_set_back_two_hours_nothing_waits_for_the_old_time(at_work: Life, upkeep
     life = at_work
     others = [life.another_upkeep() for _ in range(upkeeps)]
     for upkeep in others:
-        upkeep.reconcile()
+        upkeep.catch_up()
     life.clock.jump(-2 * HOURS)
     for upkeep in others:
-        upkeep.reconcile()
+        upkeep.catch_up()
     now = life.clock()
     for table in (BatchRow, ParcelRow):
         assert all(due is None or due <= now for due in to_do(life, table.due_at))
@@ -133,7 +133,7 @@ def test_set_back_two_hours_nothing_waits_for_the_old_time(at_work: Life, upkeep
     # The dead are found out after a lease, as ever, and quiet series go out.
     life.clock.advance(LEASE.total_seconds() + 121)
     for upkeep in others:
-        upkeep.reconcile()
+        upkeep.catch_up()
     assert life.planner.close_batches() == 2
     assert "running" not in column(life, BatchRow.state)
     assert "sending" not in column(life, ParcelRow.state)
@@ -146,13 +146,13 @@ def test_set_forward_nobody_loses_a_lease_and_nothing_is_given_up(
     life = at_work
     others = [life.another_upkeep() for _ in range(upkeeps)]
     for upkeep in others:
-        upkeep.reconcile()
+        upkeep.catch_up()
     states = column(life, BatchRow.state), column(life, ParcelRow.state)
     due = column(life, ParcelRow.first_due_at)
     opened = column(life, BatchRow.opened_at)
     life.clock.jump(100 * HOURS)
     for upkeep in others:
-        upkeep.reconcile()
+        upkeep.catch_up()
     assert (column(life, BatchRow.state), column(life, ParcelRow.state)) == states
     by = timedelta(hours=100)
     assert column(life, ParcelRow.first_due_at) == [each and each + by for each in due]
@@ -169,7 +169,7 @@ def test_set_forward_nobody_loses_a_lease_and_nothing_is_given_up(
     assert "failed" not in column(life, ParcelRow.state)
     # A holder that is dead all the same is found out after a lease.
     life.clock.advance(LEASE.total_seconds() + 121)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert "running" not in column(life, BatchRow.state)
 
 
@@ -179,7 +179,7 @@ def test_a_machine_that_stood_still_while_others_worked_sees_no_jump(at_work: Li
     for _ in range(60):
         life.clock.jump(60)
         life.associate(f"a{life.clock.at:%H%M%S}")
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert jumps(life) == []
     assert "running" not in column(life, BatchRow.state)
 
@@ -188,9 +188,9 @@ def test_set_back_and_right_again_is_two_jumps(at_work: Life) -> None:
     life = at_work
     for seconds in (-2 * HOURS, 2 * HOURS):
         life.clock.jump(seconds)
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
         life.clock.advance(1)
-        life.upkeep.reconcile()
+        life.upkeep.catch_up()
     assert jumps(life) == [-2 * HOURS, 2 * HOURS]
     assert "running" in column(life, BatchRow.state)
 
@@ -198,7 +198,7 @@ def test_set_back_and_right_again_is_two_jumps(at_work: Life) -> None:
 def test_an_hour_that_passes_is_no_jump(at_work: Life) -> None:
     life = at_work
     life.clock.advance(HOURS)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert jumps(life) == []
     assert "running" not in column(life, BatchRow.state)
 
@@ -224,7 +224,7 @@ def test_at_the_start_nothing_waits_beyond_its_bound(at_work: Life) -> None:
     life.another_upkeep().start()
     assert life.due_parcels()
     life.clock.advance(LEASE.total_seconds() + 1)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert "running" not in column(life, BatchRow.state)
     assert jumps(life) == []
 
@@ -241,7 +241,7 @@ def test_nothing_is_removed_on_the_day_after_a_clock_was_set_forward(at_work: Li
     for parcel_id in life.due_parcels("archive"):
         life.take(parcel_id)
     kept = len([path for path in column(life, InstanceRow.path) if path])
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     life.clock.jump(1000 * HOURS)
     assert not life.upkeep.forget_old()
     life.clock.advance(23 * HOURS)
@@ -257,10 +257,10 @@ def test_a_jump_that_could_not_be_settled_is_settled_later(
     with monkeypatch.context() as patched:
         patched.setattr(life.ledger, "write", _away)
         with pytest.raises(ConnectionError):
-            life.upkeep.reconcile()
+            life.upkeep.catch_up()
     assert jumps(life) == []
     life.clock.advance(5)
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert jumps(life) == [-2 * HOURS]
 
 

@@ -35,7 +35,7 @@ def test_a_day_of_many_studies_is_forgotten_as_fast_as_it_came(
     life.denoise_all()
     while life.due_parcels():
         life.deliver_all()
-    age(*(life.storage.root / path for (path,) in life.rows(select(InstanceRow.path))))
+    age(*(life.spool.root / path for (path,) in life.rows(select(InstanceRow.path))))
     life.clock.advance(73 * 3600)
     stop = threading.Event()
     thread = threading.Thread(target=life.upkeep.run, args=(stop,))
@@ -70,11 +70,11 @@ def test_upkeep_writes_nothing_while_nothing_is_due(
     monkeypatch.setattr(life.ledger, "write", counted)
     assert life.planner.plan() == 0
     assert life.planner.close_batches() == 0
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert written == []
     life.clock.advance(10)
     assert life.planner.close_batches() > 0
     life.bell.rings.clear()
-    life.upkeep.reconcile()
+    life.upkeep.catch_up()
     assert [ring.queue for ring in life.bell.rings] == [Queue.INFER]
     assert len(written) == 1

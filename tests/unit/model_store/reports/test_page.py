@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from model_store.cli import app
+from model_store.cli.report import write_reports
 from model_store.errors import DataError
 from model_store.manifest import TrainedNoise
-from model_store.reports.command import write_reports
 from model_store.reports.page import prose
 from model_store.store import ModelStore
 from tests.support.factories.models import STORED, model_version
@@ -131,7 +131,7 @@ def test_a_version_with_nothing_measured_says_which_command_measures_it(tmp_path
         assert wanted in text
 
 
-def test_a_measured_version_has_verdict_tables_plots_and_gates(tmp_path: Path) -> None:
+def test_a_measured_version_has_advice_tables_plots_and_gates(tmp_path: Path) -> None:
     noise = TrainedNoise(minimum_sd=0, maximum_sd=60, description="simulated")
     version = model_version(tmp_path, parameters=1234567, trained_noise=noise)
     page = _page(
@@ -229,7 +229,7 @@ def test_of_many_versions_one_file_of_results_is_refused(tmp_path: Path) -> None
     store, results = ModelStore(tmp_path), tmp_path / "results"
     file = tmp_path / "one.json"
     file.write_text("{}")
-    with pytest.raises(DataError, match="of which version"):
+    with pytest.raises(DataError, match="one file for several versions"):
         write_reports(store, store.versions(), tmp_path / "out", results=file)
     results.mkdir()
     summary = {"summary": {"headline": _HEADLINE, "tables": []}}

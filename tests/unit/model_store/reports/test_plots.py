@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from model_store.errors import DataError
-from model_store.reports.plots import LinePlot, Series
+from model_store.reports.plots import Curve, LinePlot
 
 
 def _plot(**changes: object) -> LinePlot:
@@ -16,7 +16,7 @@ def _plot(**changes: object) -> LinePlot:
         "title": "A plot",
         "x_label": "x, mm",
         "y_label": "y, HU",
-        "series": [Series("one", [(0.0, 0.0), (10.0, 5.0)])],
+        "series": [Curve("one", [(0.0, 0.0), (10.0, 5.0)])],
     }
     return LinePlot(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -57,13 +57,13 @@ def test_the_shaded_range_is_cut_at_the_axes() -> None:
 
 
 def test_points_that_are_not_finite_are_left_out_and_nothing_draws_nothing() -> None:
-    assert "nan" not in _plot(series=[Series("one", [(0, math.nan), (1, 2), (2, 3)])]).svg()
-    assert _plot(series=[Series("one", [(0.0, math.nan)])]).svg() == ""
-    assert _plot(series=[Series("flat", [(1.0, 2.0)])]).svg().startswith("<svg")
+    assert "nan" not in _plot(series=[Curve("one", [(0, math.nan), (1, 2), (2, 3)])]).svg()
+    assert _plot(series=[Curve("one", [(0.0, math.nan)])]).svg() == ""
+    assert _plot(series=[Curve("flat", [(1.0, 2.0)])]).svg().startswith("<svg")
 
 
 def test_names_are_escaped_and_the_title_is_read_out() -> None:
-    plot = _plot(title='<b> & "b"', series=[Series("<i> $x$", [(0, 0), (1, 1)])])
+    plot = _plot(title='<b> & "b"', series=[Curve("<i> $x$", [(0, 0), (1, 1)])])
     root = Xml.fromstring(plot.svg())
     assert root.get("aria-label") == '<b> & "b"'
     assert root.get("role") == "img"
@@ -73,7 +73,7 @@ def test_names_are_escaped_and_the_title_is_read_out() -> None:
 
 def test_a_long_legend_takes_more_rows_in_reading_order_and_stays_inside() -> None:
     names = [f"a rather long name {number}" for number in range(5)]
-    plot = _plot(series=[Series(name, [(0, 0), (1, 1)], at) for at, name in enumerate(names)])
+    plot = _plot(series=[Curve(name, [(0, 0), (1, 1)], at) for at, name in enumerate(names)])
     svg = Xml.fromstring(plot.svg())
     where = {item.text: item for item in svg.iter("text") if item.text in names}
     places = [(float(where[name].get("y", "")), float(where[name].get("x", ""))) for name in names]
@@ -84,7 +84,7 @@ def test_a_long_legend_takes_more_rows_in_reading_order_and_stays_inside() -> No
 
 def test_colours_are_the_pages_and_nothing_in_it_is_a_file_of_its_own() -> None:
     svg = _plot(
-        series=[Series(str(at), [(0, 0), (1, at)], at, at % 2 == 0, True) for at in range(-1, 6)],
+        series=[Curve(str(at), [(0, 0), (1, at)], at, at % 2 == 0, True) for at in range(-1, 6)],
         band=(0.2, 0.5, "range"),
         level=(0.0, "level"),
         marks=[(0.5, 1.0, "")],

@@ -90,7 +90,7 @@ def test_a_pickle_that_holds_more_than_tensors_is_refused(
 
 def test_missing_weights_say_what_needs_them_and_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"needs vgg19 up to layer 34.*vgg19-dcbb9e9d\.pth.*by --weights"
+        RecipeError, match=r"needs vgg19 up to layer 34.*vgg19-dcbb9e9d\.pth.*with --weights"
     ):
         load_backbone("vgg19", [34], None)
     with pytest.raises(RecipeError, match=r"found none of resnet34-b627a593\.pth, .* in "):

@@ -258,7 +258,7 @@ def test_a_run_starts_from_a_released_version(
     assert found.keys() == trained.keys()
     assert all(torch.equal(found[key], trained[key]) for key in trained)
     (kept if kept.exists() else folder / "model.onnx").write_bytes(b"changed")
-    with pytest.raises(RecipeError, match="released was"):
+    with pytest.raises(RecipeError, match="as released"):
         load_start(Recipe.read(second), tmp_path / "next", tmp_path / "zoo")
 
 

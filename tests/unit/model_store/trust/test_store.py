@@ -22,7 +22,7 @@ from model_store.trust.key import PublicKey
 from model_store.trust.signature import Signature, sign
 from model_store.trust.store import TrustStore, verify
 from tests.support.factories.models import model_version
-from tests.unit.model_store.trust.conftest import DAY, Signed, key_pair
+from tests.unit.model_store.conftest import DAY, Signed, key_pair
 
 
 def test_the_signer_is_named(signed: Signed) -> None:

@@ -21,7 +21,7 @@ from tests.chaos.archive import Archive
 from tests.chaos.books import Ended, Stored
 from tests.chaos.flow import Promises
 from tests.chaos.images import Identity, expected
-from tests.chaos.judge import SECONDARY_CAPTURE, Allowed, Judge, Verdict
+from tests.chaos.judge import SECONDARY_CAPTURE, Allowed, Judge, Judgement
 
 ONE, TWO = Identity(1, 0), Identity(2, 0)
 OTHER = Identity(3, 1)
@@ -67,9 +67,9 @@ class Court:
         if released:
             self.archive._released.add(self.associations)
 
-    def verdict(self, books: FakeBooks | None = None, **set_aside: str) -> Verdict:
+    def judgement(self, books: FakeBooks | None = None, **set_aside: str) -> Judgement:
         allowed = Allowed({identity_uid: why for identity_uid, why in set_aside.items()})
-        return self.judge.verdict(books or FakeBooks(), allowed)  # type: ignore[arg-type]
+        return self.judge.judgement(books or FakeBooks(), allowed)  # type: ignore[arg-type]
 
 
 def result(identity: Identity, *, series: str = "1.2.3", **changes: Any) -> bytes:
@@ -113,8 +113,8 @@ def test_what_arrived_as_it_must_holds() -> None:
     court.promise(ONE, TWO, OTHER)
     court.arrive(result(ONE), rest=result(TWO))
     court.arrive(result(OTHER, series="1.2.4"))
-    verdict = court.verdict()
-    assert verdict.holds
+    judgement = court.judgement()
+    assert judgement.holds
     assert court.judge.delivered() == 3
     assert not court.judge.outstanding()
 
@@ -124,10 +124,10 @@ def test_a_promise_without_a_result_is_lost_once() -> None:
     court.promise(ONE, TWO)
     court.arrive(result(ONE))
     assert court.judge.outstanding() == {TWO}
-    first = court.verdict()
+    first = court.judgement()
     assert [one.uid for one in first.lost] == [TWO.uid]
     assert not first.holds
-    assert court.verdict().holds, "the next fault is not blamed for it"
+    assert court.judgement().holds, "the next fault is not blamed for it"
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_a_result_that_is_not_what_its_source_gives_is_wrong(
     court = Court()
     court.promise(ONE, TWO, OTHER)
     court.arrive(result(ONE, **change))
-    verdict = court.verdict()
-    assert not verdict.holds
-    (finding,) = verdict.wrong
+    judgement = court.judgement()
+    assert not judgement.holds
+    (finding,) = judgement.wrong
     assert re.search(word, finding.what), finding.what
 
 
@@ -164,7 +164,7 @@ def test_one_pixel_that_is_one_off_is_wrong() -> None:
     pixels = expected(ONE)
     pixels[40, 40] += 1
     court.arrive(result(ONE, PixelData=pixels.tobytes()))
-    assert "pixels" in court.verdict().wrong[0].what
+    assert "pixels" in court.judgement().wrong[0].what
 
 
 def test_results_of_one_series_in_two_and_two_results_of_one_image_are_wrong() -> None:
@@ -173,7 +173,7 @@ def test_results_of_one_series_in_two_and_two_results_of_one_image_are_wrong() -
     court.arrive(result(ONE))
     court.arrive(result(TWO, series="1.2.5"))
     court.arrive(result(ONE, SOPInstanceUID="1.2.99"))
-    said = [finding.what for finding in court.verdict().wrong]
+    said = [finding.what for finding in court.judgement().wrong]
     assert said == ["results of one series stand in two", "image 1 has two results"]
 
 
@@ -181,11 +181,11 @@ def test_a_failure_is_set_aside_only_where_the_fault_allows_it_with_that_reason(
     court = Court()
     court.promise(ONE, TWO, OTHER)
     failed = [Ended(one.uid, "failed", "its bytes were changed") for one in (ONE, TWO, OTHER)]
-    verdict = court.verdict(
+    judgement = court.judgement(
         FakeBooks(failed), **{ONE.uid: "^failed: its bytes", TWO.uid: "^failed: other"}
     )
-    assert set(verdict.set_aside) == {ONE.uid}
-    assert {one.uid for one in verdict.lost} == {TWO.uid, OTHER.uid}
+    assert set(judgement.set_aside) == {ONE.uid}
+    assert {one.uid for one in judgement.lost} == {TWO.uid, OTHER.uid}
 
 
 def test_sent_again_is_right_where_the_pacs_did_not_answer() -> None:
@@ -193,9 +193,11 @@ def test_sent_again_is_right_where_the_pacs_did_not_answer() -> None:
     court.promise(ONE)
     court.arrive(result(ONE), answered=False, released=False)
     court.arrive(result(ONE))
-    assert court.verdict().holds
+    assert court.judgement().holds
     court.arrive(result(ONE))
-    assert len(court.verdict().unexplained) == 1, "it had answered, and the association ended well"
+    assert len(court.judgement().unexplained) == 1, (
+        "it had answered, and the association ended well"
+    )
 
 
 def test_sent_again_is_right_after_the_last_answer_of_a_broken_association_only() -> None:
@@ -204,9 +206,9 @@ def test_sent_again_is_right_after_the_last_answer_of_a_broken_association_only(
     court.promise(ONE, TWO)
     court.arrive(data, rest=second, released=False)
     court.arrive(second)
-    assert court.verdict().holds
+    assert court.judgement().holds
     court.arrive(data)
-    assert len(court.verdict().unexplained) == 1, "it was not the last: its answer was read"
+    assert len(court.judgement().unexplained) == 1, "it was not the last: its answer was read"
 
 
 def test_sent_again_is_right_for_the_one_object_that_a_stopped_sender_had_begun_with() -> None:
@@ -216,9 +218,9 @@ def test_sent_again_is_right_for_the_one_object_that_a_stopped_sender_had_begun_
     court.arrive(result(OTHER, series="1.2.4"), released=False)
     court.arrive(data, rest=second)
     court.archive._keep(uid_of(data), data, 1, answered=True)
-    assert court.verdict().holds
+    assert court.judgement().holds
     court.archive._keep(uid_of(second), second, 1, answered=True)
-    assert len(court.verdict().unexplained) == 1, "it goes on with what is another's by now"
+    assert len(court.judgement().unexplained) == 1, "it goes on with what is another's by now"
 
 
 def test_sent_again_with_other_bytes_is_never_right() -> None:
@@ -227,7 +229,7 @@ def test_sent_again_with_other_bytes_is_never_right() -> None:
     court.arrive(result(ONE), answered=False, released=False)
     court.arrive(result(ONE, PatientName="Chaos^Patient0000000 "))
     court.arrive(result(ONE, InstanceNumber=7))
-    assert not court.verdict().holds
+    assert not court.judgement().holds
 
 
 def test_of_two_versions_of_one_uid_the_other_must_be_kept_aside(tmp_path: Path) -> None:
@@ -241,4 +243,4 @@ def test_of_two_versions_of_one_uid_the_other_must_be_kept_aside(tmp_path: Path)
         path.unlink(missing_ok=True)
         if held is not None:
             path.write_bytes(b"meta" + held)
-        assert len(court.verdict(FakeBooks(stored=[row])).lost) == lost
+        assert len(court.judgement(FakeBooks(stored=[row])).lost) == lost

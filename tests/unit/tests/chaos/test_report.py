@@ -13,12 +13,12 @@ from tests.chaos import report
 from tests.chaos.archive import ANSWER_LOST, Again
 from tests.chaos.faults import every_fault
 from tests.chaos.forms import FormName
-from tests.chaos.judge import Finding, Verdict
+from tests.chaos.judge import Finding, Judgement
 from tests.chaos.trial import Line
 
-GOOD = Verdict((), (), (Again("1.2.3", 1.0, same_bytes=True, reason=ANSWER_LOST),), {})
+GOOD = Judgement((), (), (Again("1.2.3", 1.0, same_bytes=True, reason=ANSWER_LOST),), {})
 LINE = Line(
-    "kill infer", FormName.CLUSTER, "kill -9", images=400, in_flight=37, verdict=GOOD,
+    "kill infer", FormName.CLUSTER, "kill -9", images=400, in_flight=37, judgement=GOOD,
     next_seconds=1.26, done_seconds=7.0,
 )  # fmt: skip
 
@@ -38,21 +38,23 @@ def test_a_line_that_holds() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        replace(LINE, verdict=replace(GOOD, lost=(Finding("1.2.4", "gone"),))),
-        replace(LINE, verdict=replace(GOOD, wrong=(Finding("1.2.4", "another's"),))),
-        replace(LINE, verdict=replace(GOOD, sent_again=(Again("1.2.4", 1.0, True, ""),))),
-        replace(LINE, verdict=replace(GOOD, sent_again=(Again("1.2.4", 1.0, False, ANSWER_LOST),))),
+        replace(LINE, judgement=replace(GOOD, lost=(Finding("1.2.4", "gone"),))),
+        replace(LINE, judgement=replace(GOOD, wrong=(Finding("1.2.4", "another's"),))),
+        replace(LINE, judgement=replace(GOOD, sent_again=(Again("1.2.4", 1.0, True, ""),))),
+        replace(
+            LINE, judgement=replace(GOOD, sent_again=(Again("1.2.4", 1.0, False, ANSWER_LOST),))
+        ),
         replace(LINE, broken=("not done after a restart, either",)),
-        replace(LINE, verdict=None),
+        replace(LINE, judgement=None),
     ],
-    ids=["lost", "wrong", "sent again", "other bytes", "broken", "no verdict"],
+    ids=["lost", "wrong", "sent again", "other bytes", "broken", "no judgement"],
 )
 def test_one_line_that_does_not_hold_fails_all(line: Line) -> None:
     said = found(LINE, line)
     assert not said["holds"]
     out = StringIO()
     report.show(said, Console(file=out, width=200))
-    if line.verdict is not None and not line.broken:
+    if line.judgement is not None and not line.broken:
         assert "1.2.4" in out.getvalue(), "each object is named"
 
 

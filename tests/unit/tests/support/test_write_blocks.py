@@ -17,9 +17,9 @@ from tests.support.write_blocks import OutsideItsStatements, strict
 @pytest.mark.parametrize(
     "step",
     [
-        lambda life: life.storage.write_atomic(life.storage.root / "file", b""),
-        lambda life: life.storage.files(0),
-        lambda life: life.storage.incoming(),
+        lambda life: life.spool.write_atomic(life.spool.root / "file", b""),
+        lambda life: life.spool.files(0),
+        lambda life: life.spool.incoming(),
         lambda life: require_port(life.settings),
     ],
 )
@@ -49,7 +49,7 @@ def test_the_node_s_own_transactions_are_watched(
     take = unplanned.take
 
     def take_and_look(*args: Any) -> Any:
-        life.storage.files(0)
+        life.spool.files(0)
         return take(*args)
 
     monkeypatch.setattr(unplanned, "take", take_and_look)
@@ -61,5 +61,5 @@ def test_the_node_s_own_transactions_are_watched(
 def test_a_test_may_prepare_what_it_likes(tmp_path: Path) -> None:
     life = Life(tmp_path / "node")
     with life.ledger.write():
-        life.storage.files(0)
+        life.spool.files(0)
     life.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node.dicom.part10 import DataSet
+from dicom_node.dicom.part10 import DataSetBuilder
 from dicom_node.errors import EncodeError
 from tests.support.factories import ct_slice, dx_image, enhanced_ct, multiframe, write
 from workers.encode.pixels import WordFrames, cells_of, set_pixels, word_frames
@@ -176,7 +176,7 @@ def test_frames_that_are_not_there_are_an_error(tmp_path: Path) -> None:
 def test_pixel_data_is_little_endian_and_of_even_length(
     cells: Any, vr: str, data: bytes, allocated: int
 ) -> None:
-    result = DataSet()
+    result = DataSetBuilder()
     set_pixels(result, cells, stored=5, high_bit=6, signed=True, photometric="MONOCHROME1")
     encoded = result.encode()
     length = len(data).to_bytes(4, "little")

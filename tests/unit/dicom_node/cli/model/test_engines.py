@@ -22,7 +22,7 @@ from model_store.engines.available import Option
 from model_store.engines.base import EngineMemoryError
 from model_store.engines.onnxruntime import OnnxRuntimeEngine
 from model_store.engines.tensorrt.key import PlanKey
-from model_store.engines.tensorrt.network import Built
+from model_store.engines.tensorrt.network import BuildOutput
 from model_store.engines.tensorrt.plan import PlanCache
 from model_store.errors import EngineUnavailableError
 from tests.support.factories.models import STORED
@@ -154,8 +154,8 @@ def test_engines_lists_what_runs_here_plans_and_certificates(node: Node) -> None
     sha256 = node.certificates()[0].onnx_sha256
     parts = {"onnx": sha256, "precision": "f16", "device.name": "NVIDIA L4", "library": "tensorrt"}
     cache = PlanCache(node.folder / "cache" / "plans")
-    cache.get(PlanKey(parts, "l4"), lambda timings: Built(b"plan", b"timings"))
-    changed = cache.get(PlanKey(parts | {"onnx": "0"}, "l4"), lambda _: Built(b"plan", b""))
+    cache.get(PlanKey(parts, "l4"), lambda timings: BuildOutput(b"plan", b"timings"))
+    changed = cache.get(PlanKey(parts | {"onnx": "0"}, "l4"), lambda _: BuildOutput(b"plan", b""))
     path = node.folder / "cache" / "plans" / "l4" / f"{changed.key.digest}.plan"
     path.write_bytes(b"other")
     said = node.json("engines")

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.cli.model.shadow import compare, shadow
-from dicom_node.ledger import alias_moves
-from dicom_node.ledger import shadow as measured
+from dicom_node.ledger import alias_moves, shadow_measures
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from model_store.ref import ModelName
@@ -74,7 +73,7 @@ class Bench:
             values = usual | {"noise_shadow": noise} | changes
             rows.append(Measure(1, 1, "ct", "toy-ct", f"1.2.{number}", OLD, NEW, **values))
         with self.ledger.write() as unit:
-            measured.record(unit, rows)
+            shadow_measures.record(unit, rows)
 
 
 @pytest.fixture

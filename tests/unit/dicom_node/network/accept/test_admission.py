@@ -6,10 +6,10 @@ from dicom_node.network.accept.admission import (
     CALLED_UNKNOWN,
     CALLING_UNKNOWN,
     LIMIT_EXCEEDED,
+    Acceptance,
     Admission,
-    Admitted,
     Peer,
-    Rejected,
+    Rejection,
 )
 
 ALL = frozenset({"echo", "store"})
@@ -37,28 +37,28 @@ def admission(**options: object) -> Admission:
 @pytest.mark.parametrize(
     ("calling", "called", "address", "expected"),
     [
-        ("CT1", "DENOISE", "10.1.2.3", Admitted(ALL)),
-        (" CT1 ", "DENOISE  ", "10.1.2.3", Admitted(ALL)),
-        ("CT1", "OTHER", "::ffff:10.1.2.3", Admitted(ALL)),
+        ("CT1", "DENOISE", "10.1.2.3", Acceptance(ALL)),
+        (" CT1 ", "DENOISE  ", "10.1.2.3", Acceptance(ALL)),
+        ("CT1", "OTHER", "::ffff:10.1.2.3", Acceptance(ALL)),
         ("CT1", "DENOISE", "10.1.2.4", CALLING_UNKNOWN),
         ("ct1", "DENOISE", "10.1.2.3", CALLING_UNKNOWN),
         ("CT1", "denoise", "10.1.2.3", CALLED_UNKNOWN),
         ("CT1", "NOBODY", "10.1.2.3", CALLED_UNKNOWN),
-        ("NET", "DENOISE", "10.2.200.1", Admitted(ALL)),
+        ("NET", "DENOISE", "10.2.200.1", Acceptance(ALL)),
         ("NET", "DENOISE", "10.3.0.1", CALLING_UNKNOWN),
-        ("NAMED", "DENOISE", "10.9.9.9", Admitted(ALL)),
+        ("NAMED", "DENOISE", "10.9.9.9", Acceptance(ALL)),
         ("NAMED", "DENOISE", "10.9.9.8", CALLING_UNKNOWN),
-        ("ROAMING", "DENOISE", "203.0.113.9", Admitted(ALL)),
-        ("ANYBODY", "DENOISE", "192.168.7.7", Admitted(frozenset({"echo"}))),
-        ("ROAMING", "DENOISE", "192.168.7.7", Admitted(ALL)),
-        ("V6", "DENOISE", "2001:db8::5", Admitted(ALL)),
+        ("ROAMING", "DENOISE", "203.0.113.9", Acceptance(ALL)),
+        ("ANYBODY", "DENOISE", "192.168.7.7", Acceptance(frozenset({"echo"}))),
+        ("ROAMING", "DENOISE", "192.168.7.7", Acceptance(ALL)),
+        ("V6", "DENOISE", "2001:db8::5", Acceptance(ALL)),
         ("V6", "DENOISE", "fe80::1%eth0", CALLING_UNKNOWN),
         ("CT1", "DENOISE", "not an address", CALLING_UNKNOWN),
         ("STRANGER", "DENOISE", "10.1.2.3", CALLING_UNKNOWN),
     ],
 )
 def test_who_is_admitted(
-    calling: str, called: str, address: str, expected: Admitted | Rejected
+    calling: str, called: str, address: str, expected: Acceptance | Rejection
 ) -> None:
     decision = admission().decide(calling, called, address, total=0, from_peer=0)
     assert decision == expected
@@ -73,7 +73,7 @@ def test_who_is_admitted(
     ],
 )
 def test_rejections_carry_the_fields_of_ps3_8(
-    rejection: Rejected, fields: tuple[int, int, int]
+    rejection: Rejection, fields: tuple[int, int, int]
 ) -> None:
     assert (rejection.result, rejection.source, rejection.diagnostic) == fields
 
@@ -83,7 +83,7 @@ def test_rejections_carry_the_fields_of_ps3_8(
 )
 def test_limits(total: int, from_peer: int, admitted: bool) -> None:
     decision = admission().decide("CT1", "DENOISE", "10.1.2.3", total=total, from_peer=from_peer)
-    assert decision == (Admitted(ALL) if admitted else LIMIT_EXCEEDED)
+    assert decision == (Acceptance(ALL) if admitted else LIMIT_EXCEEDED)
 
 
 def test_a_stranger_is_told_so_even_when_the_node_is_full() -> None:
@@ -93,7 +93,7 @@ def test_a_stranger_is_told_so_even_when_the_node_is_full() -> None:
 
 def test_accept_any_admits_strangers_within_the_limits() -> None:
     open_node = admission(accept_any=True)
-    assert open_node.decide("X", "DENOISE", "1.1.1.1", total=0, from_peer=0) == Admitted(ALL)
+    assert open_node.decide("X", "DENOISE", "1.1.1.1", total=0, from_peer=0) == Acceptance(ALL)
     assert open_node.decide("X", "DENOISE", "1.1.1.1", total=4, from_peer=0) == LIMIT_EXCEEDED
     assert open_node.decide("X", "WRONG", "1.1.1.1", total=0, from_peer=0) == CALLED_UNKNOWN
 
@@ -102,12 +102,12 @@ def test_a_listed_peer_keeps_to_its_rights_when_strangers_are_admitted() -> None
     decision = admission(accept_any=True).decide(
         "ANYBODY", "DENOISE", "192.168.7.7", total=0, from_peer=0
     )
-    assert decision == Admitted(frozenset({"echo"}))
+    assert decision == Acceptance(frozenset({"echo"}))
 
 
 def test_any_called_title() -> None:
     decision = admission(ae_titles=["*"]).decide("CT1", "X", "10.1.2.3", total=0, from_peer=0)
-    assert decision == Admitted(ALL)
+    assert decision == Acceptance(ALL)
 
 
 @pytest.mark.parametrize(

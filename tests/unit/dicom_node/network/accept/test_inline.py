@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dicom_node.network.accept.inline import IllegalPdu, MessageAssembler
 from dicom_node.network.accept.ports import Caller
 from dicom_node.network.accept.receiver import StoreReceiver
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.wire import (
     CT,
     EXPLICIT,
@@ -34,11 +34,11 @@ CALLER = Caller("a" * 32, "CT1", "DENOISE", "10.1.2.3")
 class Wire:
     """An assembler between a peer that is a list of bytes and an intake that keeps everything."""
 
-    def __init__(self, storage: Storage, incomplete: int = 0) -> None:
-        self.intake = RecordingIntake(storage)
+    def __init__(self, spool: Spool, incomplete: int = 0) -> None:
+        self.intake = RecordingIntake(spool)
         self.sent: list[bytes] = []
         self.handed: list[tuple[int, bytes]] = []
-        self.receiver = StoreReceiver(storage, self.intake, CALLER, 0)
+        self.receiver = StoreReceiver(spool, self.intake, CALLER, 0)
         self._incomplete = incomplete
         self.assembler = MessageAssembler(
             receiver=self.receiver,
@@ -62,18 +62,18 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def shared_spool(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    return Storage(tmp_path_factory.mktemp("spool"))
+def shared_spool(tmp_path_factory: pytest.TempPathFactory) -> Spool:
+    return Spool(tmp_path_factory.mktemp("spool"))
 
 
 @pytest.fixture
-def spool(shared_spool: Storage) -> Storage:
+def spool(shared_spool: Spool) -> Spool:
     shared_spool.sweep_incoming()
     return shared_spool
 
 
 @pytest.fixture
-def wire(spool: Storage) -> Wire:
+def wire(spool: Spool) -> Wire:
     return Wire(spool)
 
 
@@ -111,7 +111,7 @@ def test_an_empty_last_fragment_ends_the_object(wire: Wire) -> None:
     draw=st.data(),
 )
 def test_however_a_message_is_cut_the_same_object_arrives(
-    spool: Storage, objects: list[bytes], context: int, draw: st.DataObject
+    spool: Spool, objects: list[bytes], context: int, draw: st.DataObject
 ) -> None:
     values = []
     for number, data in enumerate(objects):
@@ -139,7 +139,7 @@ def test_however_a_message_is_cut_the_same_object_arrives(
 
 @settings(RELAXED, max_examples=200)
 @given(st.binary(max_size=120))
-def test_no_bytes_break_the_assembler(spool: Storage, payload: bytes) -> None:
+def test_no_bytes_break_the_assembler(spool: Spool, payload: bytes) -> None:
     wire = Wire(spool)
     try:
         wire.assembler.take(memoryview(payload))
@@ -179,7 +179,7 @@ ILLEGAL = {
 
 @pytest.mark.parametrize("values", ILLEGAL.values(), ids=ILLEGAL.keys())
 def test_what_is_illegal_is_refused_and_stores_nothing(
-    wire: Wire, spool: Storage, values: list[bytes]
+    wire: Wire, spool: Spool, values: list[bytes]
 ) -> None:
     *before, last = values
     for value in before:
@@ -208,7 +208,7 @@ def test_other_messages_are_handed_over_whole(wire: Wire) -> None:
     assert not wire.assembler.busy
 
 
-def test_the_data_set_of_another_message_is_handed_over_too(spool: Storage) -> None:
+def test_the_data_set_of_another_message_is_handed_over_too(spool: Spool) -> None:
     wire = Wire(spool, incomplete=2)
     find = store_request(command=0x0020)
     wire.take(pdv(find, command=True, last=True), pdv(b"query", command=False, last=False))

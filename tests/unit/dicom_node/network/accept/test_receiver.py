@@ -11,7 +11,7 @@ from dicom_node.dicom.command_set import Command
 from dicom_node.errors import FailItem, LedgerError, OutOfSpace
 from dicom_node.network.accept.ports import Caller
 from dicom_node.network.accept.receiver import StoreReceiver
-from dicom_node.spool.storage import Storage
+from dicom_node.spool.spool import Spool
 from tests.support.wire import CT, IMPLICIT, RecordingIntake, data_set_of, left_over
 
 CALLER = Caller("a" * 32, "CT1", "DENOISE", "10.1.2.3")
@@ -19,9 +19,9 @@ CALLER = Caller("a" * 32, "CT1", "DENOISE", "10.1.2.3")
 
 class Setting:
     def __init__(self, root: Path, limit: int = 0) -> None:
-        self.storage = Storage(root)
-        self.intake = RecordingIntake(self.storage)
-        self.receiver = StoreReceiver(self.storage, self.intake, CALLER, limit)
+        self.spool = Spool(root)
+        self.intake = RecordingIntake(self.spool)
+        self.receiver = StoreReceiver(self.spool, self.intake, CALLER, limit)
 
     def receive(self, *fragments: bytes, instance: str = "1.2.3", sop_class: str = CT) -> int:
         self.receiver.begin(Command(1, 1, bool(fragments), sop_class, instance), IMPLICIT)
@@ -44,14 +44,14 @@ def test_an_object_reaches_the_intake_as_it_was_received(setting: Setting) -> No
     assert received.transfer_syntax_uid == IMPLICIT
     assert received.caller == CALLER
     assert received.sha256 == hashlib.sha256(IMPLICIT.encode() + b"\0first,second").hexdigest()
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
 
 
 @pytest.mark.parametrize("outcome", [0xA700, 0xC000, 0x0124])
 def test_what_the_intake_refuses_is_answered_so_and_removed(setting: Setting, outcome: int) -> None:
     setting.intake.status = outcome
     assert setting.receive(b"data") == outcome
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_an_intake_that_fails_is_a_failure_status(
 ) -> None:
     setting.intake.error = error  # type: ignore[assignment]
     assert setting.receive(b"data") == status
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
     setting.intake.error = None
     assert setting.receive(b"data") == 0x0000
 
@@ -72,7 +72,7 @@ def test_no_space_is_said_before_a_byte_is_written(setting: Setting) -> None:
     setting.intake.space = False
     assert setting.receive(b"data", b"more") == 0xA700
     assert setting.intake.stored == []
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
 
 
 def test_the_size_of_the_last_object_is_the_hint_for_the_next(setting: Setting) -> None:
@@ -84,7 +84,7 @@ def test_the_size_of_the_last_object_is_the_hint_for_the_next(setting: Setting) 
 def test_an_object_over_the_limit_is_dropped_and_the_next_one_taken(tmp_path: Path) -> None:
     setting = Setting(tmp_path / "spool", limit=5)
     assert setting.receive(b"123", b"456", b"789") == 0xA701
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
     assert setting.receive(b"12345") == 0x0000
 
 
@@ -99,7 +99,7 @@ def test_an_object_over_the_limit_is_dropped_and_the_next_one_taken(tmp_path: Pa
 )
 def test_uids_of_the_request(setting: Setting, sop_class: str, instance: str, status: int) -> None:
     assert setting.receive(b"data", sop_class=sop_class, instance=instance) == status
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
 
 
 @pytest.mark.parametrize("fragments", [(), (b"",)])
@@ -107,7 +107,7 @@ def test_an_object_without_a_data_set_cannot_be_understood(
     setting: Setting, fragments: tuple[bytes, ...]
 ) -> None:
     assert setting.receive(*fragments) == 0xC000
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
 
 
 def test_discard_in_the_middle_leaves_nothing(setting: Setting) -> None:
@@ -115,7 +115,7 @@ def test_discard_in_the_middle_leaves_nothing(setting: Setting) -> None:
     setting.receiver.data(memoryview(b"half"))
     setting.receiver.discard()
     assert not setting.receiver.receiving
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
     assert setting.intake.stored == []
 
 
@@ -128,10 +128,10 @@ def test_a_disk_that_fills_up_is_answered_and_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", full)
         assert setting.receive(b"data") == 0xA700
-    assert left_over(setting.storage) == []
+    assert left_over(setting.spool) == []
     assert setting.receive(b"data") == 0x0000
 
 
 def test_a_spool_that_is_gone_is_answered(setting: Setting) -> None:
-    (setting.storage.root / "incoming").rmdir()
+    (setting.spool.root / "incoming").rmdir()
     assert setting.receive(b"data") == 0xA700

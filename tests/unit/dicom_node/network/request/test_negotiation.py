@@ -18,12 +18,14 @@ from pydicom.uid import (
 )
 
 from dicom_node.network.request.answers import Outgoing
-from dicom_node.network.request.negotiation import Choice, NotAccepted, choose, propose
-from dicom_node.spool.stored import Kind, Stored
+from dicom_node.network.request.negotiation import Choice, Refusal, choose, propose
+from dicom_node.spool.stored import ObjectKind, StoredObject
 
 
 def outgoing(sop_class: str = CTImageStorage, syntax: str = ExplicitVRLittleEndian) -> Outgoing:
-    return Outgoing(1, Stored(Kind.RESULT, sop_class, "1.2.3", syntax, "", None), Path("x.dcm"))
+    return Outgoing(
+        1, StoredObject(ObjectKind.RESULT, sop_class, "1.2.3", syntax, "", None), Path("x.dcm")
+    )
 
 
 def test_the_stored_syntax_has_a_context_of_its_own() -> None:
@@ -89,7 +91,7 @@ def test_a_syntax_that_was_not_proposed_is_not_used() -> None:
     (proposal,) = propose([one])
     lying = {context.context_id: (0, "1.2.840.10008.1.2.4.50") for context in proposal.contexts}
     found = choose(one, proposal.contexts, lying)
-    assert isinstance(found, NotAccepted)
+    assert isinstance(found, Refusal)
     assert not found.final
 
 
@@ -97,7 +99,7 @@ def test_what_was_not_accepted_says_why_and_what_to_do() -> None:
     one = outgoing()
     (proposal,) = propose([one])
     found = choose(one, proposal.contexts, {c.context_id: (3, "") for c in proposal.contexts})
-    assert isinstance(found, NotAccepted)
+    assert isinstance(found, Refusal)
     assert found.final
     assert CTImageStorage in found.message
     assert "CT Image Storage" in found.message
@@ -109,5 +111,5 @@ def test_no_reason_given_is_not_final() -> None:
     one = outgoing()
     (proposal,) = propose([one])
     found = choose(one, proposal.contexts, {c.context_id: (2, "") for c in proposal.contexts})
-    assert isinstance(found, NotAccepted)
+    assert isinstance(found, Refusal)
     assert not found.final

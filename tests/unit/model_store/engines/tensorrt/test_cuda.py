@@ -155,7 +155,7 @@ def test_a_driver_that_does_not_answer_is_said() -> None:
     def hangs(*_: Any, **__: Any) -> Any:
         raise subprocess.TimeoutExpired("python", 60)
 
-    with pytest.raises(EngineUnavailableError, match="cannot be asked"):
+    with pytest.raises(EngineUnavailableError, match="cannot be queried"):
         count_devices(hangs)
 
 

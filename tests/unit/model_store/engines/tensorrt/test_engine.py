@@ -11,7 +11,7 @@ from model_store.engines.base import EngineMemoryError
 from model_store.engines.tensorrt import engine as engine_module
 from model_store.engines.tensorrt.engine import TensorrtEngine, build_tensorrt
 from model_store.engines.tensorrt.library import Library, installed, load_library
-from model_store.engines.tensorrt.network import Built, Network
+from model_store.engines.tensorrt.network import BuildOutput, Network
 from model_store.engines.tensorrt.plan import Plan
 from model_store.engines.tensorrt.profile import Profile
 from model_store.engines.tensorrt.program import TensorrtProgram
@@ -65,7 +65,7 @@ def test_a_batch_that_cannot_be_built_is_halved(
     monkeypatch.setattr(Library, "refuses", lambda *_: False)
     build, tried = Network.build, list[int]()
 
-    def small(self: Network, profiles: Sequence[Profile], *more: Any) -> Built:
+    def small(self: Network, profiles: Sequence[Profile], *more: Any) -> BuildOutput:
         tried.append(profiles[0].most[0])
         if profiles[0].most[0] > most:
             raise EngineMemoryError("TensorRT could not build a plan: out of memory")
@@ -206,7 +206,7 @@ def test_a_context_is_set_up_once_for_its_size_and_addresses(version: ModelVersi
 
 
 def test_a_plan_that_tensorrt_does_not_take_is_said(version: ModelVersion) -> None:
-    with pytest.raises(EngineError, match="does not take its plan: wrong version"):
+    with pytest.raises(EngineError, match="does not accept its plan: wrong version"):
         program(version, Api(takes_plan=False, says="wrong version"))
 
 

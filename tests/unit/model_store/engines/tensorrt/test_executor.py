@@ -6,7 +6,7 @@ import pytest
 from model_store.engines.base import DeviceLostError, EngineMemoryError
 from model_store.engines.tensorrt.executor import Executor
 from model_store.engines.tensorrt.profile import Profile, Size
-from model_store.engines.tensorrt.program import Context
+from model_store.engines.tensorrt.program import ExecutionContext
 from model_store.errors import EngineError
 from tests.support.factories.device import FakeDevice, TwicePlusOne
 
@@ -141,7 +141,7 @@ class Faulty(TwicePlusOne):
         super().__init__(device)
         self.loses = loses
 
-    def context(self, profile: int, size: Size, stream: int) -> Context:
+    def context(self, profile: int, size: Size, stream: int) -> ExecutionContext:
         made = super().context(profile, size, stream)
 
         def fails(stream: int) -> None:

@@ -14,7 +14,7 @@ from model_store.engines.tensorrt import plan as plan_module
 from model_store.engines.tensorrt.engine import make_plan
 from model_store.engines.tensorrt.key import PlanKey, plan_key
 from model_store.engines.tensorrt.library import Library
-from model_store.engines.tensorrt.network import BuildSettings, Built
+from model_store.engines.tensorrt.network import BuildOutput, BuildSettings
 from model_store.engines.tensorrt.plan import PlanCache, default_folder, kept_plans
 from model_store.engines.tensorrt.profile import Profile
 from model_store.errors import EngineError, ModelIntegrityError
@@ -39,9 +39,9 @@ class Builder:
     def __init__(self) -> None:
         self.given: list[bytes] = []
 
-    def __call__(self, timings: bytes) -> Built:
+    def __call__(self, timings: bytes) -> BuildOutput:
         self.given.append(timings)
-        return Built(b"plan %d" % len(self.given), b"timings %d" % len(self.given))
+        return BuildOutput(b"plan %d" % len(self.given), b"timings %d" % len(self.given))
 
 
 def test_the_same_makes_the_same_key() -> None:
@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    def fails(timings: bytes) -> Built:
+    def fails(timings: bytes) -> BuildOutput:
         raise EngineError("no")
 
     cache = PlanCache(tmp_path / "plans")
@@ -199,10 +199,10 @@ def test_what_is_kept_is_listed_without_loading_it(tmp_path: Path) -> None:
 
 
 def _ask(folder: Path, log: Path, barrier: object) -> None:
-    def build(timings: bytes) -> Built:
+    def build(timings: bytes) -> BuildOutput:
         with log.open("a", encoding="utf-8") as stream:
             stream.write("built\n")
-        return Built(b"plan", b"")
+        return BuildOutput(b"plan", b"")
 
     barrier.wait(30)  # type: ignore[attr-defined]
     assert PlanCache(folder).get(key(), build).data == b"plan"

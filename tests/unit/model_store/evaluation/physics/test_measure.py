@@ -9,11 +9,11 @@ from scipy import ndimage, optimize
 
 from model_store.evaluation.card import table_of
 from model_store.evaluation.physics.acceptance import (
-    bias_gate,
-    detection_gate,
-    noise_gate,
-    spectrum_gate,
-    transfer_gate,
+    bias_criterion,
+    detection_criterion,
+    noise_criterion,
+    spectrum_criterion,
+    transfer_criterion,
 )
 from model_store.evaluation.physics.measure import Measurement, best_strength, strength_sweep
 from model_store.evaluation.physics.phantom import (
@@ -54,7 +54,7 @@ def test_strength_nought_changes_nothing(identity: Measurement) -> None:
         assert rod.mean.change == 0
     for tasks in identity.tasks.values():
         assert all(task.comparison.differences == pytest.approx(0) for task in tasks)
-    failed = [gate.name for gate in identity.gates() if not gate.passed]
+    failed = [each.name for each in identity.criteria() if not each.passed]
     assert failed == ["noise SD falls by at least"]
 
 
@@ -129,19 +129,19 @@ def test_the_summary_is_plain_data_that_a_card_can_show(blurred: Measurement) ->
     assert len(results["curves"]["ttf"]) == 18
 
 
-def test_gates_take_the_worst() -> None:
-    assert not noise_gate({"a": 60, "b": 39}).passed
-    assert noise_gate({"a": 60, "b": 40}).note == "b"
-    assert not spectrum_gate({"a": 3, "b": -16}).passed
-    assert bias_gate({"a": 0.2, "b": -0.9}).value == 0.9
-    gate = transfer_gate({("soft", 100): 96, ("soft", 35): 20, ("sharp", -100): 94})
-    assert (gate.value, gate.passed) == (94, False)
+def test_criteria_take_the_worst() -> None:
+    assert not noise_criterion({"a": 60, "b": 39}).passed
+    assert noise_criterion({"a": 60, "b": 40}).note == "b"
+    assert not spectrum_criterion({"a": 3, "b": -16}).passed
+    assert bias_criterion({"a": 0.2, "b": -0.9}).value == 0.9
+    found = transfer_criterion({("soft", 100): 96, ("soft", 35): 20, ("sharp", -100): 94})
+    assert (found.value, found.passed) == (94, False)
 
 
 def test_detection_needs_an_interval_that_could_have_shown_a_loss() -> None:
-    assert detection_gate({"a": (-0.001, -0.004, 0.002)}).passed
-    assert not detection_gate({"a": (-0.01, -0.02, -0.001)}).passed
-    assert not detection_gate({"a": (0.0, -0.2, 0.2)}).passed
+    assert detection_criterion({"a": (-0.001, -0.004, 0.002)}).passed
+    assert not detection_criterion({"a": (-0.01, -0.02, -0.001)}).passed
+    assert not detection_criterion({"a": (0.0, -0.2, 0.2)}).passed
 
 
 def test_a_model_that_wipes_faint_rods_out_loses_detection() -> None:
@@ -151,6 +151,6 @@ def test_a_model_that_wipes_faint_rods_out_loses_detection() -> None:
 
     study = Study.run(wipe, None, quick=True, conditions=(SHARP_QUARTER,))
     sweep = strength_sweep(study, (1.0,))
-    gates = {gate.name: gate for gate in sweep[0].gates()}
-    assert not gates["CHO AUC, denoised less input"].passed
-    assert gates["CHO AUC, denoised less input"].value < -0.01
+    criteria = {each.name: each for each in sweep[0].criteria()}
+    assert not criteria["CHO AUC, denoised less input"].passed
+    assert criteria["CHO AUC, denoised less input"].value < -0.01

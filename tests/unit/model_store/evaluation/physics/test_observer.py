@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from model_store.evaluation.physics.edge import Transfer
+from model_store.evaluation.physics.edge import TransferFunction
 from model_store.evaluation.physics.npwe import npwe_index
 from model_store.evaluation.physics.observer import (
     area_under_curve,
@@ -81,7 +81,7 @@ def test_a_region_lies_around_its_place() -> None:
 
 
 def test_npwe_index_grows_with_contrast_and_falls_with_noise() -> None:
-    flat = Transfer(np.array([0.0, 5.0]), np.ones(2))
+    flat = TransferFunction(np.array([0.0, 5.0]), np.ones(2))
     quiet = NoiseSpectrum(np.full((64, 64), 50.0), 0.7)
     loud = NoiseSpectrum(np.full((64, 64), 200.0), 0.7)
     once = npwe_index(5, 7, flat, quiet)

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from model_store.errors import DataError
-from model_store.training.readers.kinds import Kind, is_dicom, kind_of, may_be_image
+from model_store.training.readers.kinds import FileKind, is_dicom, kind_of, may_be_image
 from tests.support.factories.pairs import scene, write_ct, write_hdf5, write_nifti, write_png
 
 
 @pytest.mark.parametrize("name", ["a.dcm", "a.IMA", "a", "a.png"])
 def test_dicom_is_told_whatever_its_name(name: str, tmp_path: Path) -> None:
     path = write_ct(tmp_path / name, scene())
-    assert kind_of(path) is Kind.DICOM
+    assert kind_of(path) is FileKind.DICOM
     assert is_dicom(path)
     path.write_bytes(path.read_bytes()[132:])  # as files without a preamble begin
     assert is_dicom(path)
@@ -20,10 +20,10 @@ def test_dicom_is_told_whatever_its_name(name: str, tmp_path: Path) -> None:
 
 def test_other_kinds_are_told(tmp_path: Path) -> None:
     stack = scene()[None]
-    assert kind_of(write_png(tmp_path / "a.png", scene())) is Kind.PNG
-    assert kind_of(write_hdf5(tmp_path / "b", stack)) is Kind.HDF5
-    assert kind_of(write_nifti(tmp_path / "c.nii", stack)) is Kind.NIFTI
-    assert kind_of(write_nifti(tmp_path / "d.nii.gz", stack)) is Kind.NIFTI
+    assert kind_of(write_png(tmp_path / "a.png", scene())) is FileKind.PNG
+    assert kind_of(write_hdf5(tmp_path / "b", stack)) is FileKind.HDF5
+    assert kind_of(write_nifti(tmp_path / "c.nii", stack)) is FileKind.NIFTI
+    assert kind_of(write_nifti(tmp_path / "d.nii.gz", stack)) is FileKind.NIFTI
 
 
 @pytest.mark.parametrize(

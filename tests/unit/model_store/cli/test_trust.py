@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from model_store.cli.trust import add_trust
 from model_store.ref import ModelName
-from model_store.trust.command import add_trust
 from model_store.trust.quarantine import Quarantine
 from tests.support.factories.models import convolutions, model_version
 
@@ -118,10 +118,10 @@ def test_the_package_can_leave_quarantine_unsigned_and_other_stores_cannot(
     options: list[str | Path] = ["--state", tmp_path / "state"]
     quarantine.put(ModelName("toy-ct", "1.0.0"), "a byte changed")
     cli.run("verify", *options, "--release", code=3)
-    assert quarantine.findings()
-    monkeypatch.setattr("model_store.trust.command.packaged_zoo", lambda: zoo)
+    assert quarantine.notes()
+    monkeypatch.setattr("model_store.cli.trust.packaged_zoo", lambda: zoo)
     cli.run("verify", *options, "--release", code=3)
-    assert not quarantine.findings()
+    assert not quarantine.notes()
     (zoo / "toy-ct" / "1.0.0" / "model.onnx").write_bytes(b"other")
     cli.run("verify", code=5)
 

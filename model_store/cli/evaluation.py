@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from model_store.console import failed, progress_bar
+from model_store.cli.console import failed, progress_bar
 from model_store.errors import ModelStoreError
 
 Data = Annotated[

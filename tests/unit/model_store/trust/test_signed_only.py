@@ -18,12 +18,12 @@ from model_store.errors import (
 )
 from model_store.ref import ModelName
 from model_store.store import ModelStore
-from model_store.trust.gate import SignedOnly, trust_store
 from model_store.trust.quarantine import Quarantine
 from model_store.trust.signature import sign
+from model_store.trust.signed_only import SignedOnly, trust_store
 from model_store.trust.store import TrustStore, packaged_keys
 from tests.support.factories.models import model_version
-from tests.unit.model_store.trust.conftest import DAY, Signed
+from tests.unit.model_store.conftest import DAY, Signed
 
 pytestmark = pytest.mark.holds(number=7)
 
@@ -37,14 +37,14 @@ def quarantine(tmp_path: Path) -> Quarantine:
 
 @pytest.fixture
 def store(signed: Signed, quarantine: Quarantine) -> ModelStore:
-    return ModelStore(signed.store, gate=SignedOnly(signed.trust, quarantine))
+    return ModelStore(signed.store, guard=SignedOnly(signed.trust, quarantine))
 
 
 def test_a_signed_version_is_let_through(store: ModelStore, quarantine: Quarantine) -> None:
     assert str(store.resolve("toy-ct@1.0.0").ref) == "toy-ct@1.0.0"
     assert len(store.versions()) == 1
     assert not store.refused()
-    assert not quarantine.findings()
+    assert not quarantine.notes()
 
 
 def test_a_changed_byte_is_found_at_once_and_remembered(
@@ -60,8 +60,8 @@ def test_a_changed_byte_is_found_at_once_and_remembered(
         store.resolve("toy-ct@1.0.0")
     assert store.versions() == ()
     assert isinstance(store.refused()[NAME], QuarantinedError)
-    (finding,) = quarantine.findings()
-    assert finding.version == "toy-ct@1.0.0"
+    (note,) = quarantine.notes()
+    assert note.version == "toy-ct@1.0.0"
     quarantine.release(NAME)
     assert store.resolve("toy-ct@1.0.0").ref == signed.version.ref
 
@@ -87,7 +87,7 @@ def test_paths_and_pickles_are_put_away(
     path.write_text(json.dumps(manifest))
     with pytest.raises(ModelIntegrityError, match=r"plain file name|unpickling"):
         store.resolve("toy-ct@1.0.0")
-    assert quarantine.findings()
+    assert quarantine.notes()
 
 
 def test_a_changed_manifest_or_signature_is_put_away(
@@ -97,7 +97,7 @@ def test_a_changed_manifest_or_signature_is_put_away(
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(SignatureError, match="the manifest changed"):
         store.resolve("toy-ct@1.0.0")
-    assert "manifest changed" in quarantine.findings()[0].reason
+    assert "manifest changed" in quarantine.notes()[0].reason
 
 
 def test_a_signed_version_in_the_place_of_another_is_refused(
@@ -118,7 +118,7 @@ def test_a_matter_of_trust_is_refused_but_not_put_away(
     (signed.version.folder / "manifest.sig").unlink()
     with pytest.raises(UnsignedError):
         store.resolve("toy-ct@1.0.0")
-    assert not quarantine.findings()
+    assert not quarantine.notes()
 
 
 def test_an_unsigned_store_may_be_allowed_and_is_hashed(
@@ -126,8 +126,8 @@ def test_an_unsigned_store_may_be_allowed_and_is_hashed(
 ) -> None:
     mine = tmp_path / "mine"
     version = model_version(mine, "plain", "1.0.0")
-    gate = SignedOnly(signed.trust, quarantine, unsigned=(mine,))
-    store = ModelStore(mine, [signed.store], gate)
+    guard = SignedOnly(signed.trust, quarantine, unsigned=(mine,))
+    store = ModelStore(mine, [signed.store], guard)
     assert len(store.versions()) == 2
     sign(version, signed.key)
     assert len(store.versions()) == 2
@@ -139,7 +139,7 @@ def test_an_unsigned_store_may_be_allowed_and_is_hashed(
 
 
 def test_the_packaged_zoo_needs_no_signature_by_default(quarantine: Quarantine) -> None:
-    store = ModelStore(gate=SignedOnly(trust_store(), quarantine))
+    store = ModelStore(guard=SignedOnly(trust_store(), quarantine))
     assert store.versions()
     assert not store.refused()
     everything = SignedOnly(trust_store(), quarantine, unsigned=())
@@ -148,15 +148,15 @@ def test_the_packaged_zoo_needs_no_signature_by_default(quarantine: Quarantine) 
         for version in ModelStore().versions()
         if not (version.folder / "manifest.sig").exists()
     }
-    assert {name.name for name in ModelStore(gate=everything).refused()} == unsigned
+    assert {name.name for name in ModelStore(guard=everything).refused()} == unsigned
 
 
 def test_what_cannot_be_remembered_is_still_refused(signed: Signed, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    gate = SignedOnly(signed.trust, Quarantine(tmp_path / "file" / "below"))
+    guard = SignedOnly(signed.trust, Quarantine(tmp_path / "file" / "below"))
     signed.version.onnx_path.write_bytes(b"other")
     with pytest.raises(ModelStoreError):
-        gate.admit(signed.version.folder)
+        guard.admit(signed.version.folder)
 
 
 def test_a_file_that_cannot_be_read_just_now_is_not_put_away(
@@ -173,12 +173,12 @@ def test_a_file_that_cannot_be_read_just_now_is_not_put_away(
         patch.setattr(Path, "open", fail)
         with pytest.raises(ModelIntegrityError, match=r"card\.md cannot be read"):
             store.resolve("toy-ct@1.0.0")
-    assert not quarantine.findings()
+    assert not quarantine.notes()
     assert store.resolve("toy-ct@1.0.0")
     signed.version.onnx_path.unlink()
     with pytest.raises(ModelIntegrityError):
         store.resolve("toy-ct@1.0.0")
-    assert quarantine.findings()
+    assert quarantine.notes()
 
 
 def test_a_damaged_marker_keeps_its_version_out(

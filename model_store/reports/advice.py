@@ -1,4 +1,4 @@
-"""The verdict on a model version in plain words, from its measurements alone."""
+"""Advice on the use of a model version in plain words, from its measurements alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEVEL_DB = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Advice:
     """What a reader must know before anything else.
 
     Parameters
@@ -41,7 +41,7 @@ class Verdict:
         tables: Sequence[Mapping[str, Any]],
         sweep: Sweep | None,
         physics: Mapping[str, Any] | None,
-    ) -> Verdict:
+    ) -> Advice:
         """Put measurements into words.
 
         Parameters

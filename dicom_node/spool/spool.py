@@ -46,8 +46,8 @@ class SpoolFile:
 class IncomingFile:
     """A file that is being received: written once, then committed or discarded.
 
-    Made by `Storage.incoming`; a file that is never committed is removed by `discard`, or after a
-    crash by `Storage.sweep_incoming`.
+    Made by `Spool.incoming`; a file that is never committed is removed by `discard`, or after a
+    crash by `Spool.sweep_incoming`.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class IncomingFile:
             self.path.unlink(missing_ok=True)
 
 
-class Storage:
+class Spool:
     """All files of the node under one root, on one file system.
 
     ::

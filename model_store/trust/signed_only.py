@@ -12,7 +12,7 @@ from model_store.trust.store import TrustStore, packaged_keys, verify
 
 
 class SignedOnly:
-    """Admits a version if a trusted key signed it; give it to `ModelStore` as its gate.
+    """Admits a version if a trusted key signed it; give it to `ModelStore` as its guard.
 
     Every file is hashed each time a version is resolved. A version whose bytes are not the signed
     ones goes into quarantine; one that is merely not signed, or by a key that is not trusted, is

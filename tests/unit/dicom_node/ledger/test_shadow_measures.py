@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import NoResultFound
 
-from dicom_node.ledger import past, shadow
+from dicom_node.ledger import past, shadow_measures
 from model_store.registry.records import Measure
 from tests.support.ledgers import Life
 
@@ -27,18 +27,18 @@ def test_measures_are_read_by_pair_and_time(life: Life) -> None:
     full = measure(**numbers, units="grey levels of 12 bits")
     failed = measure(error="not in the store")
     with life.ledger.write() as unit:
-        shadow.record(unit, [full, failed, measure("toy@3.0.0")])
-        shadow.record(unit, [])
+        shadow_measures.record(unit, [full, failed, measure("toy@3.0.0")])
+        shadow_measures.record(unit, [])
     life.clock.advance(60)
     with life.ledger.write() as unit:
-        shadow.record(unit, [full])
+        shadow_measures.record(unit, [full])
     now = life.clock.at
     with life.ledger.read() as session:
-        assert shadow.measures(session, "toy", OLD, NEW) == [full, failed, full]
-        assert shadow.measures(session, "toy", OLD, NEW, since=now) == [full]
-        assert shadow.measures(session, "other", OLD, NEW) == []
-        first, second = shadow.pairs(session, "toy")
-        assert shadow.pairs(session, "other") == []
+        assert shadow_measures.measures(session, "toy", OLD, NEW) == [full, failed, full]
+        assert shadow_measures.measures(session, "toy", OLD, NEW, since=now) == [full]
+        assert shadow_measures.measures(session, "other", OLD, NEW) == []
+        first, second = shadow_measures.pairs(session, "toy")
+        assert shadow_measures.pairs(session, "other") == []
     assert (first.production, first.shadow, first.images, first.last) == (OLD, NEW, 3, now)
     assert (second.shadow, second.last) == ("toy@3.0.0", now - timedelta(seconds=60))
 

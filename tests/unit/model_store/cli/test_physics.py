@@ -18,7 +18,7 @@ from model_store.trust.signature import SIGNATURE
 from tests.support.factories.models import model_version
 from tests.unit.model_store.evaluation.recipes import CT, recipe
 
-ZOO = Path(__file__).parents[5] / "model_store" / "zoo"
+ZOO = Path(__file__).parents[4] / "model_store" / "zoo"
 
 
 def test_a_model_of_radiographs_is_refused() -> None:

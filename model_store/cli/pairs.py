@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model_store.console import failed, progress_bar
+from model_store.cli.console import failed, progress_bar
 from model_store.errors import ModelStoreError
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model_store.console import failed
+from model_store.cli.console import failed
 from model_store.errors import DataError, ModelStoreError
 from model_store.manifest import LEAST_STRENGTH
 

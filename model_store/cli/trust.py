@@ -36,10 +36,10 @@ from model_store.errors import (
 from model_store.graph import check_graph
 from model_store.ref import ModelName
 from model_store.store import ModelVersion, packaged_zoo
-from model_store.trust.gate import trust_store
+from model_store.trust import signature
 from model_store.trust.key import PrivateKey, PublicKey, generate
 from model_store.trust.quarantine import Quarantine
-from model_store.trust.signature import sign as sign_version
+from model_store.trust.signed_only import trust_store
 from model_store.trust.store import TrustStore, verify
 
 _CODES: tuple[tuple[int, tuple[type[ModelStoreError], ...]], ...] = (
@@ -103,7 +103,7 @@ def add_trust(app: typer.Typer, zoo_folder: Path) -> None:
             private = PrivateKey.read(key, _secret(ask, passphrase_file))
             for name in versions:
                 version = ModelVersion.open(version_folder(zoo, name))
-                sign_version(version, private)
+                signature.sign(version, private)
                 _tell(False, {}, f"{version.ref} signed by key {private.id}")
         except ModelStoreError as error:
             raise _failed(error) from error

@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from model_store.console import failed
+from model_store.cli.console import failed
 from model_store.errors import RecipeError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model_store.training.simulation.ct import Kernel
-from model_store.training.simulation.phantom import random_phantom, scanned_phantom
+from model_store.training.simulation.dead_leaves import random_phantom, scanned_phantom
 
 _SOFT, _SHARP = Kernel(cutoff=0.4, softness=1.0), Kernel(cutoff=1.0, softness=1.0)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from model_store.console import failed
+from model_store.cli.console import failed
 from model_store.errors import DataError, ModelStoreError
 from model_store.reports.losses import LOG
 from model_store.store import ModelStore, ModelVersion
@@ -115,7 +115,9 @@ def write_reports(
 
     for path in (results, physics, log):
         if len(versions) > 1 and path is not None and not path.is_dir():
-            raise DataError(f"{path}: of which version? Name a folder of NAME@VERSION.json")
+            raise DataError(
+                f"{path}: one file for several versions; name a folder of NAME@VERSION.json"
+            )
     aliases = store.aliases()
     pages = {}
     for version in versions:

@@ -15,7 +15,7 @@ from model_store.registry.records import Measure
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SideBySide:
     """Two versions that ran beside each other under one label, and when last."""
 
     production: str
@@ -50,7 +50,7 @@ def measures(
     return [Measure(**row) for row in session.execute(statement).mappings()]
 
 
-def pairs(session: Session, alias: str) -> list[Pair]:
+def pairs(session: Session, alias: str) -> list[SideBySide]:
     """The pairs of versions that ran beside each other under a label, the latest first."""
     last = func.max(ShadowMeasureRow.at)
     statement = (
@@ -59,4 +59,4 @@ def pairs(session: Session, alias: str) -> list[Pair]:
         .group_by(ShadowMeasureRow.production, ShadowMeasureRow.shadow)
         .order_by(last.desc())
     )
-    return [Pair(*row) for row in session.execute(statement)]
+    return [SideBySide(*row) for row in session.execute(statement)]
