@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +90,6 @@ def export_onnx(generator: Generator, path: Path) -> float:
     if not worst <= TOLERANCE:
         raise ExportError(f"{path}: ONNX Runtime differs from torch by {worst:.2e}")
     return worst
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _probes() -> list[Tensor]:

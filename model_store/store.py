@@ -27,13 +27,13 @@ from model_store.errors import (
     TrustError,
     UnknownModelError,
 )
+from model_store.hashing import sha256_of
 from model_store.manifest import Manifest
 from model_store.ref import ModelName, ModelRef
 
 _MANIFEST = "manifest.json"
 _ALIASES = "aliases.toml"
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy"}
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +125,13 @@ class ModelVersion:
             If a file is missing or differs from what was released.
         """
         for name, expected in self.manifest.files.items():
-            digest = hashlib.sha256()
             try:
-                with (self.folder / name).open("rb") as stream:
-                    while chunk := stream.read(_CHUNK):
-                        digest.update(chunk)
+                found = sha256_of(self.folder / name)
             except OSError as error:
                 raise ModelIntegrityError(
                     f"{self.ref}: {name} cannot be read ({error.strerror}); install the model again"
                 ) from error
-            _compare(self.ref, name, expected, digest.hexdigest())
+            _compare(self.ref, name, expected, found)
 
 
 class Guard(Protocol):

@@ -317,12 +317,12 @@ class Pipeline:
             names = [result.path for result in results]
             remove_unnamed(self._node.ledger, self._node.spool, names)
             raise
-        for each in ended:
+        for one in ended:
             self._log.warning(
-                "item.ended", work_item=each.item.work_item_id, batch=batch.batch_id,
-                next=each.error.next.value, reason=str(each.error),
+                "item.ended", work_item=one.item.work_item_id, batch=batch.batch_id,
+                next=one.error.next.value, reason=str(one.error),
             )  # fmt: skip
-        return [each for each in ended if each.error.next is Next.RETRY]
+        return [one for one in ended if one.error.next is Next.RETRY]
 
     def _write(
         self, batch: ClaimedBatch, results: Sequence[NewResult], ended: Sequence[EndedItem]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import hashlib
 import html.parser
 import json
 import re
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dicom_node.demo.errors import ImagesUnavailable, IndexUnreachable
+from model_store.hashing import sha256_of
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 _CHUNK = 1 << 18
@@ -258,8 +258,7 @@ def _reason(error: Exception) -> str:
 
 
 def _verify(path: Path, sha256: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != sha256:
         path.unlink()
         raise ImagesUnavailable(f"{path.name} has SHA-256 {found}, expected {sha256}")

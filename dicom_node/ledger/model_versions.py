@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -20,7 +19,7 @@ from dicom_node.ledger.unit_of_work import UnitOfWork
 from model_store.ref import ModelName
 from model_store.registry.records import RegisteredVersion
 from model_store.store import ModelVersion
-from model_store.trust.signature import manifest_bytes
+from model_store.trust.signature import manifest_sha256
 
 Origin: TypeAlias = Literal["package", "store"]
 
@@ -43,8 +42,7 @@ class VersionOnDisk:
         SignatureError
             The manifest changed on disk since `version` was opened.
         """
-        manifest = hashlib.sha256(manifest_bytes(version)).hexdigest()
-        return cls(version, origin, signed_by, manifest)
+        return cls(version, origin, signed_by, manifest_sha256(version))
 
 
 def index(unit: UnitOfWork, found: VersionOnDisk, who: str) -> RegisteredVersion:

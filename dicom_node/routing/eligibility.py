@@ -3,6 +3,10 @@
 Everything that is not plainly a grey-scale CT slice in Hounsfield units or a grey-scale
 projection X-ray passes through untouched, with a reason that the ledger keeps. Reasons name
 attributes and defined terms, never their free text.
+
+Whether an image may be denoised is asked here, once, when it is planned. `dicom.layout` and
+`workers.load` refuse again only what they cannot make numbers of (colour, floating point, a CT
+image without rescale): they are used without planning too, and never return what is no image.
 """
 
 from __future__ import annotations

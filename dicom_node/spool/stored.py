@@ -86,8 +86,8 @@ class StoredObject:
 _REMEDY: Final = {
     ObjectKind.INSTANCE: "the file is kept for a person; let its sender send it again, then "
     "'dicom-node study retry'",
-    ObjectKind.RESULT: "the file is kept for a person; 'dicom-node study retry' makes it again, byte "
-    "for byte; where it cannot, put it back from a backup, then retry again",
+    ObjectKind.RESULT: "the file is kept for a person; 'dicom-node study retry' makes it again, "
+    "byte for byte; where it cannot, put it back from a backup, then retry again",
 }
 
 

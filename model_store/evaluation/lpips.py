@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from model_store.errors import DataError
+from model_store.hashing import sha256_of
 
 Floats = NDArray[np.float32]
 
@@ -148,7 +149,7 @@ def _load(weights: Path, names: tuple[str, ...], tensors: list[str], sha256: str
 
 
 def _is_torchvisions(path: Path) -> bool:
-    return hashlib.sha256(path.read_bytes()).hexdigest().startswith(_CHECKPOINT_SHA256)
+    return sha256_of(path).startswith(_CHECKPOINT_SHA256)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ file), engine, precision, device and libraries. If one of them changes, another 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from model_store.errors import EngineError
 from model_store.ref import ModelName
 from model_store.registry.records import Certificate
 from model_store.store import ModelVersion
-from model_store.trust.signature import manifest_bytes
+from model_store.trust.signature import manifest_sha256
 
 _LIBRARY: Final = ("library", "driver", "compute_capability", "plan_sha256")
 _UNITS: Final = {"HU": "HU", "stored": "grey"}
@@ -76,7 +75,7 @@ def certified(
     """
     name = ModelName(version.ref.name, version.ref.version)
     key = (
-        version.ref.sha256, hashlib.sha256(manifest_bytes(version)).hexdigest(), engine.name,
+        version.ref.sha256, manifest_sha256(version), engine.name,
         engine.precision, engine.device[:_LONGEST], library(engine),
     )  # fmt: skip
     for each in kept.newest_first(name):

@@ -129,6 +129,17 @@ def sign(version: ModelVersion, key: PrivateKey) -> Signature:
     return made
 
 
+def manifest_sha256(version: ModelVersion) -> str:
+    """Hexadecimal SHA-256 of the manifest on disk.
+
+    Raises
+    ------
+    SignatureError
+        As of `manifest_bytes`.
+    """
+    return hashlib.sha256(manifest_bytes(version)).hexdigest()
+
+
 def manifest_bytes(version: ModelVersion) -> bytes:
     """The manifest's bytes on disk, after they were found to say what `version` says.
 

@@ -49,7 +49,7 @@ with ledger.read() as session:
 unmount()
 assert "is it mounted" in fails(SpoolAway, spool.open, name, "1.2.1")
 assert not intake.has_space(0)
-fails(StorageError, storage.incoming)
+fails(StorageError, spool.incoming)
 assert "is it mounted" in fails(SpoolAway, open_spool, root, ledger)
 assert list(root.iterdir()) == []
 

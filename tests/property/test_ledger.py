@@ -66,7 +66,7 @@ class LedgerLife(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Life(temporary_folder(), spool=_spool())
+        self.life = Life(temporary_folder(), shared=_spool())
         self.numbers = itertools.count()
         self.association = ""
         self.held: list[ClaimedBatch] = []

@@ -318,9 +318,9 @@ class Life:
                 unit, parcel, retry_after=timedelta(seconds=retry_after), give_up_after=GIVE_UP
             )
 
-    def deliver_all(self, *, delivered: bool = True) -> None:
-        """Send every due parcel; its destination takes, or refuses, everything."""
-        for parcel_id in self.due_parcels():
+    def deliver_all(self, destination: str | None = None, *, delivered: bool = True) -> None:
+        """Send every due parcel (of one destination); it takes, or refuses, everything."""
+        for parcel_id in self.due_parcels(destination):
             parcel = self.take(parcel_id)
             if parcel is not None:
                 for each in parcel.deliveries:

@@ -126,7 +126,7 @@ def copy_of(made: Life, folder: Path) -> Past:
     return Past(opened(folder, made.spool), folder / "models", folder)
 
 
-def opened(folder: Path, storage: Spool, more: Mapping[str, Any] | None = None) -> Node:
+def opened(folder: Path, spool: Spool, more: Mapping[str, Any] | None = None) -> Node:
     """The node on a ledger and models in `folder`."""
     url = f"sqlite:///{folder / 'ledger.sqlite'}"
     settings = Settings(
@@ -134,4 +134,4 @@ def opened(folder: Path, storage: Spool, more: Mapping[str, Any] | None = None) 
         **(tree(folder / "models") | dict(more or {})),
     )  # fmt: skip
     ledger = Ledger(make_engine(url), SilentBell())
-    return Node(settings, ledger, storage, Models.open(settings, ledger))
+    return Node(settings, ledger, spool, Models.open(settings, ledger))

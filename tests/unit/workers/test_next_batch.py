@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
 
@@ -13,7 +10,6 @@ from dicom_node.errors import ModelNotHere
 from dicom_node.ledger.tables import BatchRow
 from model_store.ref import ModelRef
 from tests.support.denoising import (
-    ONE_ROUTE,
     PATIENT,
     FakeDenoiser,
     FakeDenoisers,
@@ -26,19 +22,6 @@ from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import Life
 from workers.next_batch import LEFT_OUT_SECONDS, NextBatch
 from workers.pipeline import Pipeline
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node", tree=ONE_ROUTE)
-    life.associate()
-    yield life
-    life.close()
-
-
-@pytest.fixture
-def pipeline(life: Life) -> Pipeline:
-    return pipeline_of(life, FakeDenoisers())
 
 
 def of_series(series: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +34,6 @@ from tests.support.denoising import (
 from tests.support.factories import ct_slice, to_bytes
 from tests.support.ledgers import Life
 from workers.pipeline import Pipeline
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node", tree=ONE_ROUTE)
-    life.associate()
-    yield life
-    life.close()
-
-
-@pytest.fixture
-def denoisers() -> FakeDenoisers:
-    return FakeDenoisers()
-
-
-@pytest.fixture
-def pipeline(life: Life, denoisers: FakeDenoisers) -> Pipeline:
-    return pipeline_of(life, denoisers)
 
 
 def spoil(life: Life, number: int, data: bytes | None) -> None:

@@ -36,21 +36,8 @@ POISON = 5
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Any:
-    life = Life(tmp_path / "node", tree=TREE)
-    life.associate()
-    yield life
-    life.close()
-
-
-@pytest.fixture
-def denoisers() -> FakeDenoisers:
-    return FakeDenoisers()
-
-
-@pytest.fixture
-def pipeline(life: Life, denoisers: FakeDenoisers) -> Pipeline:
-    return pipeline_of(life, denoisers)
+def tree() -> dict[str, Any]:
+    return TREE
 
 
 Poison = Callable[[pytest.MonkeyPatch, FakeDenoisers, type[Exception]], None]

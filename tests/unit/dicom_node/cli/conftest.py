@@ -49,12 +49,7 @@ def busy(life: Life) -> Life:
     life.deliver_all()
     receive(life, range(4, 7))
     life.denoise_all()
-    for parcel_id in life.due_parcels("pacs"):
-        parcel = life.take(parcel_id)
-        assert parcel is not None
-        for each in parcel.deliveries:
-            life.answer(parcel, each.delivery_id)
-        life.end_try(parcel)
+    life.deliver_all("pacs")
     life.deliver_all(delivered=False)
     life.receive("1.2.4.1", version=1, data=b"PHI^MARKER")
     life.receive("1.2.4.7", data=b"PHI^MARKER" * 100)

@@ -149,12 +149,7 @@ def refused(life: Life) -> Life:
     for series in ("1.2.4", "1.2.5"):
         life.receive_series(2, series)
     life.denoise_all()
-    for parcel_id in life.due_parcels("pacs"):
-        parcel = life.take(parcel_id)
-        assert parcel is not None
-        for each in parcel.deliveries:
-            life.answer(parcel, each.delivery_id)
-        life.end_try(parcel)
+    life.deliver_all("pacs")
     life.deliver_all(delivered=False)
     with life.ledger.write() as unit:
         unit.session.execute(update(ParcelRow).values(attempts=5, losses=2))

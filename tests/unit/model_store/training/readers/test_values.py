@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from dicom_node.dicom.file_meta import file_header
+from dicom_node.dicom.reading import VALUE_ERRORS
 from model_store.errors import DataError
+from model_store.training.readers.dicom import READ_ERRORS
 from model_store.training.readers.values import Scale, read_values
 from tests.support.factories.dicom import dx_image, multiframe, write
 from tests.support.factories.pairs import scene, write_ct, write_hdf5, write_nifti, write_png
@@ -151,6 +155,21 @@ def test_truncated_files_of_every_kind_are_data_errors(tmp_path: Path) -> None:
             part = _cut(tmp_path / f"cut{made.suffix}", made, int(share * made.stat().st_size))
             with pytest.raises(DataError, match=str(part)):
                 read_values(part, _HU)
+
+
+def test_a_file_that_does_not_inflate_is_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "deflated.dcm"
+    head = file_header(
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid="1.2.3",
+        transfer_syntax_uid=DeflatedExplicitVRLittleEndian,
+    )  # fmt: skip
+    path.write_bytes(head + b"x" * 400)
+    with pytest.raises(DataError, match=r"deflated\.dcm: not a readable CT image"):
+        read_values(path, _HU)
+
+
+def test_what_a_node_takes_for_a_damaged_file_does_not_end_a_training_either() -> None:
+    assert [kind for kind in VALUE_ERRORS if not issubclass(kind, READ_ERRORS)] == []
 
 
 def test_a_data_set_of_several_has_to_be_named(tmp_path: Path) -> None:
