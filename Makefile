@@ -96,14 +96,14 @@ gpu-check:
 ## docs: build the documentation into site/, failing on any warning
 .PHONY: docs
 docs: $(VENV)/.installed-develop
-	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m docs.generate --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 ## docs-generate: write the reference pages that are made from the code
 .PHONY: docs-generate
 docs-generate: $(VENV)/.installed-develop
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 ## install: everything a contributor needs, and the commit hooks
 .PHONY: install
