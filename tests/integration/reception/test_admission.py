@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pynetdicom import AE
+from structlog.testing import capture_logs
 
 from dicom_node.errors import LedgerError
 from dicom_node.network.accept.admission import Admission, Peer
@@ -171,3 +172,19 @@ def test_a_failing_intake_is_a_failure_status_and_the_next_object_is_taken(
         assert peer.status() == 0x0000
     assert len(intake.stored) == 1
     assert left_over(intake.spool) == []
+
+
+def test_the_nodes_own_check_is_no_stranger_in_the_log(start: Start) -> None:
+    """``dicom-node check`` asks whether anybody listens; that it is rejected alarms nobody."""
+    server = start(only(Peer("SCANNER")))
+    with capture_logs() as lines:
+        for calling in ("DENOISE", "STRANGER"):
+            with RawPeer(server.port) as peer:
+                peer.send(associate_request(calling=calling))
+                assert peer.receive()[0] == 3
+    levels = {
+        line["calling"]: line["log_level"]
+        for line in lines
+        if line["event"] == "association.rejected"
+    }
+    assert levels == {"DENOISE": "info", "STRANGER": "warning"}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from dicom_node.errors import ConfigError
-from dicom_node.startup import require_model, require_startable
+from dicom_node.settings import Settings
+from dicom_node.startup import PortTaken, require_model, require_port, require_startable
+from tests.support.servers import free_port
 from tests.support.site import ALIAS, OLD, Site
 
 # --- start ---------------------------------------------------------------------------------------
@@ -24,3 +29,27 @@ def test_a_node_starts_and_receives_though_a_model_was_changed(site: Site) -> No
     require_startable(site.life.settings, models)
     with pytest.raises(ConfigError, match="quarantine"):
         require_model(models, str(ALIAS))
+
+
+LISTENS = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listens", flush=True)
+time.sleep(600)
+"""
+
+
+def test_whoever_holds_the_port_is_named() -> None:
+    """A process of a node whose supervisor was killed, say."""
+    port = free_port()
+    tree = Settings(node={"host": "127.0.0.1", "port": port})
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENS, str(port)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "listens\n"
+            with pytest.raises(PortTaken, match=rf"process {process.pid} .*kill {process.pid}"):
+                require_port(tree)
+        finally:
+            process.kill()

@@ -111,3 +111,17 @@ def test_retry_wants_one_study_or_all(shell: Shell, life: Life, arguments: tuple
     result = shell.run("study", "retry", *arguments)
     assert result.exit_code == 1
     assert "either" in result.stderr
+
+
+def test_what_is_yet_to_be_planned_is_not_unreadable(shell: Shell, busy: Life) -> None:
+    receive(busy, range(20, 23))
+    rows = {row["study_uid"]: row for row in shell.json("study", "list")}
+    assert rows["(not yet planned)"]["instances"] == 3
+    assert rows["(unreadable)"]["instances"] == 2
+    busy.planner.plan()
+    assert "(not yet planned)" not in {row["study_uid"] for row in shell.json("study", "list")}
+
+
+def test_what_is_unreadable_is_listed_by_its_state_too(shell: Shell, busy: Life) -> None:
+    rows = shell.json("study", "list", "--state", "failed")
+    assert {row["study_uid"] for row in rows} == {"1.2.3", "(unreadable)"}

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from dicom_node.dicom.command_set import Command
 from dicom_node.errors import FailItem, LedgerError, OutOfSpace
@@ -135,3 +136,17 @@ def test_a_disk_that_fills_up_is_answered_and_leaves_nothing(
 def test_a_spool_that_is_gone_is_answered(setting: Setting) -> None:
     (setting.spool.root / "incoming").rmdir()
     assert setting.receive(b"data") == 0xA700
+
+
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [("room", "no room"), ("class", "SOP class"), ("size", "max_object_megabytes")],
+)
+def test_the_log_says_what_was_refused_and_why(tmp_path: Path, refused: str, why: str) -> None:
+    setting = Setting(tmp_path / "spool", limit=3 if refused == "size" else 0)
+    setting.intake.space = refused != "room"
+    with capture_logs() as lines:
+        setting.receive(b"data", sop_class="1.2.3.4" if refused == "class" else CT)
+    (line,) = [line for line in lines if line["event"] == "instance.refused"]
+    assert line["sop_instance_uid"] == "1.2.3"
+    assert why in line["reason"]
