@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from traceback import extract_tb
 from types import TracebackType
+from typing import Final
 
 import structlog
 
@@ -19,6 +20,7 @@ _SPOKEN = (NodeError, ModelStoreError)
 """Errors whose messages are our own, and name objects by UID only."""
 
 _MOST_CAUSES = 8
+_FORM: Final = {"json": False}
 
 
 def configure(settings: LogSettings) -> None:
@@ -27,6 +29,7 @@ def configure(settings: LogSettings) -> None:
     pynetdicom and pydicom may name attribute values in their messages, so none of theirs pass.
     Nor do the messages of exceptions that are not ours: a trace says where it was and what kind.
     """
+    _FORM["json"] = settings.format == "json"
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -69,6 +72,11 @@ def configure(settings: LogSettings) -> None:
     logging.getLogger("celery.app.trace").addFilter(_plain_task)
     sys.excepthook = _process_crashed
     threading.excepthook = _thread_crashed
+
+
+def is_json() -> bool:
+    """Whether every line that this process says is to be one object."""
+    return _FORM["json"]
 
 
 def _trace(exc_info: structlog.typing.ExcInfo) -> str:

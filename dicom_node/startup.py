@@ -12,6 +12,7 @@ import structlog
 from dicom_node.bell.broker import broker_configuration, rings_of
 from dicom_node.bell.outbox import Queue
 from dicom_node.errors import BrokerAway, ConfigError, LedgerError, OtherMigration, RetryLater
+from dicom_node.listeners import listener
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from model_store.errors import (
@@ -131,14 +132,24 @@ def require_port(tree: Settings) -> None:
         ) from error
     except OSError as error:
         if error.errno is not None and "in use" in (error.strerror or ""):
-            raise PortTaken(
-                f"[node] port {port} is in use on {host}: is a node running already? Stop what "
-                "listens there, or choose another port"
-            ) from error
+            raise PortTaken(f"[node] port {port} is in use on {host}{_by_whom(port)}") from error
         raise ConfigError(
             f"[node] host {host} cannot be listened on ({error.strerror}); use an address of "
             "this machine, or 0.0.0.0 for all of them"
         ) from error
+
+
+def _by_whom(port: int) -> str:
+    holder = listener(port)
+    if holder is None:
+        return ": is a node running already? Stop what listens there, or choose another port"
+    stopped = ", which is stopped" if holder.stopped else ""
+    force = " -9" if holder.stopped else ""
+    return (
+        f" by process {holder.pid} ({holder.command}{stopped}): is a node running already, or was "
+        f"one killed and this left of it? End it with 'kill{force} {holder.pid}', or choose "
+        "another port"
+    )
 
 
 def require_model(models: Models, name: str, route: str | None = None) -> None:

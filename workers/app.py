@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import structlog
 from celery import Celery
+from celery.apps import worker as program
 from celery.loaders.app import AppLoader
 from celery.signals import (
     celeryd_init,
@@ -43,13 +44,18 @@ class NodeLoader(AppLoader):  # type: ignore[misc]
     def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Called by Celery when its configuration is first used."""
         try:
-            return broker_configuration(load())
+            settings = load()
+            log.configure(settings.log)
+            return broker_configuration(settings)
         except ConfigError as error:
             _refuse(error)
 
 
 def _refuse(error: NodeError) -> NoReturn:
     """End the process; Celery would log a fault of a signal's handler and go on."""
+    if log.is_json():
+        structlog.get_logger("worker").critical("process.refused", error=str(error))
+        raise SystemExit(1) from error
     raise SystemExit(f"error: {error}") from error
 
 
@@ -106,6 +112,9 @@ def _require(**_: Any) -> None:
 @worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def _warm(sender: Any = None, **_: Any) -> None:
     log.configure(app.settings.log)
+    if log.is_json() and sender is not None:
+        sender.quiet = True
+        program.safe_say = _leave_unsaid
     queues = sender.app.amqp.queues.consume_from if sender is not None else {}
     for role in (Role.INFER, Role.DELIVER):
         if role.value in queues:
@@ -114,7 +123,16 @@ def _warm(sender: Any = None, **_: Any) -> None:
             break
     _require_migration()
     if Role.INFER.value in queues:
-        app.denoisers.warm({route.model for route in app.settings.domain_routes()})
+        try:
+            app.denoisers.warm({route.model for route in app.settings.domain_routes()})
+        except NodeError as error:
+            structlog.get_logger("engines").error(
+                "engine.not_ready", error=str(error), next="it is built with the first batch"
+            )
+
+
+def _leave_unsaid(_message: str, _file: Any = None) -> None:
+    """What Celery says beside the log, of a signal that it got."""
 
 
 @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -124,6 +142,7 @@ def _end(**_: Any) -> None:
 
 @worker_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
 def _ended(**_: Any) -> None:
+    structlog.get_logger("worker").info("worker.stopped")
     if app.heartbeat is not None:
         app.heartbeat.end()
 

@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
+import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -43,11 +44,20 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except NodeError as error:
+            if getattr(command, "runs", False) and log.is_json():
+                structlog.get_logger("node").critical("process.refused", error=str(error))
+                raise typer.Exit(1) from error
             console = Console(stderr=True, highlight=False)
             console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
             raise typer.Exit(1) from error
 
     return wrapped
+
+
+def runs(command: Callable[P, R]) -> Callable[P, R]:
+    """Mark a command that runs a process of the node: whatever it says is a line of the log."""
+    command.runs = True  # type: ignore[attr-defined]
+    return command
 
 
 def settings(config: Path | None) -> Settings:

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.cli.common import ConfigOption, plain_errors, settings
+from dicom_node.cli.common import ConfigOption, plain_errors, runs, settings
 from dicom_node.errors import LedgerError
 from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.ledger import bounds, revision
@@ -26,6 +26,7 @@ _LONGEST_LOOK: Final = 300.0
 
 
 @plain_errors
+@runs
 def up(config: ConfigOption = None) -> None:
     """Run the whole node on this machine; Ctrl-C or SIGTERM finishes what is in hand.
 
@@ -62,6 +63,7 @@ def up(config: ConfigOption = None) -> None:
 
 
 @plain_errors
+@runs
 def intake(config: ConfigOption = None) -> None:
     """Run only the intake: receives instances and records them."""
     from dicom_node import allocator, startup, supervisor
@@ -75,6 +77,7 @@ def intake(config: ConfigOption = None) -> None:
 
 
 @plain_errors
+@runs
 def upkeep(config: ConfigOption = None) -> None:
     """Run only the upkeep: plans, rings for due work, takes back what died, forgets."""
     from dicom_node import startup, supervisor

@@ -349,8 +349,9 @@ def take_over(
             if not fault:
                 spool.touch(found.stored.path or "")  # as if it had been received now
                 break
-            structlog.get_logger("intake").error(
-                "instance.repaired", instance=found.row_id, was=fault,
+            structlog.get_logger("intake").warning(
+                "instance.repaired", instance=found.row_id,
+                sop_instance_uid=received.sop_instance_uid, was=fault,
                 meaning="the row has the file that was received now",
             )  # fmt: skip
             found = admit(replace(instance, instead_of=found.stored.path))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, not_, select
 from sqlalchemy.orm import Session
 
-from dicom_node.ledger.states import DeliveryState, ParcelState, WorkState
+from dicom_node.ledger.states import DeliveryState, InstanceState, ParcelState, WorkState
 from dicom_node.ledger.tables import (
     AssociationRow,
     AuditRow,
@@ -22,10 +22,19 @@ from dicom_node.ledger.tables import (
 UNREADABLE: Final = "(unreadable)"
 """What stands in place of a Study Instance UID for instances that have none that can be read."""
 
+NOT_PLANNED: Final = "(not yet planned)"
+"""The same for those that nobody has read yet: upkeep does when it plans them."""
+
+_UNREAD: Final = and_(
+    InstanceRow.study_uid.is_(None), InstanceRow.state == InstanceState.RECEIVED.value
+)
+
 
 def _of_study(study_uid: str) -> ColumnElement[bool]:
+    if study_uid == NOT_PLANNED:
+        return _UNREAD
     if study_uid == UNREADABLE:
-        return InstanceRow.study_uid.is_(None)
+        return and_(InstanceRow.study_uid.is_(None), not_(_UNREAD))
     return InstanceRow.study_uid == study_uid
 
 
@@ -36,30 +45,28 @@ def _count(state: WorkState) -> Any:
 def studies(session: Session, *, limit: int, state: str | None = None) -> list[dict[str, Any]]:
     """Newest studies first, with the number of work items in each state."""
     counts = [_count(state_) for state_ in WorkState]
+    unread = case((_UNREAD, 1), else_=0)
     statement = (
         select(
             InstanceRow.study_uid,
+            unread.label("unread"),
             func.count(func.distinct(InstanceRow.series_uid)).label("series"),
             func.count(func.distinct(InstanceRow.id)).label("instances"),
             func.max(InstanceRow.received_at).label("last_received"),
             *counts,
         )
         .outerjoin(WorkItemRow, WorkItemRow.instance_id == InstanceRow.id)
-        .group_by(InstanceRow.study_uid)
+        .group_by(InstanceRow.study_uid, "unread")
         .order_by(func.max(InstanceRow.received_at).desc())
         .limit(limit)
     )
     if state is not None:
-        with_state = (
-            select(InstanceRow.study_uid)
-            .join(WorkItemRow, WorkItemRow.instance_id == InstanceRow.id)
-            .where(WorkItemRow.state == state)
-        )
-        statement = statement.where(InstanceRow.study_uid.in_(with_state))
-    return [
-        dict(row) | {"study_uid": row["study_uid"] or UNREADABLE}
-        for row in session.execute(statement).mappings()
-    ]
+        statement = statement.having(_count(WorkState(state)).element > 0)
+    rows = [dict(row) for row in session.execute(statement).mappings()]
+    for row in rows:
+        unread_one = row.pop("unread")
+        row["study_uid"] = row["study_uid"] or (NOT_PLANNED if unread_one else UNREADABLE)
+    return rows
 
 
 def work_items(session: Session, study_uid: str) -> list[dict[str, Any]]:

@@ -32,6 +32,12 @@ def said(node: RunningNode) -> set[str]:
     return {line["event"] for line in lines(node)}
 
 
+def catches_sigterm(process: subprocess.Popen[bytes]) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def ended(process: subprocess.Popen[bytes]) -> int:
     process.send_signal(signal.SIGTERM)
     return process.wait(60)
@@ -43,12 +49,13 @@ def test_a_worker_whose_ledger_is_away_says_so_without_a_trace_and_stops_in_orde
     node.command("db", "upgrade")
     ledger = node.folder / "spool" / "ledger.sqlite"
     aside = ledger.rename(ledger.with_suffix(".aside"))
-    worker = node.run(*part("infer"), "--quiet")
+    worker = node.run(*part("infer"))
     eventually(lambda: "engine.not_ready" in said(node))
     assert all("exception" not in line for line in lines(node))
     aside.rename(ledger)
+    eventually(lambda: catches_sigterm(worker))
     assert ended(worker) == 0
-    assert "worker.stopping" in said(node)
+    assert "worker.stopped" in said(node)
 
 
 @pytest.mark.parametrize("role", ["intake", "upkeep", "infer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 import weakref
@@ -228,7 +229,8 @@ class NodeAssociation(Association):
                     CONGESTED.result, CONGESTED.source, CONGESTED.diagnostic, str(error)
                 )
         if isinstance(decision, Rejection):
-            log.warning(
+            log.log(
+                logging.INFO if self._is_own(calling, called) else logging.WARNING,
                 "association.rejected",
                 calling=calling,
                 called=called,
@@ -248,6 +250,12 @@ class NodeAssociation(Association):
             self.dul.reader = self._inline_reader(self._receiver)
         return None
 
+    def _is_own(self, calling: str, called: str) -> bool:
+        """Whether ``dicom-node check`` asks, of this machine, whether the node listens."""
+        own = str(self.acceptor.ae_title).strip()
+        here = cast(Any, self.acceptor.address_info).address
+        return calling == called == own and (here == cast(Any, self.requestor.address_info).address)
+
     def run_reactor(self) -> None:
         """Run the association to its end; whatever happens, the end is reported."""
         try:
@@ -262,7 +270,11 @@ class NodeAssociation(Association):
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         if msg.MessageIDBeingRespondedTo is None and not isinstance(msg, C_STORE | C_ECHO):
-            log.warning("association.aborted", reason="a request for a service not offered")
+            log.warning(
+                "association.aborted",
+                association=self._caller.association_id if self._caller else None,
+                reason="a request for a service not offered",
+            )
             self.abort()
             return
         is_store = isinstance(msg, C_STORE) and msg.MessageIDBeingRespondedTo is None

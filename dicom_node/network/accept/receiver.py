@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -84,6 +85,7 @@ class StoreReceiver:
         self._hash = hashlib.sha256()
         self._size = 0
         self._refusal = SUCCESS
+        self._reason = ""
         self._command: Command | None = None
         self._transfer_syntax_uid = ""
 
@@ -98,6 +100,7 @@ class StoreReceiver:
         self._command = command
         self._transfer_syntax_uid = transfer_syntax_uid
         self._size = 0
+        self._reason = ""
         self._refusal = self._check(command)
         if self._refusal != SUCCESS:
             return
@@ -134,20 +137,23 @@ class StoreReceiver:
 
         0x0000 means: durable in the spool, and taken over by the intake.
         """
-        if self._command is None:
+        command = self._command
+        if command is None:
             raise RuntimeError("finish without begin")
         status = self._refusal
         try:
             if status == SUCCESS:
-                status = self._hand_over(self._command)
+                status = self._hand_over(command)
         finally:
             self.discard()
         if status != SUCCESS and status not in _WARNINGS:
-            log.warning(
+            log.log(
+                logging.ERROR if self._reason else logging.WARNING,
                 "instance.refused",
                 association=self._caller.association_id,
-                sop_instance_uid=self._command.sop_instance_uid if self._command else None,
+                sop_instance_uid=command.sop_instance_uid,
                 status=f"0x{status:04X}",
+                reason=self._reason or COMMENTS.get(status, "the intake does not take it"),
             )
         return status
 
@@ -190,23 +196,13 @@ class StoreReceiver:
                 )
             )
         except NodeError as error:
-            status = OUT_OF_RESOURCES if isinstance(error, RetryLater) else PROCESSING_FAILED
-            log.error(  # noqa: TRY400 -- a stack trace of an expected error helps nobody
-                "instance.not_taken_over",
-                association=self._caller.association_id,
-                sop_instance_uid=command.sop_instance_uid,
-                reason=str(error),
-            )
-            return status
+            self._reason = str(error)
+            return OUT_OF_RESOURCES if isinstance(error, RetryLater) else PROCESSING_FAILED
 
     def _refuse(self, status: int, error: StorageError | None = None) -> None:
         self._refusal = status
         if error is not None:
-            log.error(
-                "instance.not_written",
-                association=self._caller.association_id,
-                reason=str(error),
-            )
+            self._reason = str(error)
         if self._file is not None:
             file, self._file = self._file, None
             try:

@@ -140,13 +140,13 @@ def test_a_spool_that_is_gone_is_answered(setting: Setting) -> None:
 
 @pytest.mark.parametrize(
     ("refused", "why"),
-    [("room", "no room"), ("class", "SOP class"), ("size", "max_object_megabytes")],
+    [("room", "no space"), ("class", "SOP class"), ("size", "size limit")],
 )
 def test_the_log_says_what_was_refused_and_why(tmp_path: Path, refused: str, why: str) -> None:
     setting = Setting(tmp_path / "spool", limit=3 if refused == "size" else 0)
     setting.intake.space = refused != "room"
     with capture_logs() as lines:
-        setting.receive(b"data", sop_class="1.2.3.4" if refused == "class" else CT)
+        setting.receive(b"data", sop_class="1.2.840.10008.1.1" if refused == "class" else CT)
     (line,) = [line for line in lines if line["event"] == "instance.refused"]
     assert line["sop_instance_uid"] == "1.2.3"
     assert why in line["reason"]
