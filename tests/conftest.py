@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
+from dicom_node import log
 from tests import NO_PACKAGE
 from tests.support.node import RunningNode
 from tests.support.postgres import Postgres
@@ -36,6 +37,12 @@ def _missing(marker: str) -> str | None:
         return _SERVERS[marker].missing()
     absent = [name for name in _PROGRAMS.get(marker, ()) if find_program(name) is None]
     return f"{', '.join(absent)} not installed" if absent else None
+
+
+@pytest.fixture(autouse=True)
+def _no_form_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process configures its log once; commands of several tests run in one process."""
+    monkeypatch.setitem(log._FORM, "json", False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
