@@ -94,6 +94,30 @@ class EncodeError(FailItem):
     """A result object could not be made from its source."""
 
 
+class NotDenoised(NodeError):
+    """A file or an array was not denoised; the message says why.
+
+    Parameters
+    ----------
+    why : str
+    then : Next
+        PASS where it must not be denoised; FAIL where it, or what was asked for, is at fault;
+        RETRY where something else is.
+    """
+
+    def __init__(self, why: str, then: Next = Next.FAIL) -> None:
+        super().__init__(why)
+        self.next = then
+
+
+class NoImage(NotDenoised):
+    """A file holds nothing that could be denoised; among images it is passed over."""
+
+
+class NotWritten(RetryLater):
+    """A file that was asked for could not be written; nothing half-done stays behind."""
+
+
 class DeliveryRetry(RetryLater):
     """The destination is down, slow, or out of resources; the delivery is tried again."""
 

@@ -47,12 +47,12 @@ class Region:
 SOFT_TISSUE = Region(9, -20.0, 100.0, "and a mean of -20 to 100 HU (soft tissue)")
 
 
-def exposed(stored_maximum: int) -> Region:
+def exposed(stored_maximum: float) -> Region:
     """Return the region for a radiograph: neither at the ends of its range nor uniform.
 
     Parameters
     ----------
-    stored_maximum : int
+    stored_maximum : float
         Largest stored value, ``2**BitsStored - 1``.
     """
     return Region(

@@ -229,7 +229,7 @@ def _load(dataset: FileDataset) -> Source:
     del dataset[_PIXEL_DATA], data
     padding = _padding(dataset, layout)
     frames = tuple(
-        _frame(cells[i], layout, rescales[i] if rescales else None, padding)
+        frame_of(cells[i], layout, rescales[i] if rescales else None, padding)
         for i in range(layout.frames)
     )
     return Source(
@@ -336,12 +336,13 @@ def _outside(stored: NDArray[Any], low: int, high: int, layout: Layout) -> NDArr
     return np.where(above - stored <= stored - below, above, below)
 
 
-def _frame(
+def frame_of(
     cells: NDArray[np.unsignedinteger[Any]],
     layout: Layout,
     rescale: Rescale | None,
     padding: tuple[int, int] | None,
 ) -> Frame:
+    """Physical values of one frame's pixel cells, ``[H, W]``."""
     stored = _stored(cells, layout)
     values: NDArray[np.float32]
     if rescale is not None:

@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from importlib import metadata
-from typing import Final
+from typing import Any, Final, Protocol
 
 from dicom_node.dicom.uids import UUID_ROOT, result_series_uid, result_sop_instance_uid
-from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
 from dicom_node.settings.sections import ResultSettings, WorkerSettings
 from model_store.engines.base import Engine
+from model_store.ref import ModelRef
 from workers.encode import ResultSpec
 from workers.infer import Denoiser
 from workers.load import Source
 from workers.templates import series_labels
 
 _LONGEST_ENGINE: Final = 128
+
+
+class Planned(Protocol):
+    """What results of one series have in common: a batch of the ledger, or what stands for one."""
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID of the sources."""
+
+    @property
+    def route(self) -> str:
+        """Name of the route."""
+
+    @property
+    def model(self) -> ModelRef:
+        """The model version."""
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """What planning said; see `dicom_node.routing.deciding.plan_of`."""
+
+
+class PlannedItem(Protocol):
+    """What is one result's own: a work item of the ledger, or what stands for one."""
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOP Instance UID of the source."""
+
+    @property
+    def planned_at(self) -> datetime:
+        """When it was planned; aware."""
 
 
 def software_version() -> str:
@@ -32,7 +65,7 @@ def record_of(denoiser: Denoiser) -> dict[str, str]:
     return {**denoiser.describe(), "node": software_version()}
 
 
-def parameters_of(batch: ClaimedBatch, workers: WorkerSettings) -> dict[str, str]:
+def parameters_of(batch: Planned, workers: WorkerSettings) -> dict[str, str]:
     """Everything besides source, route and model that the UIDs of a batch's results come from.
 
     The precision is the one that these workers compute in: it may have been set anew since the
@@ -43,8 +76,8 @@ def parameters_of(batch: ClaimedBatch, workers: WorkerSettings) -> dict[str, str
 
 def result_spec(
     settings: ResultSettings,
-    batch: ClaimedBatch,
-    item: ClaimedItem,
+    batch: Planned,
+    item: PlannedItem,
     source: Source,
     engine: Engine,
     *,
@@ -57,8 +90,8 @@ def result_spec(
     Parameters
     ----------
     settings : ResultSettings
-    batch : ClaimedBatch
-    item : ClaimedItem
+    batch : Planned
+    item : PlannedItem
         Of that batch.
     source : Source
         The item's image.

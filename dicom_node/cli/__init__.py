@@ -7,7 +7,9 @@ import typer
 from dicom_node.cli import audit, check, config, db, destination, route, run, study
 from dicom_node.cli.brackets import Root
 from dicom_node.cli.demo import demo
+from dicom_node.cli.denoise import denoise
 from dicom_node.cli.model import app as model
+from dicom_node.cli.model.common import flowing
 from dicom_node.cli.replay import replay
 
 app = typer.Typer(
@@ -23,6 +25,7 @@ app.command("intake")(run.intake)
 app.command("upkeep")(run.upkeep)
 app.command("check")(check.check)
 app.command("demo")(demo)
+app.command("denoise", help=flowing(denoise.__doc__))(denoise)
 app.add_typer(config.app, name="config")
 study.app.command("replay")(replay)
 app.add_typer(study.app, name="study")

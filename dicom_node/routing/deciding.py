@@ -62,10 +62,14 @@ class Decider:
     settings : Settings
     models : Models
         Asked for the version that a route's alias names, each time.
+    routes : tuple of Route, optional
+        Absent: those of the settings.
     """
 
-    def __init__(self, settings: Settings, models: Models) -> None:
-        self._routes = settings.domain_routes()
+    def __init__(
+        self, settings: Settings, models: Models, routes: tuple[Route, ...] | None = None
+    ) -> None:
+        self._routes = settings.domain_routes() if routes is None else routes
         self._first_only = settings.routing.matches == "first"
         self._uid_root = settings.results.uid_root
         self._models = models

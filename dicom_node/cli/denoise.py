@@ -1,0 +1,262 @@
+"""``dicom-node denoise``: one file, or a folder of them, without a node that runs."""
+
+from __future__ import annotations
+
+import math
+import signal
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dicom_node.cli.common import ConfigOption, JsonOption
+from dicom_node.cli.model import names
+from dicom_node.cli.model.common import Code, plain, print_json, printable, progress
+from dicom_node.domain.route import Output
+from model_store.ref import ModelName
+
+if TYPE_CHECKING:
+    from dicom_node.settings import Settings
+    from workers.direct.asked import Asked
+    from workers.direct.files import Done
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+_DEFAULT_TAG: Final = "production"
+
+
+@plain
+def denoise(  # noqa: PLR0917 -- options, given by name
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|FOLDER",
+            help="A DICOM file of any name, or a folder of such.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File of the result, or a folder for results under the names of their originals.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[@VERSION|@ALIAS]",
+            help="Model; a name alone is its production alias. Absent: the route's, else "
+            "ct-default for CT and xray-default for radiographs.",
+            autocompletion=names.both,
+            show_default=False,
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="0: unchanged; 1: fully denoised; absent: the route's, else what the model "
+            "version recommends.",
+            show_default=False,
+        ),
+    ] = None,
+    route: Annotated[
+        str | None,
+        typer.Option(
+            help="Make what this route of node.toml makes. Without routes there: the name that "
+            "results state and their UIDs come from; absent: command-line.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        Output | None,
+        typer.Option(
+            help="Form of DICOM results; absent: the route's, else secondary-capture.",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="When results say they were made, as in 2026-11-28T09:30:00+01:00; absent: now.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there; never originals.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Denoise a file, or every image in a folder, without a node that runs.
+
+    A DICOM object gives what a node would send: the same rules, stages and UIDs. No ledger and no
+    node.toml are needed; where one is named, its model store, trust, results and engine count.
+    Originals are never changed, and no result is there half-written.
+
+    Exit codes:
+    0 every image was denoised;
+    1 an error: something cannot be read, denoised or written, or no image was found;
+    2 wrong use;
+    3 an image must not be denoised, or its result is there already, or a model is not trusted.
+    """
+    from workers.direct.files import Outcome, Work, find  # noqa: PLC0415 -- loads engines
+    from workers.direct.service import Service  # noqa: PLC0415
+
+    tree = _settings(config)
+    asked = _asked(tree, route, model=model, strength=strength, form=form, at=at)
+    found = find(source, out)
+    service = Service(tree)
+    service.version(asked)
+    done: list[Done] = []
+    ended: BaseException | None = None
+    with _terminated(), progress(found.count) as tell:
+        tell(_shown(source))
+        try:
+            for each in Work(service, asked, found, overwrite=overwrite).run():
+                done.append(each)
+                tell(_shown(each.source))
+        except KeyboardInterrupt as error:
+            ended = error
+        except BaseException:
+            _print(done, as_json=as_json, of=found.count)
+            raise
+    _print(done, as_json=as_json, of=found.count)
+    if ended is not None:
+        raise typer.Exit(INTERRUPTED)
+    count = Counter(each.outcome for each in done)
+    if count[Outcome.FAILED] or not count.keys() - {Outcome.OTHER}:
+        raise typer.Exit(Code.ERROR)
+    if count[Outcome.PASSED]:
+        raise typer.Exit(Code.REFUSED)
+
+
+def _settings(config: Path | None) -> Settings:
+    """The settings tree; only what goes wrong is logged: the command says the rest itself."""
+    from dicom_node import log  # noqa: PLC0415
+    from dicom_node.settings import load  # noqa: PLC0415
+
+    tree = load(config)
+    log.configure(tree.log.model_copy(update={"level": "warning"}))
+    return tree
+
+
+def _asked(
+    tree: Settings,
+    route: str | None,
+    *,
+    model: str | None,
+    strength: float | None,
+    form: Output | None,
+    at: str | None,
+) -> Asked:
+    from workers.direct.asked import Asked  # noqa: PLC0415 -- loads what reads images
+
+    if strength is not None and not 0 <= strength <= 1:  # NaN is neither
+        raise typer.BadParameter(
+            f"must be between 0 and 1, not {strength}", param_hint="--strength"
+        )
+    return Asked.of_route(
+        tree, route, model=None if model is None else _model(model), strength=strength,
+        output=form, at=None if at is None else _time(at),
+    )  # fmt: skip
+
+
+def _model(text: str) -> ModelName:
+    try:
+        return ModelName.parse(text if "@" in text else f"{text}@{_DEFAULT_TAG}")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--model") from error
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(
+            f"{text!r} is no time such as 2026-11-28T09:30:00+01:00", param_hint="--at"
+        ) from error
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """A closed terminal or a `kill` ends the command as Ctrl-C does: nothing stays half-written."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, _leave) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+# --- what is said of it ---------------------------------------------------------------------------
+
+
+def _shown(path: Path) -> str:
+    """A name that others gave, for a terminal."""
+    return escape(printable(str(path)))
+
+
+def _print(done: Sequence[Done], *, as_json: bool, of: int) -> None:
+    if as_json:
+        print_json([_row(each) for each in done])
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for each in done:
+        if each.how is None:
+            colour = "bold red" if each.outcome == "failed" else "yellow"
+            console.print(f"[{colour}]{each.outcome}:[/] {_shown(each.source)}: {escape(each.why)}")
+    console.print(_summary(done, of))
+
+
+def _summary(done: Sequence[Done], of: int) -> str:
+    """How many files by what, and what became of the noise: the median of them."""
+    made = [each.how for each in done if each.how is not None]
+    lines = [f"{len(made)} of {of} {'file' if of == 1 else 'files'} denoised"]
+    for words in sorted({how.words for how in made}):
+        these = [how for how in made if how.words == words]
+        said = f"{len(these)} by {words}"
+        noise = [how.noise for how in these if how.noise.windows]
+        if noise:
+            before = statistics.median(each.before for each in noise)
+            after = statistics.median(each.after for each in noise)
+            unit = "HU" if these[0].units == "HU" else "grey levels"
+            said += f": noise {before:.3g} {unit} before, {after:.3g} after"
+        lines.append(said)
+    return escape("\n  ".join(lines))
+
+
+def _row(each: Done) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "source": str(each.source), "outcome": each.outcome.value, "why": each.why or None,
+        "result": None,
+    }  # fmt: skip
+    how = each.how
+    if how is None:
+        return row
+    noise = {
+        key: value if math.isfinite(value) else None for key, value in asdict(how.noise).items()
+    }
+    return row | {
+        "result": str(each.target), "kind": each.kind, "model": str(how.model),
+        "sha256": how.model.sha256, "strength": how.strength, "engine": dict(how.engine),
+        "units": how.units, "noise": noise, "source_uid": each.source_uid or None,
+        "series_uid": each.series_uid or None,
+    }  # fmt: skip

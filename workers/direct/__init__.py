@@ -1,0 +1,1 @@
+"""Denoising of a file or an array at once: no queue, no ledger, the same stages."""

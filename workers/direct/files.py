@@ -1,0 +1,301 @@
+"""Files that are denoised one after the other, each to a place of its own."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten
+from workers.direct.asked import Asked
+from workers.direct.made import How, Made
+from workers.direct.service import Service
+
+_PART: Final = ".dicom-node-"
+"""How the name of a file begins that is being written."""
+
+
+class Outcome(StrEnum):
+    """What became of one file."""
+
+    DENOISED = "denoised"
+    PASSED = "not denoised"
+    """It must not be, or its result is there already; the reason says which."""
+    FAILED = "failed"
+    """It cannot be read or denoised."""
+    OTHER = "no image"
+    """It is passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file, and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Done:
+    """What became of one file.
+
+    Parameters
+    ----------
+    source, target : Path
+    outcome : Outcome
+    why : str
+        The reason, where it was not denoised.
+    how : How, optional
+        How what was written was made.
+    kind : str
+        ``DICOM``, ``PNG``, ``JPEG`` or ``TIFF``, where it was denoised.
+    source_uid, series_uid : str
+        Of a DICOM object: its own SOP Instance UID, and its result's Series Instance UID.
+    """
+
+    source: Path
+    target: Path
+    outcome: Outcome
+    why: str = ""
+    how: How | None = None
+    kind: str = ""
+    source_uid: str = ""
+    series_uid: str = ""
+
+
+@dataclass
+class Found:
+    """The files that were named, in the order of their names.
+
+    Parameters
+    ----------
+    places : list of Place
+    unreadable : list of Done
+        Folders that cannot be listed, and files that are no files.
+    """
+
+    places: list[Place] = field(default_factory=list)
+    unreadable: list[Done] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Files to look at."""
+        return len(self.places)
+
+
+def find(source: Path, out: str) -> Found:
+    """Find what is to be denoised, before anything is written.
+
+    Parameters
+    ----------
+    source : Path
+        A file, or a folder: then every file in it and in the folders below, each folder once,
+        whatever links lead to it.
+    out : str
+        For a file the name of its result, or a folder: one that is there, or ends in a slash. For a
+        folder a folder, which is made where it is not; what lies in it is not looked at.
+
+    Raises
+    ------
+    ConfigError
+        `source` is not there, or `out` is no place for its results.
+    """
+    place = Path(out)
+    try:
+        mode = source.stat().st_mode
+        folder_out = place.is_dir()
+        taken = place.exists()
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {_said(error)}") from error
+    if not stat.S_ISDIR(mode):
+        within = folder_out or out.endswith(os.sep)
+        return _listed([Place(source, place / source.name if within else place)])
+    if taken and not folder_out:
+        raise ConfigError(f"{out} is a file; the results of a folder need a folder")
+    if taken and _identity(place) == _identity(source):
+        raise ConfigError(f"{out} is the folder of the originals, which are never changed")
+    return _walked(source, place)
+
+
+def _walked(source: Path, out: Path) -> Found:
+    places: list[Place] = []
+    unreadable: list[Done] = []
+    seen: set[tuple[int, int]] = set()
+    own = _identity(out)
+
+    def not_listed(error: OSError) -> None:
+        path = Path(str(error.filename))
+        unreadable.append(Done(path, path, Outcome.FAILED, f"cannot be listed: {_said(error)}"))
+
+    for folder, below, names in os.walk(source, followlinks=True, onerror=not_listed):
+        here = Path(folder)
+        identity = _identity(here)
+        if identity is None or identity in seen or identity == own:
+            below.clear()
+            continue
+        seen.add(identity)
+        below.sort()
+        for name in names:
+            path = here / name
+            if not name.startswith(_PART):
+                places.append(Place(path, out / path.relative_to(source)))
+    found = _listed(sorted(places, key=lambda place: place.source))
+    found.unreadable[:0] = unreadable
+    return found
+
+
+def _listed(places: Iterable[Place]) -> Found:
+    """Only what can be opened without waiting for somebody: no pipes, no devices."""
+    found = Found()
+    for place in places:
+        try:
+            regular = stat.S_ISREG(place.source.stat().st_mode)
+        except OSError as error:
+            done = Done(place.source, place.target, Outcome.FAILED, _said(error))
+            found.unreadable.append(done)
+            continue
+        if regular:
+            found.places.append(place)
+        else:
+            done = Done(place.source, place.target, Outcome.OTHER, "is no regular file")
+            found.unreadable.append(done)
+    return found
+
+
+class Work:
+    """Denoises what was found.
+
+    A file that cannot be denoised harms only itself. A result is written whole or not at all.
+
+    Parameters
+    ----------
+    service : Service
+    asked : Asked
+    found : Found
+    overwrite : bool
+        Whether results that are there already are replaced. Originals never are.
+    saw : callable, optional
+        Is shown what was made of each file, after it was written.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        asked: Asked,
+        found: Found,
+        *,
+        overwrite: bool = False,
+        saw: Callable[[Place, Made], None] = lambda place, made: None,
+    ) -> None:
+        self._service = service
+        self._asked = asked
+        self._found = found
+        self._overwrite = overwrite
+        self._saw = saw
+        self._originals = {_identity(place.source) for place in found.places} - {None}
+        self._first: dict[str, Path] = {}
+
+    def run(self) -> Iterator[Done]:
+        """Denoise one file after the other.
+
+        Raises
+        ------
+        NotWritten
+            A result cannot be written: the disk is full, or the folder takes none. What was
+            written before stays.
+        ModelStoreError, ModelNotHere
+            The model version cannot be had, or not be run here.
+        """
+        yield from self._found.unreadable
+        for place in self._found.places:
+            yield self._one(place)
+
+    def _one(self, place: Place) -> Done:
+        try:
+            made = self._made(place)
+        except NoImage as error:
+            return Done(place.source, place.target, Outcome.OTHER, str(error))
+        except NotDenoised as error:
+            outcome = Outcome.PASSED if error.next is Next.PASS else Outcome.FAILED
+            return Done(place.source, place.target, outcome, str(error))
+        write(place.target, made.data)
+        self._saw(place, made)
+        return Done(
+            place.source, place.target, Outcome.DENOISED, how=made.how, kind=made.kind,
+            source_uid=made.sop_instance_uid, series_uid=made.series_uid,
+        )  # fmt: skip
+
+    def _made(self, place: Place) -> Made:
+        try:
+            with place.source.open("rb") as file:
+                self._require_free(place.target)
+                made = self._service.denoise(file, self._asked, name=place.source.name)
+            if made.sop_instance_uid:
+                self._require_first(made.sop_instance_uid, place.source)
+        except OSError as error:
+            raise NotDenoised(_said(error), Next.RETRY) from error
+        return made
+
+    def _require_free(self, target: Path) -> None:
+        if not os.path.lexists(target):
+            return
+        if _identity(target) in self._originals:
+            raise NotDenoised(f"its result would replace an original, {target}", Next.PASS)
+        if target.is_dir():
+            raise NotDenoised(f"{target} is a folder")
+        if not self._overwrite:
+            raise NotDenoised(f"{target} is there already", Next.PASS)
+
+    def _require_first(self, uid: str, source: Path) -> None:
+        """As a node does: the same object is kept once, another one under its UID is a conflict."""
+        first = self._first.setdefault(uid, source)
+        if first == source:
+            return
+        if filecmp.cmp(first, source, shallow=False):
+            raise NotDenoised(f"is the same object as {first}", Next.PASS)
+        raise NotDenoised(f"{first} has the same SOP Instance UID and other bytes")
+
+
+def write(target: Path, data: bytes) -> None:
+    """Write a file: it is there whole, or as it was.
+
+    Raises
+    ------
+    NotWritten
+        It cannot be written.
+    """
+    part = target.parent / f"{_PART}{secrets.token_hex(8)}.part"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise NotWritten(f"{target} cannot be written: {_said(error)}") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file or folder from all others, by whatever name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or "cannot be read"
