@@ -52,7 +52,11 @@ def test_a_node_starts_without_pytorch_and_without_training(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        ("dicom_node.cli", ["alembic", "celery", "kombu", "pydicom", "pynetdicom", "openvino"]),
+        ("dicom_node", ["numpy", "pydicom", "rich", "sqlalchemy", "workers"]),
+        (
+            "dicom_node.cli",
+            ["alembic", "celery", "kombu", "PIL", "pydicom", "pynetdicom", "openvino"],
+        ),
         ("dicom_node.receiving", ["alembic", "celery", "kombu", "openvino"]),
         ("dicom_node.upkeep.upkeep", ["alembic", "celery", "kombu", "pynetdicom", "openvino"]),
         ("workers.app", ["alembic", "openvino", "torch"]),
