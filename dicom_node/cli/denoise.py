@@ -40,7 +40,7 @@ def denoise(  # noqa: PLR0917 -- options, given by name
         Path,
         typer.Argument(
             metavar="FILE|FOLDER",
-            help="A DICOM file of any name, or a folder of such.",
+            help="A DICOM file of any name, a grey PNG, JPEG or TIFF, or a folder of such.",
             show_default=False,
         ),
     ],
@@ -94,6 +94,25 @@ def denoise(  # noqa: PLR0917 -- options, given by name
             show_default=False,
         ),
     ] = None,
+    hu: Annotated[
+        str | None,
+        typer.Option(
+            "--hu",
+            metavar="GREY=HU,GREY=HU",
+            help="What two grey values of a PNG, JPEG or TIFF are in Hounsfield units, such as "
+            "0=-1024,4095=3071; without it such an image is a radiograph.",
+            show_default=False,
+        ),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=16,
+            help="Bits that grey values of a PNG or TIFF of 16 bits use; absent: 16, if they do.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there; never originals.")
     ] = False,
@@ -102,7 +121,8 @@ def denoise(  # noqa: PLR0917 -- options, given by name
 ) -> None:
     """Denoise a file, or every image in a folder, without a node that runs.
 
-    A DICOM object gives what a node would send: the same rules, stages and UIDs. No ledger and no
+    A DICOM object gives what a node would send: the same rules, stages and UIDs. A grey PNG, JPEG
+    or TIFF gives a file of the same kind, size and bits that says how it was made. No ledger and no
     node.toml are needed; where one is named, its model store, trust, results and engine count.
     Originals are never changed, and no result is there half-written.
 
@@ -116,7 +136,9 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     from workers.direct.service import Service  # noqa: PLC0415
 
     tree = _settings(config)
-    asked = _asked(tree, route, model=model, strength=strength, form=form, at=at)
+    asked = _asked(tree, route, model=model, strength=strength, form=form, at=at, hu=hu,
+        bits=bits,
+    )  # fmt: skip
     found = find(source, out)
     service = Service(tree)
     service.version(asked)
@@ -161,16 +183,22 @@ def _asked(
     strength: float | None,
     form: Output | None,
     at: str | None,
+    hu: str | None,
+    bits: int | None,
 ) -> Asked:
-    from workers.direct.asked import Asked  # noqa: PLC0415 -- loads what reads images
+    from workers.direct.asked import Asked, hounsfield  # noqa: PLC0415 -- loads what reads images
 
     if strength is not None and not 0 <= strength <= 1:  # NaN is neither
         raise typer.BadParameter(
             f"must be between 0 and 1, not {strength}", param_hint="--strength"
         )
+    try:
+        rescale = None if hu is None else hounsfield(hu)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--hu") from error
     return Asked.of_route(
         tree, route, model=None if model is None else _model(model), strength=strength,
-        output=form, at=None if at is None else _time(at),
+        output=form, at=None if at is None else _time(at), hounsfield=rescale, bits=bits,
     )  # fmt: skip
 
 

@@ -41,9 +41,7 @@ def sent() -> list[Dataset]:
 
 
 @pytest.fixture(scope="module")
-def node(
-    tmp_path_factory: pytest.TempPathFactory, sent: list[Dataset]
-) -> Iterator[RunningNode]:
+def node(tmp_path_factory: pytest.TempPathFactory, sent: list[Dataset]) -> Iterator[RunningNode]:
     """A node that has denoised every image; what it delivered lies in ``results``."""
     folder = tmp_path_factory.mktemp("direct")
     models = folder / "models"
@@ -115,9 +113,7 @@ def test_every_object_gives_the_bytes_that_the_node_delivered(
         assert made.series_uid == result.SeriesInstanceUID
 
 
-def test_the_command_gives_them_too(
-    node: RunningNode, sent: list[Dataset], tmp_path: Path
-) -> None:
+def test_the_command_gives_them_too(node: RunningNode, sent: list[Dataset], tmp_path: Path) -> None:
     result, data = delivered(node)[sent[0].SOPInstanceUID]
     source = node.folder.parent / "sent" / f"{sent[0].SOPInstanceUID}.dcm"
     said = node.command(

@@ -15,11 +15,16 @@ from typing import Final
 
 from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten
 from workers.direct.asked import Asked
-from workers.direct.made import How, Made
-from workers.direct.service import Service
+from workers.direct.made import How, Kind, Made
+from workers.direct.service import HEAD, Service, kind_of
 
 _PART: Final = ".dicom-node-"
 """How the name of a file begins that is being written."""
+
+_SUFFIXES: Final[dict[str, Kind]] = {
+    ".dcm": "DICOM", ".ima": "DICOM", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG",
+    ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
 
 
 class Outcome(StrEnum):
@@ -235,6 +240,7 @@ class Work:
     def _made(self, place: Place) -> Made:
         try:
             with place.source.open("rb") as file:
+                _require_named(place, kind_of(file.read(HEAD)))
                 self._require_free(place.target)
                 made = self._service.denoise(file, self._asked, name=place.source.name)
             if made.sop_instance_uid:
@@ -261,6 +267,15 @@ class Work:
         if filecmp.cmp(first, source, shallow=False):
             raise NotDenoised(f"is the same object as {first}", Next.PASS)
         raise NotDenoised(f"{first} has the same SOP Instance UID and other bytes")
+
+
+def _require_named(place: Place, kind: Kind | None) -> None:
+    """A result is a file of its original's kind, and its name may not say that it is another."""
+    suffix = place.target.suffix.lower()
+    if kind is None or suffix == place.source.suffix.lower():
+        return
+    if _SUFFIXES.get(suffix, kind) != kind:
+        raise NotDenoised(f"a {kind} stays a {kind}: {place.target.name} is the name of another")
 
 
 def write(target: Path, data: bytes) -> None:

@@ -46,8 +46,15 @@ class How:
     noise: Noise
 
     @property
+    def settings(self) -> str:
+        """Strength and engine in words, as results say it."""
+        engine = self.engine
+        kind = f"{engine['engine']} {engine['precision']} on {engine['device']}"
+        return f"strength {self.strength:g}, engine {kind}"
+
+    @property
     def words(self) -> str:
-        """The same in a sentence, without the noise."""
+        """Model, strength and engine in a few words."""
         engine = " ".join(self.engine[each] for each in ("engine", "precision"))
         return f"{self.model} at strength {self.strength:g} ({engine})"
 

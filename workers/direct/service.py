@@ -12,6 +12,7 @@ from dicom_node.settings import Settings
 from model_store.errors import ModelStoreError
 from model_store.store import ModelVersion
 from workers.direct.asked import Asked
+from workers.direct.images import denoise_image
 from workers.direct.made import Kind, Made
 from workers.direct.networks import Networks
 from workers.direct.objects import denoise_object
@@ -19,7 +20,9 @@ from workers.direct.objects import denoise_object
 NO_IMAGE: Final = "is no DICOM, PNG, JPEG or TIFF"
 """What is said of a file that is none of these."""
 
-_HEAD: Final = 132
+HEAD: Final = 132
+"""How many bytes of a file tell what it is."""
+
 _UID: Final = re.compile(r"^([0-2](\.[0-9]+)+|\(no UID\)):? ")
 _FORMS: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (128, b"DICM", "DICOM"),
@@ -99,12 +102,14 @@ class Service:
         """
         stream = BytesIO(file) if isinstance(file, bytes) else file
         stream.seek(0)
-        kind = kind_of(stream.read(_HEAD))
+        kind = kind_of(stream.read(HEAD))
         stream.seek(0)
         if kind is None:
             raise NoImage(NO_IMAGE)
         try:
-            return denoise_object(self._networks, stream, asked, name)
+            if kind == "DICOM":
+                return denoise_object(self._networks, stream, asked, name)
+            return denoise_image(self._networks, stream.read(), kind, asked)
         except (ModelStoreError, ModelNotHere, NotDenoised):
             raise
         except NodeError as error:
