@@ -113,6 +113,16 @@ def denoise(  # noqa: PLR0917 -- options, given by name
             show_default=False,
         ),
     ] = None,
+    picture: Annotated[
+        str | None,
+        typer.Option(
+            "--picture",
+            metavar="PNG",
+            help="Also draw before, after and difference side by side, with a part enlarged; of a "
+            "folder a folder of such pictures.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there; never originals.")
     ] = False,
@@ -139,7 +149,7 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     asked = _asked(tree, route, model=model, strength=strength, form=form, at=at, hu=hu,
         bits=bits,
     )  # fmt: skip
-    found = find(source, out)
+    found = find(source, out, picture)
     service = Service(tree)
     service.version(asked)
     done: list[Done] = []

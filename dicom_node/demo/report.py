@@ -7,18 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata, resources
-from io import BytesIO
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
-from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
 
 from dicom_node.demo.summary import SeriesSummary
+from dicom_node.sheet import Row, draw
 
 _PACKAGES = ("dicom-node", "pydicom", "pynetdicom", "openvino", "numpy")
-_PANEL, _GAP, _CAPTION, _MARGIN = 416, 12, 36, 16
-_INK, _PAPER, _FAINT = 232, 16, 152
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +74,17 @@ def machine() -> str:
 
 def write_picture(summaries: Sequence[SeriesSummary], path: Path) -> None:
     """Write a wide grey PNG, one row a series: before, after, difference, each with its caption."""
-    width = 2 * _MARGIN + 3 * _PANEL + 2 * _GAP
-    row = _CAPTION + _PANEL + _GAP
-    sheet = Picture.new("L", (width, 2 * _MARGIN + row * len(summaries) + _CAPTION), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(18), ImageFont.load_default(14)
-    for number, summary in enumerate(summaries):
-        top = _MARGIN + number * row
-        view = summary.hero
-        captions = (
-            (
-                f"{summary.modality} as received",
-                _noise(summary, summary.noise.before),
-            ),
-            ("denoised", _noise(summary, summary.noise.after)),
-            ("difference", f"{-view.scale:+g} to {view.scale:+g} {view.unit}"),
+    rows = [
+        Row(
+            each.hero, f"{each.modality} as received", _noise(each, each.noise.before),
+            _noise(each, each.noise.after),
         )
-        for column, (png, (title, note)) in enumerate(
-            zip((view.before, view.after, view.difference), captions, strict=True)
-        ):
-            left = _MARGIN + column * (_PANEL + _GAP)
-            draw.text((left, top + 6), title, _INK, large)
-            draw.text((left + _PANEL, top + 10), note, _FAINT, small, anchor="ra")
-            sheet.paste(_panel(png), (left, top + _CAPTION))
+        for each in summaries
+    ]  # fmt: skip
     foot = "Images: " + "; ".join(f"{s.modality}, {s.source.credit}" for s in summaries)
-    draw.text((_MARGIN, sheet.height - _MARGIN), foot, _FAINT, small, anchor="ls")
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, "PNG", optimize=True)
+    path.write_bytes(draw(rows, foot))
 
 
 def _noise(summary: SeriesSummary, value: float) -> str:
     return f"noise {value:.1f} {summary.unit}"
-
-
-def _panel(png: bytes) -> Picture.Image:
-    picture = Picture.open(BytesIO(png)).convert("L")
-    return picture.resize((_PANEL, _PANEL), Picture.Resampling.LANCZOS)

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_rescale
 
 from dicom_node.demo.errors import ResultsMissing
+from dicom_node.pictures import Image
 from dicom_node.routing.eligibility import MODEL_NAME
-
-Image = npt.NDArray[np.float32]
 
 _MADE_BY = re.compile(r"by model (?P<model>\S+), .*\bengine (?P<engine>.+?), route ")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from dicom_node import noise
-from dicom_node.demo import pictures, results
+from dicom_node import noise, pictures
+from dicom_node.demo import results
 from dicom_node.demo.images import ImageCredit, SeriesFiles
-from dicom_node.demo.pictures import Box, View, Window
 from dicom_node.demo.results import Origin, ResultFiles
 from dicom_node.noise import Noise
+from dicom_node.pictures import Box, View, Window
 
 _CT_CROP, _LUNG_CROP, _CT_SIDE = 192, 144, 576
 _DX_CROP, _DX_SIDE = 384, 760

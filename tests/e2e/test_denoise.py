@@ -78,9 +78,9 @@ def test_one_file_of_each_kind(images: Path, tmp_path: Path) -> None:
     hu = "--hu=0=-1024,65535=3071"
     run(tmp_path, images / "deep.png", "-o", "a.png", "--model", "drunet-ct", hu)
     run(tmp_path, images / "CT" / "I1.IMA", "-o", "slice", "--strength", "0", "--form", "derived")
-    made = dcmread(BytesIO((tmp_path / "slice").read_bytes()))
+    result = dcmread(BytesIO((tmp_path / "slice").read_bytes()))
     original = dcmread(images / "CT" / "I1.IMA")
-    np.testing.assert_array_equal(made.pixel_array, original.pixel_array)
+    np.testing.assert_array_equal(result.pixel_array, original.pixel_array)
     said = run(tmp_path, images / "letter.txt", "-o", "letter", code=1)
     assert "is no DICOM, PNG, JPEG or TIFF" in said
     assert not (tmp_path / "letter").exists()

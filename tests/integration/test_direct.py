@@ -64,7 +64,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, sent: list[Dataset]) -> Itera
         node.wait(done(len(sent)))
         (folder / "results").mkdir()
         for each in pacs.received:
-            (folder / "results" / f"{each.sop_instance_uid}.dcm").write_bytes(each.data)
+            (folder / "results" / each.sop_instance_uid).write_bytes(each.data)
         (folder / "sent").mkdir()
         for image in sent:
             write(image, folder / "sent")
@@ -73,21 +73,19 @@ def node(tmp_path_factory: pytest.TempPathFactory, sent: list[Dataset]) -> Itera
 
 
 def delivered(node: RunningNode) -> dict[str, tuple[Dataset, bytes]]:
-    """SOP Instance UID of a source to its result, as a data set and as the node has it."""
-    found = {}
+    """SOP Instance UID of a source to its result, read and as it was sent."""
+    found: dict[str, tuple[Dataset, bytes]] = {}
     for path in (node.folder.parent / "results").iterdir():
         result = dcmread(path, force=True)
         source = result.SourceImageSequence[0].ReferencedSOPInstanceUID
-        found[str(source)] = (result, data_set(path.read_bytes()))
+        found[str(source)] = (result, path.read_bytes())
     return found
 
 
 def data_set(data: bytes) -> bytes:
-    """Of a file the bytes behind its file meta information, which each writer makes himself."""
-    if data[128:132] != b"DICM":
-        return data
-    length = dcmread(BytesIO(data), stop_before_pixels=True).file_meta
-    return data[144 + length.FileMetaInformationGroupLength :]
+    """What C-STORE sends of a file: all behind its file meta information."""
+    meta = dcmread(BytesIO(data), stop_before_pixels=True).file_meta
+    return data[144 + meta.FileMetaInformationGroupLength :]
 
 
 def planned_at(result: Dataset) -> datetime:

@@ -6,7 +6,7 @@ import filecmp
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import Final
 from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten
 from workers.direct.asked import Asked
 from workers.direct.made import How, Kind, Made
+from workers.direct.picture import picture_of
 from workers.direct.service import HEAD, Service, kind_of
 
 _PART: Final = ".dicom-node-"
@@ -41,10 +42,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A file, and where its result goes."""
+    """A file, and where its result goes, and a picture of before and after if one is wanted."""
 
     source: Path
     target: Path
+    picture: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +97,7 @@ class Found:
         return len(self.places)
 
 
-def find(source: Path, out: str) -> Found:
+def find(source: Path, out: str, picture: str | None = None) -> Found:
     """Find what is to be denoised, before anything is written.
 
     Parameters
@@ -106,34 +108,51 @@ def find(source: Path, out: str) -> Found:
     out : str
         For a file the name of its result, or a folder: one that is there, or ends in a slash. For a
         folder a folder, which is made where it is not; what lies in it is not looked at.
+    picture : str, optional
+        The same for pictures of before and after; in a folder their names end in ``.png``.
 
     Raises
     ------
     ConfigError
-        `source` is not there, or `out` is no place for its results.
+        `source` is not there, or `out` or `picture` is no place for results.
     """
-    place = Path(out)
     try:
         mode = source.stat().st_mode
-        folder_out = place.is_dir()
-        taken = place.exists()
+        if stat.S_ISDIR(mode):
+            return _walked(source, *(_folder(source, text) for text in (out, picture)))
+        target, drawn = _file(source.name, out), _file(f"{source.name}.png", picture)
     except OSError as error:
         raise ConfigError(f"{error.filename}: {_said(error)}") from error
-    if not stat.S_ISDIR(mode):
-        within = folder_out or out.endswith(os.sep)
-        return _listed([Place(source, place / source.name if within else place)])
-    if taken and not folder_out:
-        raise ConfigError(f"{out} is a file; the results of a folder need a folder")
-    if taken and _identity(place) == _identity(source):
-        raise ConfigError(f"{out} is the folder of the originals, which are never changed")
-    return _walked(source, place)
+    if target is None or target == drawn:
+        raise ConfigError(f"{out} is named for both the result and its picture")
+    return _listed([Place(source, target, drawn)])
 
 
-def _walked(source: Path, out: Path) -> Found:
+def _file(name: str, place: str | None) -> Path | None:
+    """Where a result goes: as it was named, or under `name` in a folder."""
+    if place is None:
+        return None
+    path = Path(place)
+    return path / name if path.is_dir() or place.endswith(os.sep) else path
+
+
+def _folder(source: Path, place: str | None) -> Path | None:
+    if place is None:
+        return None
+    path = Path(place)
+    if path.exists():
+        if not path.is_dir():
+            raise ConfigError(f"{path} is a file; the results of a folder need a folder")
+        if path.samefile(source):
+            raise ConfigError(f"{path} is the folder of the originals, which are never changed")
+    return path
+
+
+def _walked(source: Path, out: Path | None, pictures: Path | None) -> Found:
     places: list[Place] = []
     unreadable: list[Done] = []
-    seen: set[tuple[int, int]] = set()
-    own = _identity(out)
+    seen = {_identity(path) for path in (out, pictures) if path is not None}
+    target = out or source
 
     def not_listed(error: OSError) -> None:
         path = Path(str(error.filename))
@@ -142,15 +161,16 @@ def _walked(source: Path, out: Path) -> Found:
     for folder, below, names in os.walk(source, followlinks=True, onerror=not_listed):
         here = Path(folder)
         identity = _identity(here)
-        if identity is None or identity in seen or identity == own:
+        if identity is None or identity in seen:
             below.clear()
             continue
         seen.add(identity)
         below.sort()
+        within = here.relative_to(source)
         for name in names:
-            path = here / name
             if not name.startswith(_PART):
-                places.append(Place(path, out / path.relative_to(source)))
+                drawn = None if pictures is None else pictures / within / f"{name}.png"
+                places.append(Place(here / name, target / within / name, drawn))
     found = _listed(sorted(places, key=lambda place: place.source))
     found.unreadable[:0] = unreadable
     return found
@@ -186,24 +206,15 @@ class Work:
     found : Found
     overwrite : bool
         Whether results that are there already are replaced. Originals never are.
-    saw : callable, optional
-        Is shown what was made of each file, after it was written.
     """
 
     def __init__(
-        self,
-        service: Service,
-        asked: Asked,
-        found: Found,
-        *,
-        overwrite: bool = False,
-        saw: Callable[[Place, Made], None] = lambda place, made: None,
+        self, service: Service, asked: Asked, found: Found, *, overwrite: bool = False
     ) -> None:
         self._service = service
         self._asked = asked
         self._found = found
         self._overwrite = overwrite
-        self._saw = saw
         self._originals = {_identity(place.source) for place in found.places} - {None}
         self._first: dict[str, Path] = {}
 
@@ -231,7 +242,8 @@ class Work:
             outcome = Outcome.PASSED if error.next is Next.PASS else Outcome.FAILED
             return Done(place.source, place.target, outcome, str(error))
         write(place.target, made.data)
-        self._saw(place, made)
+        if place.picture is not None:
+            write(place.picture, picture_of(made))
         return Done(
             place.source, place.target, Outcome.DENOISED, how=made.how, kind=made.kind,
             source_uid=made.sop_instance_uid, series_uid=made.series_uid,
@@ -242,6 +254,8 @@ class Work:
             with place.source.open("rb") as file:
                 _require_named(place, kind_of(file.read(HEAD)))
                 self._require_free(place.target)
+                if place.picture is not None:
+                    self._require_free(place.picture)
                 made = self._service.denoise(file, self._asked, name=place.source.name)
             if made.sop_instance_uid:
                 self._require_first(made.sop_instance_uid, place.source)

@@ -230,11 +230,18 @@ def test_an_interrupt_while_a_file_is_written_leaves_what_was_there(
     assert (files(tmp_path), target.read_bytes()) == (["result"], b"before")
 
 
-def test_what_is_shown_is_what_was_written(toys: Service, study: Path, tmp_path: Path) -> None:
-    seen = []
-    work = Work(
-        toys, ASKED, find(study, str(tmp_path / "out")),
-        saw=lambda place, made: seen.append(place.target.read_bytes() == made.data),
-    )  # fmt: skip
-    assert len(list(work.run())) == 3
-    assert seen == [True] * 3
+def test_pictures_have_places_of_their_own(
+    toys: Service, run: Run, study: Path, tmp_path: Path
+) -> None:
+    found = find(study, str(study / "out"), str(study / "drawn"))
+    assert len(list(Work(toys, ASKED, found).run())) == 3
+    assert files(study / "drawn") == ["IM 0.png", "below/IM 1.png", "below/IM 2.png"]
+    again = find(study, str(tmp_path / "out"), str(study / "drawn"))
+    assert again.count == 6, "of what was made only the pictures are passed over"
+    one = study / "IM 0"
+    (found_one,) = find(one, str(tmp_path / "a"), f"{tmp_path}/").places
+    assert found_one.picture == tmp_path / "IM 0.png"
+    (done,) = Work(toys, ASKED, find(one, str(tmp_path / "a"), str(one)), overwrite=True).run()
+    assert "would replace an original" in done.why
+    with pytest.raises(ConfigError, match="both the result and its picture"):
+        find(one, str(tmp_path / "a"), str(tmp_path / "a"))

@@ -12,7 +12,8 @@ from PIL import Image as Picture
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
-from dicom_node.demo.results import Image
+Image = npt.NDArray[np.float32]
+"""``[H, W]`` in HU or grey levels, larger is brighter."""
 
 _SCALES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 _SPREAD = 4.0
@@ -105,6 +106,11 @@ def display_window(dataset: Dataset, image: Image) -> Window:
     full = 2.0 ** int(dataset.BitsStored)
     if centre not in (None, "") and width not in (None, "") and 1 <= float(width) < full:
         return Window("window of the object", float(centre), float(width))
+    return percentile_window(image, full)
+
+
+def percentile_window(image: Image, full: float) -> Window:
+    """The window from the 1st to the 99.5th percentile; of an image without any, all of `full`."""
     exposed = image[(image > image.min()) & (image < image.max())]
     if not exposed.size:
         return Window("full range", full / 2, full)
@@ -243,7 +249,7 @@ def _sized(image: Image, side: int) -> Image:
     factor = side / max(image.shape)
     if factor == 1:
         return image
-    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     how = Picture.Resampling.BOX if factor < 1 else Picture.Resampling.BICUBIC
     picture = Picture.fromarray(np.ascontiguousarray(image, np.float32))
     return np.asarray(picture.resize(size, how), np.float32)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Picture
 from pydicom import Dataset
 
-from dicom_node.demo.pictures import (
+from dicom_node.pictures import (
     LUNG,
     SOFT_TISSUE,
     Window,

@@ -1,0 +1,45 @@
+"""Before, after and difference are drawn of every image, however small or narrow, by no name."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_store.ref import ModelName
+from tests.support.direct import CT, XRAY, grey, picture, service
+from tests.support.factories import ct_slice, enhanced_ct, to_bytes
+from workers.direct.asked import Asked
+from workers.direct.picture import picture_of
+from workers.direct.service import Service
+
+SHAPES = [(1, 1), (1, 300), (15, 17), (31, 64), (32, 33), (500, 40), (300, 420)]
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return service(tmp_path_factory.mktemp("toys"))
+
+
+def drawn(toys: Service, data: bytes, model: str) -> Image.Image:
+    made = toys.denoise(data, Asked(model=ModelName.parse(model)))
+    return Image.open(BytesIO(picture_of(made)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_radiograph_of_any_size(toys: Service, shape: tuple[int, int]) -> None:
+    values = grey(8, (40, 40))[:1, :1] if shape == (1, 1) else np.resize(grey(8), shape)
+    sheet = drawn(toys, picture(values, "PNG"), XRAY)
+    assert sheet.format == "PNG"
+    assert sheet.width > sheet.height
+
+
+@pytest.mark.parametrize("image", [ct_slice(size=(64, 80)), enhanced_ct(3), ct_slice(size=(8, 8))])
+def test_a_slice(toys: Service, image: object) -> None:
+    assert drawn(toys, to_bytes(image), CT).mode == "L"  # type: ignore[arg-type]
+
+
+def test_an_image_of_one_value(toys: Service) -> None:
+    assert drawn(toys, picture(np.full((64, 64), 200, np.uint8), "PNG"), XRAY).size
