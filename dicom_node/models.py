@@ -114,6 +114,11 @@ class Models:
         return self._own.content.folder
 
     @property
+    def has_ledger(self) -> bool:
+        """Whether a ledger is asked what aliases stand for."""
+        return self._ledger is not None
+
+    @property
     def content(self) -> ContentStore:
         """The node's own versions, to add to."""
         return self._own.content

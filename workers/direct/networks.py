@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from dicom_node.errors import ConfigError
 from dicom_node.models import Models
 from dicom_node.settings import Settings
 from model_store.ref import ModelName, ModelRef
@@ -25,15 +28,24 @@ class Networks:
     Parameters
     ----------
     settings : Settings
-        Where versions are and whose are trusted; engine, precision, threads and tile.
-    models : Models, optional
-        Absent: as alias files and folders have them, and the ledger if there is one.
+        Where versions are and whose are trusted; engine, precision, threads and tile. Aliases are
+        the ledger's if it is there, else those of alias files.
+
+    Raises
+    ------
+    ConfigError
+        The storage folder that the settings name may not be looked into.
     """
 
-    def __init__(self, settings: Settings, models: Models | None = None) -> None:
-        self.settings = settings
-        self.models = models or Models.at_hand(settings)
-        self._denoisers = Denoisers(self.models, settings.workers)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = _of_somebody(settings)
+        self.models = Models.at_hand(self.settings)
+        if not self.models.has_ledger and _has_ledger(self.settings):
+            structlog.get_logger("models").warning(
+                "models.without_ledger", why="its database does not answer",
+                next="aliases are as alias files have them",
+            )  # fmt: skip
+        self._denoisers = Denoisers(self.models, self.settings.workers)
         self._lock = Lock()
 
     def resolve(self, name: ModelName) -> ModelVersion:
@@ -54,3 +66,34 @@ class Networks:
         with self._lock:
             denoiser = self._denoisers.get(model)
             return denoiser.denoise(frames, strength=strength), denoiser
+
+
+def _of_somebody(settings: Settings) -> Settings:
+    """The settings, with a folder that this user may look into.
+
+    The storage folder that is the default is a service's: for anybody else who names none there is
+    only what comes with the package, and a folder of their own.
+    """
+    path = settings.storage.path
+    try:
+        (path / "models").exists()
+    except PermissionError as error:
+        if "storage" in settings.model_fields_set:
+            raise ConfigError(
+                f"[storage] path {path} may not be looked into; ask as the node's own user"
+            ) from error
+        own = settings.storage.model_copy(update={"path": _own_folder()})
+        return settings.model_copy(update={"storage": own})
+    return settings
+
+
+def _own_folder() -> Path:
+    try:
+        return Path.home() / ".cache" / "dicom-node"
+    except RuntimeError:  # who has no home
+        return Path("/nonexistent")
+
+
+def _has_ledger(settings: Settings) -> bool:
+    """Whether there is a ledger, be it that it does not answer."""
+    return settings.database.url is not None or (settings.storage.path / "ledger.sqlite").exists()
