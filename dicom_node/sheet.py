@@ -19,7 +19,7 @@ _INK, _PAPER, _FAINT = 232, 16, 152
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """Three pictures side by side.
 
     Parameters
@@ -45,7 +45,7 @@ class Row:
         )  # fmt: skip
 
 
-def draw(rows: Sequence[Row], foot: str) -> bytes:
+def draw(rows: Sequence[SheetRow], foot: str) -> bytes:
     """Draw a wide grey PNG, with one line of text below."""
     width = 2 * _MARGIN + 3 * SIDE + 2 * _GAP
     height = _CAPTION + SIDE + _GAP

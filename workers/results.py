@@ -19,7 +19,7 @@ from workers.templates import series_labels
 _LONGEST_ENGINE: Final = 128
 
 
-class Planned(Protocol):
+class PlannedBatch(Protocol):
     """What results of one series have in common: a batch of the ledger, or what stands for one."""
 
     @property
@@ -65,7 +65,7 @@ def record_of(denoiser: Denoiser) -> dict[str, str]:
     return {**denoiser.describe(), "node": software_version()}
 
 
-def parameters_of(batch: Planned, workers: WorkerSettings) -> dict[str, str]:
+def parameters_of(batch: PlannedBatch, workers: WorkerSettings) -> dict[str, str]:
     """Everything besides source, route and model that the UIDs of a batch's results come from.
 
     The precision is the one that these workers compute in: it may have been set anew since the
@@ -76,7 +76,7 @@ def parameters_of(batch: Planned, workers: WorkerSettings) -> dict[str, str]:
 
 def result_spec(
     settings: ResultSettings,
-    batch: Planned,
+    batch: PlannedBatch,
     item: PlannedItem,
     source: Source,
     engine: Engine,
@@ -90,7 +90,7 @@ def result_spec(
     Parameters
     ----------
     settings : ResultSettings
-    batch : Planned
+    batch : PlannedBatch
     item : PlannedItem
         Of that batch.
     source : Source

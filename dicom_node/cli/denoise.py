@@ -25,8 +25,8 @@ from model_store.ref import ModelName
 
 if TYPE_CHECKING:
     from dicom_node.settings import Settings
-    from workers.direct.asked import Asked
-    from workers.direct.files import Done
+    from workers.direct.files import FileOutcome
+    from workers.direct.request import Request
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -142,7 +142,7 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     2 wrong use;
     3 an image must not be denoised, or its result is there already, or a model is not trusted.
     """
-    from workers.direct.files import Outcome, Work, find  # noqa: PLC0415 -- loads engines
+    from workers.direct.files import FileRun, FileState, find  # noqa: PLC0415 -- loads engines
     from workers.direct.service import Service  # noqa: PLC0415
 
     tree = _settings(config)
@@ -152,12 +152,12 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     found = find(source, out, picture)
     service = Service(tree)
     service.version(asked)
-    done: list[Done] = []
+    done: list[FileOutcome] = []
     ended: BaseException | None = None
     with _terminated(), progress(found.count) as tell:
         tell(_shown(source))
         try:
-            for each in Work(service, asked, found, overwrite=overwrite).run():
+            for each in FileRun(service, asked, found, overwrite=overwrite).run():
                 done.append(each)
                 tell(_shown(each.source))
         except KeyboardInterrupt as error:
@@ -169,9 +169,9 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     if ended is not None:
         raise typer.Exit(INTERRUPTED)
     count = Counter(each.outcome for each in done)
-    if count[Outcome.FAILED] or not count.keys() - {Outcome.OTHER}:
+    if count[FileState.FAILED] or not count.keys() - {FileState.OTHER}:
         raise typer.Exit(Code.ERROR)
-    if count[Outcome.PASSED]:
+    if count[FileState.PASSED]:
         raise typer.Exit(Code.REFUSED)
 
 
@@ -195,8 +195,8 @@ def _asked(
     at: str | None,
     hu: str | None,
     bits: int | None,
-) -> Asked:
-    from workers.direct.asked import Asked, hounsfield  # noqa: PLC0415 -- loads what reads images
+) -> Request:
+    from workers.direct.request import Request, hounsfield  # noqa: PLC0415 -- loads what reads images
 
     if strength is not None and not 0 <= strength <= 1:  # NaN is neither
         raise typer.BadParameter(
@@ -206,7 +206,7 @@ def _asked(
         rescale = None if hu is None else hounsfield(hu)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--hu") from error
-    return Asked.of_route(
+    return Request.of_route(
         tree, route, model=None if model is None else _model(model), strength=strength,
         output=form, at=None if at is None else _time(at), hounsfield=rescale, bits=bits,
     )  # fmt: skip
@@ -252,7 +252,7 @@ def _shown(path: Path) -> str:
     return escape(printable(str(path)))
 
 
-def _print(done: Sequence[Done], *, as_json: bool, of: int) -> None:
+def _print(done: Sequence[FileOutcome], *, as_json: bool, of: int) -> None:
     if as_json:
         print_json([_row(each) for each in done])
         return
@@ -264,7 +264,7 @@ def _print(done: Sequence[Done], *, as_json: bool, of: int) -> None:
     console.print(_summary(done, of))
 
 
-def _summary(done: Sequence[Done], of: int) -> str:
+def _summary(done: Sequence[FileOutcome], of: int) -> str:
     """How many files by what, and what became of the noise: the median of them."""
     made = [each.how for each in done if each.how is not None]
     lines = [f"{len(made)} of {of} {'file' if of == 1 else 'files'} denoised"]
@@ -281,7 +281,7 @@ def _summary(done: Sequence[Done], of: int) -> str:
     return escape("\n  ".join(lines))
 
 
-def _row(each: Done) -> dict[str, Any]:
+def _row(each: FileOutcome) -> dict[str, Any]:
     row: dict[str, Any] = {
         "source": str(each.source), "outcome": each.outcome.value, "why": each.why or None,
         "result": None,

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from dicom_node.demo.summary import SeriesSummary
-from dicom_node.sheet import Row, draw
+from dicom_node.sheet import SheetRow, draw
 
 _PACKAGES = ("dicom-node", "pydicom", "pynetdicom", "openvino", "numpy")
 
@@ -75,7 +75,7 @@ def machine() -> str:
 def write_picture(summaries: Sequence[SeriesSummary], path: Path) -> None:
     """Write a wide grey PNG, one row a series: before, after, difference, each with its caption."""
     rows = [
-        Row(
+        SheetRow(
             each.hero, f"{each.modality} as received", _noise(each, each.noise.before),
             _noise(each, each.noise.after),
         )

@@ -18,7 +18,7 @@ from tests.support.factories.models import STORED, model_version, small_unet
 from tests.support.node import RunningNode, done
 from tests.support.pacs import FakePacs
 from tests.support.scanner import send
-from workers.direct.asked import Asked
+from workers.direct.request import Request
 from workers.direct.service import Service
 
 ROUTES = (
@@ -104,7 +104,7 @@ def test_every_object_gives_the_bytes_that_the_node_delivered(
     for image in sent:
         result, data = results[image.SOPInstanceUID]
         route = "ct" if image.Modality == "CT" else "xray"
-        asked = Asked.of_route(settings, route, at=planned_at(result))
+        asked = Request.of_route(settings, route, at=planned_at(result))
         file = node.folder.parent / "sent" / f"{image.SOPInstanceUID}.dcm"
         made = service.denoise(file.read_bytes(), asked)
         assert data_set(made.data) == data, image.SOPClassUID

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from model_store.ref import ModelName
 from tests.support.direct import CT, XRAY, picture, service, values_of
-from workers.direct.asked import Asked, hounsfield
+from workers.direct.request import Request, hounsfield
 from workers.direct.service import Service
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, max_side=24)
-NOTHING = Asked(model=ModelName.parse(XRAY), strength=0.0, bits=16)
+NOTHING = Request(model=ModelName.parse(XRAY), strength=0.0, bits=16)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,6 @@ def test_radiographs(toys: Service, values: NDArray[Any], kind: str, how: dict[s
 )
 def test_slices(toys: Service, values: NDArray[Any], slope: float, intercept: float) -> None:
     line = hounsfield(f"0={intercept!r},1={intercept + slope!r}")
-    asked = Asked(model=ModelName.parse(CT), strength=0.0, hounsfield=line)
+    asked = Request(model=ModelName.parse(CT), strength=0.0, hounsfield=line)
     made = toys.denoise(picture(values, "PNG"), asked)
     np.testing.assert_array_equal(values_of(made.data), values)

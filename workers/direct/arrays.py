@@ -22,10 +22,10 @@ from dicom_node.routing.eligibility import Units
 from dicom_node.settings import load
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
-from workers.direct.asked import Asked
+from workers.direct.denoised_file import Provenance, noise_of
 from workers.direct.images import bits_used, source_of
-from workers.direct.made import How, noise_of
 from workers.direct.networks import Networks
+from workers.direct.request import Request
 from workers.frame import Frame
 from workers.load import Rescale
 from workers.results import record_of
@@ -38,19 +38,19 @@ _AS_IT_IS: Final = Rescale(1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Denoised:
+class DenoisedArray:
     """An array that was denoised, and how.
 
     Parameters
     ----------
     image : ndarray
         Of the shape and dtype of what was given.
-    how : How
+    how : Provenance
         Model version, strength, engine, units, and noise before and after (of the middle frame).
     """
 
     image: NDArray[Any]
-    how: How
+    how: Provenance
 
 
 def denoise(
@@ -60,7 +60,7 @@ def denoise(
     *,
     bits: int | None = None,
     config: str | Path | None = None,
-) -> Denoised:
+) -> DenoisedArray:
     """Denoise an image that is in memory, as a node would.
 
     The result is ``x + strength * (G(x) - x)``. Values outside the range that the model was made
@@ -93,7 +93,7 @@ def denoise(
 
     Returns
     -------
-    Denoised
+    DenoisedArray
         ``image``: a new array of the same shape and dtype; of integers the nearest. ``how``: the
         model version, strength, engine, and the noise before and after.
 
@@ -116,7 +116,7 @@ def denoise(
     pixels = np.asarray(image)
     if pixels.ndim not in _RANKS or 0 in pixels.shape:
         raise ValueError(f"an image is H x W or N x H x W, with pixels, not {pixels.shape}")
-    asked = Asked(
+    asked = Request(
         model=ModelName.parse(model if "@" in model else f"{model}@production"),
         strength=strength, bits=bits,
     )  # fmt: skip
@@ -147,7 +147,7 @@ def _networks(config: Path | None) -> Networks:
     return _networks_of(Path(named) if config is None and named else config)
 
 
-def _denoise(networks: Networks, pixels: NDArray[Any], asked: Asked) -> Denoised:
+def _denoise(networks: Networks, pixels: NDArray[Any], asked: Request) -> DenoisedArray:
     rule = asked.rule("HU")  # names the model; nothing in it depends on units then
     version = networks.resolve(rule.model)
     units = version.manifest.input.units
@@ -159,8 +159,8 @@ def _denoise(networks: Networks, pixels: NDArray[Any], asked: Asked) -> Denoised
     at = len(stack) // 2
     frame = held.frames[at]
     noise = noise_of(frame.values, made[at], units, frame.full_scale)
-    how = How(version.ref, strength, record_of(denoiser), units, noise)
-    return Denoised(result.reshape(pixels.shape), how)
+    how = Provenance(version.ref, strength, record_of(denoiser), units, noise)
+    return DenoisedArray(result.reshape(pixels.shape), how)
 
 
 class _Held(Protocol):

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten
-from workers.direct.asked import Asked
-from workers.direct.made import How, Kind, Made
+from workers.direct.denoised_file import DenoisedFile, Kind, Provenance
 from workers.direct.picture import picture_of
+from workers.direct.request import Request
 from workers.direct.service import HEAD, Service, kind_of
 
 _PART: Final = ".dicom-node-"
@@ -28,7 +28,7 @@ _SUFFIXES: Final[dict[str, Kind]] = {
 }  # fmt: skip
 
 
-class Outcome(StrEnum):
+class FileState(StrEnum):
     """What became of one file."""
 
     DENOISED = "denoised"
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FilePlace:
     """A file, and where its result goes, and a picture of before and after if one is wanted."""
 
     source: Path
@@ -50,16 +50,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Done:
+class FileOutcome:
     """What became of one file.
 
     Parameters
     ----------
     source, target : Path
-    outcome : Outcome
+    outcome : FileState
     why : str
         The reason, where it was not denoised.
-    how : How, optional
+    how : Provenance, optional
         How what was written was made.
     kind : str
         ``DICOM``, ``PNG``, ``JPEG`` or ``TIFF``, where it was denoised.
@@ -69,27 +69,27 @@ class Done:
 
     source: Path
     target: Path
-    outcome: Outcome
+    outcome: FileState
     why: str = ""
-    how: How | None = None
+    how: Provenance | None = None
     kind: str = ""
     source_uid: str = ""
     series_uid: str = ""
 
 
 @dataclass
-class Found:
+class FoundFiles:
     """The files that were named, in the order of their names.
 
     Parameters
     ----------
-    places : list of Place
-    unreadable : list of Done
+    places : list of FilePlace
+    unreadable : list of FileOutcome
         Folders that cannot be listed, and files that are no files.
     """
 
-    places: list[Place] = field(default_factory=list)
-    unreadable: list[Done] = field(default_factory=list)
+    places: list[FilePlace] = field(default_factory=list)
+    unreadable: list[FileOutcome] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -97,7 +97,7 @@ class Found:
         return len(self.places)
 
 
-def find(source: Path, out: str, picture: str | None = None) -> Found:
+def find(source: Path, out: str, picture: str | None = None) -> FoundFiles:
     """Find what is to be denoised, before anything is written.
 
     Parameters
@@ -125,7 +125,7 @@ def find(source: Path, out: str, picture: str | None = None) -> Found:
         raise ConfigError(f"{error.filename}: {_said(error)}") from error
     if target is None or target == drawn:
         raise ConfigError(f"{out} is named for both the result and its picture")
-    return _listed([Place(source, target, drawn)])
+    return _listed([FilePlace(source, target, drawn)])
 
 
 def _file(name: str, place: str | None) -> Path | None:
@@ -148,15 +148,17 @@ def _folder(source: Path, place: str | None) -> Path | None:
     return path
 
 
-def _walked(source: Path, out: Path | None, pictures: Path | None) -> Found:
-    places: list[Place] = []
-    unreadable: list[Done] = []
+def _walked(source: Path, out: Path | None, pictures: Path | None) -> FoundFiles:
+    places: list[FilePlace] = []
+    unreadable: list[FileOutcome] = []
     seen = {_identity(path) for path in (out, pictures) if path is not None}
     target = out or source
 
     def not_listed(error: OSError) -> None:
         path = Path(str(error.filename))
-        unreadable.append(Done(path, path, Outcome.FAILED, f"cannot be listed: {_said(error)}"))
+        unreadable.append(
+            FileOutcome(path, path, FileState.FAILED, f"cannot be listed: {_said(error)}")
+        )
 
     for folder, below, names in os.walk(source, followlinks=True, onerror=not_listed):
         here = Path(folder)
@@ -170,31 +172,31 @@ def _walked(source: Path, out: Path | None, pictures: Path | None) -> Found:
         for name in names:
             if not name.startswith(_PART):
                 drawn = None if pictures is None else pictures / within / f"{name}.png"
-                places.append(Place(here / name, target / within / name, drawn))
+                places.append(FilePlace(here / name, target / within / name, drawn))
     found = _listed(sorted(places, key=lambda place: place.source))
     found.unreadable[:0] = unreadable
     return found
 
 
-def _listed(places: Iterable[Place]) -> Found:
+def _listed(places: Iterable[FilePlace]) -> FoundFiles:
     """Only what can be opened without waiting for somebody: no pipes, no devices."""
-    found = Found()
+    found = FoundFiles()
     for place in places:
         try:
             regular = stat.S_ISREG(place.source.stat().st_mode)
         except OSError as error:
-            done = Done(place.source, place.target, Outcome.FAILED, _said(error))
+            done = FileOutcome(place.source, place.target, FileState.FAILED, _said(error))
             found.unreadable.append(done)
             continue
         if regular:
             found.places.append(place)
         else:
-            done = Done(place.source, place.target, Outcome.OTHER, "is no regular file")
+            done = FileOutcome(place.source, place.target, FileState.OTHER, "is no regular file")
             found.unreadable.append(done)
     return found
 
 
-class Work:
+class FileRun:
     """Denoises what was found.
 
     A file that cannot be denoised harms only itself. A result is written whole or not at all.
@@ -202,14 +204,14 @@ class Work:
     Parameters
     ----------
     service : Service
-    asked : Asked
-    found : Found
+    asked : Request
+    found : FoundFiles
     overwrite : bool
         Whether results that are there already are replaced. Originals never are.
     """
 
     def __init__(
-        self, service: Service, asked: Asked, found: Found, *, overwrite: bool = False
+        self, service: Service, asked: Request, found: FoundFiles, *, overwrite: bool = False
     ) -> None:
         self._service = service
         self._asked = asked
@@ -218,7 +220,7 @@ class Work:
         self._originals = {_identity(place.source) for place in found.places} - {None}
         self._first: dict[str, Path] = {}
 
-    def run(self) -> Iterator[Done]:
+    def run(self) -> Iterator[FileOutcome]:
         """Denoise one file after the other.
 
         Raises
@@ -233,23 +235,23 @@ class Work:
         for place in self._found.places:
             yield self._one(place)
 
-    def _one(self, place: Place) -> Done:
+    def _one(self, place: FilePlace) -> FileOutcome:
         try:
             made = self._made(place)
         except NoImage as error:
-            return Done(place.source, place.target, Outcome.OTHER, str(error))
+            return FileOutcome(place.source, place.target, FileState.OTHER, str(error))
         except NotDenoised as error:
-            outcome = Outcome.PASSED if error.next is Next.PASS else Outcome.FAILED
-            return Done(place.source, place.target, outcome, str(error))
+            outcome = FileState.PASSED if error.next is Next.PASS else FileState.FAILED
+            return FileOutcome(place.source, place.target, outcome, str(error))
         write(place.target, made.data)
         if place.picture is not None:
             write(place.picture, picture_of(made))
-        return Done(
-            place.source, place.target, Outcome.DENOISED, how=made.how, kind=made.kind,
+        return FileOutcome(
+            place.source, place.target, FileState.DENOISED, how=made.how, kind=made.kind,
             source_uid=made.sop_instance_uid, series_uid=made.series_uid,
         )  # fmt: skip
 
-    def _made(self, place: Place) -> Made:
+    def _made(self, place: FilePlace) -> DenoisedFile:
         try:
             with place.source.open("rb") as file:
                 _require_named(place, kind_of(file.read(HEAD)))
@@ -283,7 +285,7 @@ class Work:
         raise NotDenoised(f"{first} has the same SOP Instance UID and other bytes")
 
 
-def _require_named(place: Place, kind: Kind | None) -> None:
+def _require_named(place: FilePlace, kind: Kind | None) -> None:
     """A result is a file of its original's kind, and its name may not say that it is another."""
     suffix = place.target.suffix.lower()
     if kind is None or suffix == place.source.suffix.lower():

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from dicom_node.errors import PassThrough, PixelDataError
-from workers.direct.made import Kind
+from workers.direct.denoised_file import Kind
 
 Cells = NDArray[np.unsignedinteger[Any]]
 

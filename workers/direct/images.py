@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from dicom_node.dicom.layout import Layout
 from dicom_node.errors import FailItem, PassThrough
 from dicom_node.routing.eligibility import Units
-from workers.direct.asked import Asked
+from workers.direct.denoised_file import DenoisedFile, Kind, Provenance, middle, noise_of
 from workers.direct.grey_image import GreyImage
-from workers.direct.made import How, Kind, Made, middle, noise_of
 from workers.direct.networks import Networks
+from workers.direct.request import Request
 from workers.load import Rescale, Source, frame_of
 from workers.results import record_of, software_version
 
@@ -26,7 +26,7 @@ _USED: Final = 2**15
 _USUAL_BITS: Final = (8, 10, 12, 14, 16)
 
 
-def denoise_image(networks: Networks, data: bytes, kind: Kind, asked: Asked) -> Made:
+def denoise_image(networks: Networks, data: bytes, kind: Kind, asked: Request) -> DenoisedFile:
     """Denoise a grey image.
 
     For a model of radiographs its grey values are stored values: 0 is black, and the largest that
@@ -58,11 +58,11 @@ def denoise_image(networks: Networks, data: bytes, kind: Kind, asked: Asked) -> 
     pixels, denoiser = networks.run(version.ref, source.frames, strength)
     before, after = middle(source, pixels)
     noise = noise_of(before, after, units, source.frames[0].full_scale)
-    how = How(version.ref, strength, record_of(denoiser), units, noise)
+    how = Provenance(version.ref, strength, record_of(denoiser), units, noise)
     note = f"Denoised by generator {version.ref}, sha256 {version.ref.sha256}, {how.settings}"
     software = f"dicom-node {software_version()}"
     written = image.written(source.inverse(pixels[0], 0), note, software)
-    return Made(written, kind, how, source, before, after)
+    return DenoisedFile(written, kind, how, source, before, after)
 
 
 def source_of(
@@ -124,7 +124,7 @@ def bits_used(largest: int, allocated: int, stated: int | None) -> int:
     return stated
 
 
-def _bits(image: GreyImage, asked: Asked) -> int:
+def _bits(image: GreyImage, asked: Request) -> int:
     if asked.hounsfield is None:
         stated = asked.bits if image.bits > _BYTE else None  # a folder may have both
         try:

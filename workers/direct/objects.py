@@ -13,12 +13,12 @@ from dicom_node.dicom.header import read_header, text_of
 from dicom_node.dicom.uids import is_valid_uid
 from dicom_node.errors import FailItem, NoImage, PassThrough
 from dicom_node.ledger.states import WorkState
-from dicom_node.routing.deciding import Decider, Wanted, plan_of
+from dicom_node.routing.deciding import Decider, WantedRoute, plan_of
 from dicom_node.routing.eligibility import units
 from model_store.ref import ModelRef
-from workers.direct.asked import Asked
-from workers.direct.made import How, Made, middle, noise_of
+from workers.direct.denoised_file import DenoisedFile, Provenance, middle, noise_of
 from workers.direct.networks import Networks
+from workers.direct.request import Request
 from workers.encode import encode
 from workers.load import load
 from workers.results import parameters_of, record_of, result_spec
@@ -27,7 +27,7 @@ _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _PlannedBatch:
     """What a batch of the ledger would be."""
 
     series_uid: str
@@ -44,7 +44,7 @@ class _PlannedItem:
     planned_at: datetime
 
 
-def denoise_object(networks: Networks, file: BinaryIO, asked: Asked, name: str) -> Made:
+def denoise_object(networks: Networks, file: BinaryIO, asked: Request, name: str) -> DenoisedFile:
     """Denoise a DICOM object.
 
     The steps are those of a node: its rules say whether the object is denoised, its stages read,
@@ -55,7 +55,7 @@ def denoise_object(networks: Networks, file: BinaryIO, asked: Asked, name: str) 
     networks : Networks
     file : BinaryIO
         A Part 10 file that can be sought in.
-    asked : Asked
+    asked : Request
     name : str
         What messages call the object before its SOP Instance UID is known.
 
@@ -79,7 +79,7 @@ def denoise_object(networks: Networks, file: BinaryIO, asked: Asked, name: str) 
     source = load(file, name=uid)
     pixels, denoiser = networks.run(wanted.model, source.frames, wanted.strength)
     plan = plan_of(wanted, settings.workers.precision)
-    batch = _Planned(series_uid, wanted.route.name, wanted.model, plan)
+    batch = _PlannedBatch(series_uid, wanted.route.name, wanted.model, plan)
     spec = result_spec(
         settings.results, batch, _PlannedItem(uid, asked.at), source, denoiser.engine,
         parameters=parameters_of(batch, settings.workers),
@@ -87,13 +87,13 @@ def denoise_object(networks: Networks, file: BinaryIO, asked: Asked, name: str) 
     result = encode(source, pixels, spec)
     before, after = middle(source, pixels)
     noise = noise_of(before, after, source.units, source.frames[0].full_scale)
-    how = How(wanted.model, wanted.strength, record_of(denoiser), source.units, noise)
-    return Made(
+    how = Provenance(wanted.model, wanted.strength, record_of(denoiser), source.units, noise)
+    return DenoisedFile(
         result.data, "DICOM", how, source, before, after, uid, spec.series_instance_uid,
     )  # fmt: skip
 
 
-def _wanted(networks: Networks, header: Dataset, asked: Asked) -> tuple[Wanted, str]:
+def _wanted(networks: Networks, header: Dataset, asked: Request) -> tuple[WantedRoute, str]:
     """What planning says of an object, and its series."""
     rule = asked.rule(units(header))
     networks.resolve(rule.model)  # a model that cannot be had is no fault of the object

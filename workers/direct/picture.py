@@ -6,8 +6,8 @@ from typing import Final
 
 from dicom_node import pictures
 from dicom_node.pictures import Box, Window
-from dicom_node.sheet import SIDE, Row, draw
-from workers.direct.made import How, Made
+from dicom_node.sheet import SIDE, SheetRow, draw
+from workers.direct.denoised_file import DenoisedFile, Provenance
 
 _PART: Final = SIDE // 2
 """Side of the part, pixels of the image; it is shown twice as large."""
@@ -20,7 +20,7 @@ _TINY: Final = 32
 """Less than this has no part that could be chosen."""
 
 
-def picture_of(made: Made) -> bytes:
+def picture_of(made: DenoisedFile) -> bytes:
     """Draw what was made of a file as a PNG; of several frames the middle one.
 
     CT is shown in the soft-tissue window if there is soft tissue, everything else from the 1st to
@@ -35,13 +35,15 @@ def picture_of(made: Made) -> bytes:
     times = max(made.before.shape) / SIDE
     shrunk = f", shrunk {times:.1f} times" if times > 1 else ""
     rows = (
-        Row(whole, "before", f"whole image{shrunk}", ""),
-        Row(part, "a part of it", *(_noise(made.how, value, unit) for value in _values(made.how))),
+        SheetRow(whole, "before", f"whole image{shrunk}", ""),
+        SheetRow(
+            part, "a part of it", *(_noise(made.how, value, unit) for value in _values(made.how))
+        ),
     )
     return draw(rows, f"{made.how.words}; {window}")
 
 
-def _chosen(made: Made) -> tuple[Window, Box]:
+def _chosen(made: DenoisedFile) -> tuple[Window, Box]:
     side = min(_PART, *made.before.shape)
     if made.how.units == "HU":
         box, part = pictures.soft_tissue_box(made.before, side)
@@ -53,9 +55,9 @@ def _chosen(made: Made) -> tuple[Window, Box]:
     return window, pictures.detailed_box(made.before, window, side)
 
 
-def _values(how: How) -> tuple[float, float]:
+def _values(how: Provenance) -> tuple[float, float]:
     return how.noise.before, how.noise.after
 
 
-def _noise(how: How, value: float, unit: str) -> str:
+def _noise(how: Provenance, value: float, unit: str) -> str:
     return f"noise {value:.3g} {unit}" if how.noise.windows else ""

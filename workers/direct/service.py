@@ -11,11 +11,11 @@ from dicom_node.places import place_of
 from dicom_node.settings import Settings
 from model_store.errors import ModelStoreError
 from model_store.store import ModelVersion
-from workers.direct.asked import Asked
+from workers.direct.denoised_file import DenoisedFile, Kind
 from workers.direct.images import denoise_image
-from workers.direct.made import Kind, Made
 from workers.direct.networks import Networks
 from workers.direct.objects import denoise_object
+from workers.direct.request import Request
 
 NO_IMAGE: Final = "is no DICOM, PNG, JPEG or TIFF"
 """What is said of a file that is none of these."""
@@ -63,7 +63,7 @@ class Service:
         """Model versions and engines."""
         return self._networks
 
-    def version(self, asked: Asked) -> ModelVersion | None:
+    def version(self, asked: Request) -> ModelVersion | None:
         """The version that was asked for by name; None where that depends on the image.
 
         Raises
@@ -75,21 +75,23 @@ class Service:
         """
         return None if asked.model is None else self._networks.resolve(asked.model)
 
-    def denoise(self, file: bytes | BinaryIO, asked: Asked, *, name: str = "the file") -> Made:
+    def denoise(
+        self, file: bytes | BinaryIO, asked: Request, *, name: str = "the file"
+    ) -> DenoisedFile:
         """Denoise one file: a DICOM object, or a grey PNG, JPEG or TIFF.
 
         Parameters
         ----------
         file : bytes or BinaryIO
             The file, or one that is open for reading and can be sought in.
-        asked : Asked
-            How.
+        asked : Request
+            Provenance.
         name : str
             What messages call it before it is known what it is.
 
         Returns
         -------
-        Made
+        DenoisedFile
             The result, a file of the same kind, and how it was made.
 
         Raises

@@ -15,7 +15,7 @@ from dicom_node import denoise
 from dicom_node.errors import NotDenoised
 from tests.support.direct import CT, XRAY, grey, node_toml
 from tests.support.factories.parts import disc
-from workers.direct.arrays import Denoised
+from workers.direct.arrays import DenoisedArray
 
 HU = disc((40, 48), 0).astype(np.float32)
 
@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return node_toml(tmp_path_factory.mktemp("site"))
 
 
-def done(site: Path, image: Any, model: str, *arguments: Any, **options: Any) -> Denoised:
+def done(site: Path, image: Any, model: str, *arguments: Any, **options: Any) -> DenoisedArray:
     return denoise(image, model, *arguments, config=site, **options)
 
 

@@ -14,17 +14,17 @@ from dicom_node.errors import ConfigError, NotWritten
 from model_store.ref import ModelName
 from tests.support.direct import service
 from tests.support.factories import ct_series, dx_image, non_image, to_bytes
-from workers.direct.asked import Asked
-from workers.direct.files import Done, Work, find
+from workers.direct.files import FileOutcome, FileRun, find
 from workers.direct.files import write as write_whole
+from workers.direct.request import Request
 from workers.direct.service import NO_IMAGE, Service
 
 SERIES = ct_series(3, size=(16, 16))
-ASKED = Asked(model=ModelName("toy-ct", "1.0.0"))
+ASKED = Request(model=ModelName("toy-ct", "1.0.0"))
 DIRECTORY = "1.2.840.10008.1.3.10"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 
-Run = Callable[..., dict[str, Done]]
+Run = Callable[..., dict[str, FileOutcome]]
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def study(tmp_path: Path) -> Path:
 def run(toys: Service) -> Run:
     """Denoise a file or folder; what became of each by its name."""
 
-    def ran(source: Path, out: Path | str, *, overwrite: bool = False) -> dict[str, Done]:
-        done = list(Work(toys, ASKED, find(source, str(out)), overwrite=overwrite).run())
+    def ran(source: Path, out: Path | str, *, overwrite: bool = False) -> dict[str, FileOutcome]:
+        done = list(FileRun(toys, ASKED, find(source, str(out)), overwrite=overwrite).run())
         found = {each.source.name: each for each in done}
         assert len(found) == len(done)
         return found
@@ -56,7 +56,7 @@ def run(toys: Service) -> Run:
     return ran
 
 
-def outcomes(done: dict[str, Done]) -> dict[str, str]:
+def outcomes(done: dict[str, FileOutcome]) -> dict[str, str]:
     return {name: each.outcome.value for name, each in done.items()}
 
 
@@ -234,14 +234,14 @@ def test_pictures_have_places_of_their_own(
     toys: Service, run: Run, study: Path, tmp_path: Path
 ) -> None:
     found = find(study, str(study / "out"), str(study / "drawn"))
-    assert len(list(Work(toys, ASKED, found).run())) == 3
+    assert len(list(FileRun(toys, ASKED, found).run())) == 3
     assert files(study / "drawn") == ["IM 0.png", "below/IM 1.png", "below/IM 2.png"]
     again = find(study, str(tmp_path / "out"), str(study / "drawn"))
     assert again.count == 6, "of what was made only the pictures are passed over"
     one = study / "IM 0"
     (found_one,) = find(one, str(tmp_path / "a"), f"{tmp_path}/").places
     assert found_one.picture == tmp_path / "IM 0.png"
-    (done,) = Work(toys, ASKED, find(one, str(tmp_path / "a"), str(one)), overwrite=True).run()
+    (done,) = FileRun(toys, ASKED, find(one, str(tmp_path / "a"), str(one)), overwrite=True).run()
     assert "would replace an original" in done.why
     with pytest.raises(ConfigError, match="both the result and its picture"):
         find(one, str(tmp_path / "a"), str(tmp_path / "a"))

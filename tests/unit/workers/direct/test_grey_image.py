@@ -14,8 +14,8 @@ from PIL import Image, TiffImagePlugin
 from dicom_node.errors import PassThrough, PixelDataError
 from tests.support.direct import grey, picture, values_of
 from workers.direct import grey_image
+from workers.direct.denoised_file import Kind
 from workers.direct.grey_image import GreyImage
-from workers.direct.made import Kind
 
 NOTE, SOFTWARE = "Denoised by generator toy@1.0.0, strength 1", "dicom-node 9.9"
 LOSSLESS: list[tuple[Kind, int, dict[str, Any]]] = [

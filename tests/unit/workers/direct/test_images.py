@@ -12,8 +12,8 @@ from dicom_node.errors import Next, NotDenoised
 from model_store.ref import ModelName
 from tests.support.direct import CT, XRAY, grey, picture, service, values_of
 from tests.support.factories import dx_image, to_bytes
-from workers.direct.asked import Asked, hounsfield
 from workers.direct.images import bits_used
+from workers.direct.request import Request, hounsfield
 from workers.direct.service import Service
 
 
@@ -22,8 +22,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Service:
     return service(tmp_path_factory.mktemp("toys"))
 
 
-def asked(model: str = XRAY, **changes: Any) -> Asked:
-    return Asked(model=ModelName.parse(model), **changes)
+def asked(model: str = XRAY, **changes: Any) -> Request:
+    return Request(model=ModelName.parse(model), **changes)
 
 
 def test_a_radiograph_is_denoised_as_the_same_pixels_in_dicom_are(toys: Service) -> None:
@@ -72,7 +72,7 @@ def test_white_that_is_zero_is_the_brightest(toys: Service) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_says_why(
-    toys: Service, data: bytes, how: Asked, why: str, then: Next
+    toys: Service, data: bytes, how: Request, why: str, then: Next
 ) -> None:
     with pytest.raises(NotDenoised, match=why) as raised:
         toys.denoise(data, how)

@@ -11,8 +11,8 @@ from PIL import Image
 from model_store.ref import ModelName
 from tests.support.direct import CT, XRAY, grey, picture, service
 from tests.support.factories import ct_slice, enhanced_ct, to_bytes
-from workers.direct.asked import Asked
 from workers.direct.picture import picture_of
+from workers.direct.request import Request
 from workers.direct.service import Service
 
 SHAPES = [(1, 1), (1, 300), (15, 17), (31, 64), (32, 33), (500, 40), (300, 420)]
@@ -24,7 +24,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Service:
 
 
 def drawn(toys: Service, data: bytes, model: str) -> Image.Image:
-    made = toys.denoise(data, Asked(model=ModelName.parse(model)))
+    made = toys.denoise(data, Request(model=ModelName.parse(model)))
     return Image.open(BytesIO(picture_of(made)))
 
 

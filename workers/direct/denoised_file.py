@@ -21,7 +21,7 @@ Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class Provenance:
     """How something was denoised.
 
     Parameters
@@ -60,7 +60,7 @@ class How:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made:
+class DenoisedFile:
     """A file that was denoised.
 
     Parameters
@@ -68,7 +68,7 @@ class Made:
     data : bytes
         The result, a file of the same kind.
     kind : {"DICOM", "PNG", "JPEG", "TIFF"}
-    how : How
+    how : Provenance
     source : Source
         The image that was denoised.
     before, after : ndarray of float32, shape (H, W)
@@ -79,7 +79,7 @@ class Made:
 
     data: bytes
     kind: Kind
-    how: How
+    how: Provenance
     source: Source
     before: Image
     after: Image

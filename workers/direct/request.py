@@ -34,7 +34,7 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """How a file is to be denoised.
 
     A node's result depends on its source, the model version, the settings, and on the fields below:
@@ -85,7 +85,7 @@ class Asked:
             raise ValueError("the time of a result must have a time zone")
 
     @classmethod
-    def of_route(cls, settings: Settings, name: str | None, **changes: Any) -> Asked:
+    def of_route(cls, settings: Settings, name: str | None, **changes: Any) -> Request:
         """What a route of the settings makes, with what is asked for besides.
 
         Parameters

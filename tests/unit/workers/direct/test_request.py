@@ -14,7 +14,7 @@ from dicom_node.errors import ConfigError
 from dicom_node.settings import Settings
 from model_store.ref import ModelName
 from tests.support.direct import settings
-from workers.direct.asked import Asked, hounsfield
+from workers.direct.request import Request, hounsfield
 from workers.load import Rescale
 
 ROUTE = {
@@ -50,11 +50,11 @@ def test_anything_else_is_no_line(text: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"strength|bits|zone"):
-        Asked(**changes)
+        Request(**changes)
 
 
 def test_a_route_is_made_as_it_stands(site: Settings) -> None:
-    asked = Asked.of_route(site, "ct")
+    asked = Request.of_route(site, "ct")
     assert asked.rule("HU") == replaced(site)
     assert asked.rule("stored").model == ModelName("toy-ct", "1.0.0")
 
@@ -66,24 +66,24 @@ def replaced(site: Settings) -> object:
 
 
 def test_what_is_said_counts_more_than_the_route(site: Settings) -> None:
-    asked = Asked.of_route(site, "ct", strength=0.0, output=Output.SECONDARY_CAPTURE, model=None)
+    asked = Request.of_route(site, "ct", strength=0.0, output=Output.SECONDARY_CAPTURE, model=None)
     assert (asked.strength, asked.output) == (0.0, Output.SECONDARY_CAPTURE)
     assert asked.model == ModelName("toy-ct", "1.0.0")
 
 
 def test_a_route_that_is_not_there_is_named_with_those_that_are(site: Settings) -> None:
     with pytest.raises(ConfigError, match="no route 'xray'; there is ct"):
-        Asked.of_route(site, "xray")
+        Request.of_route(site, "xray")
 
 
 def test_without_routes_a_name_is_only_a_name(tmp_path: Path) -> None:
     site = settings(tmp_path)
-    assert Asked.of_route(site, "ct").rule("HU").name == "ct"
-    assert Asked.of_route(site, None).rule("HU").name == "command-line"
+    assert Request.of_route(site, "ct").rule("HU").name == "ct"
+    assert Request.of_route(site, None).rule("HU").name == "command-line"
     with pytest.raises(ConfigError, match="1 to 63"):
-        Asked.of_route(site, "a b")
+        Request.of_route(site, "a b")
 
 
 def test_the_default_model_is_that_of_the_kind_of_image() -> None:
-    assert Asked().rule("HU").model == ModelName("ct-default", "production")
-    assert Asked().rule("stored").model == ModelName("xray-default", "production")
+    assert Request().rule("HU").model == ModelName("ct-default", "production")
+    assert Request().rule("stored").model == ModelName("xray-default", "production")
