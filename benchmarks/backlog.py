@@ -51,7 +51,6 @@ from workers.pipeline import Pipeline
 
 ONE_MACHINE = "SQLite, folder"
 CLUSTER = "PostgreSQL, Redis"
-FORMS = (ONE_MACHINE, CLUSTER)
 WORKERS = 2
 STUDY = 6
 _PAUSE = "BENCHMARK_BACKLOG_PAUSE"

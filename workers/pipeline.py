@@ -9,9 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from dicom_node import signs
 from dicom_node.errors import (
@@ -49,8 +47,6 @@ from workers.returns import Returns
 
 CHUNK: Final = 4
 """Items that go through the stages together: enough for the engine, little to lose."""
-
-Pixels = NDArray[np.float32]
 
 
 class BatchObserver:

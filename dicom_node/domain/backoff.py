@@ -5,24 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import timedelta
-from enum import Enum
 from random import random as _uniform
-
-
-class Jitter(Enum):
-    """How much of the wait is left to chance, so that many waiting parcels do not come at once.
-
-    After M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-
-    NONE = "none"
-    """The wait itself."""
-
-    EQUAL = "equal"
-    """Between half of the wait and the whole wait."""
-
-    FULL = "full"
-    """Between nothing and the whole wait."""
 
 
 def delay(
@@ -31,10 +14,12 @@ def delay(
     first: timedelta = timedelta(seconds=5),
     factor: float = 2.0,
     ceiling: timedelta = timedelta(minutes=15),
-    jitter: Jitter = Jitter.EQUAL,
     random: Callable[[], float] = _uniform,
 ) -> timedelta:
     """Return the wait after the `attempt`-th failed attempt.
+
+    Half of it is left to chance, so that many waiting parcels do not come at once (M. Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: equal jitter).
 
     Parameters
     ----------
@@ -46,15 +31,13 @@ def delay(
         By what the wait grows from one failure to the next; at least 1.
     ceiling : timedelta
         Longest wait; not below `first`.
-    jitter : Jitter
-        What part of the wait is drawn.
     random : callable
         Draws from [0, 1).
 
     Returns
     -------
     timedelta
-        Between zero (`Jitter.FULL`) or half the wait (`Jitter.EQUAL`) and `ceiling`.
+        Between half of the wait and the whole wait.
 
     Raises
     ------
@@ -68,9 +51,7 @@ def delay(
     if not (math.isfinite(factor) and factor >= 1.0):
         raise ValueError(f"the factor must be finite and at least 1, not {factor}")
     whole = _grown(attempt - 1, first, factor, ceiling)
-    if jitter is Jitter.NONE:
-        return whole
-    fixed = whole / 2 if jitter is Jitter.EQUAL else timedelta(0)
+    fixed = whole / 2
     return fixed + (whole - fixed) * random()
 
 

@@ -95,15 +95,6 @@ def readers(ledger: Path) -> dict[int, Holder]:
     return found
 
 
-def long_readers(ledger: Path, seconds: float = 1.0) -> Sequence[Holder]:
-    """The processes that keep one transaction open for all of `seconds`."""
-    before = readers(ledger)
-    time.sleep(seconds)
-    after = readers(ledger)
-    kept = {after[m].pid: after[m] for m in after if m in before and before[m].pid == after[m].pid}
-    return list(kept.values())
-
-
 def locked_whole(path: Path) -> Holder | None:
     """The process that has taken the whole of a file with ``flock``, if one is seen."""
     return next(iter(_holders(path, "FLOCK", (0,))), None)

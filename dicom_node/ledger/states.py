@@ -61,11 +61,6 @@ TRANSITIONS: Final = MappingProxyType(
 """The whole life of a work item; whatever is not here is an `IllegalTransition`."""
 
 
-def sources(event: WorkEvent) -> tuple[WorkState, ...]:
-    """States in which `event` may happen."""
-    return tuple(state for (state, known) in TRANSITIONS if known is event)
-
-
 def after(state: WorkState, event: WorkEvent) -> WorkState | None:
     """State that follows, or None where the table has no such change."""
     return TRANSITIONS.get((state, event))

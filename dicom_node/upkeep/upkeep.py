@@ -81,7 +81,7 @@ class Upkeep:
             Chore("start", self.start, math.inf),
             Chore("plan", lambda: bool(self._planner.plan()), poll),
             Chore("close", lambda: bool(self._planner.close_batches()), poll),
-            Chore("catch up", self._catch_up, _CATCH_UP_SECONDS),
+            Chore("catch up", self.catch_up, _CATCH_UP_SECONDS),
             # What is too much for one transaction is forgotten in the next.
             Chore("forget", self.forget_old, _RETENTION_SECONDS),
             Chore("shorten", self.shorten_log, _LOG_SECONDS),
@@ -109,10 +109,6 @@ class Upkeep:
         """Put right what was left while no upkeep ran; there is never more of it."""
         self._time.start()
         take_back_gone(self._ledger)
-        return False
-
-    def _catch_up(self) -> bool:
-        self.catch_up()
         return False
 
     def forget_old(self) -> bool:
@@ -149,8 +145,11 @@ class Upkeep:
                 )  # fmt: skip
         return False
 
-    def catch_up(self) -> None:
-        """Take back what died and ring for what is due; losing the whole broker loses nothing."""
+    def catch_up(self) -> bool:
+        """Take back what died and ring for what is due; losing the whole broker loses nothing.
+
+        False: there is never more of it.
+        """
         self._time.look()  # or a clock that was set would have everybody's lease run out
         with self._ledger.read() as session:
             expired = ringing.any_expired(session, session.at)
@@ -165,3 +164,4 @@ class Upkeep:
             rings = turns.due(session, session.at, self._limits)
         for ring in rings:
             self._ledger.bell.ring(ring)
+        return False

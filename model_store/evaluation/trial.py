@@ -17,8 +17,6 @@ Scores = dict[str, dict[str, float]]
 Scorer = Callable[[Floats, Floats], dict[str, float]]
 _MARGIN = 16
 _STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-OWN = ("input", "model", "model-strength")
-"""Methods that are not filters."""
 
 
 @dataclass(frozen=True, slots=True)

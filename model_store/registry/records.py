@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -208,11 +208,6 @@ class Measure:
     seconds_shadow: float | None = None
     units: str | None = None
     error: str | None = None
-
-
-def replay(moves: Iterable[Move]) -> dict[ModelName, ModelName | None]:
-    """What every alias stands for after `moves`, which are in order."""
-    return {each.alias: each.target for each in moves}
 
 
 def before(moves: Sequence[Move]) -> ModelName | None:

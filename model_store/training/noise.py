@@ -110,11 +110,6 @@ def deviation_of(psnr: float) -> float:
     return float(10 ** (-psnr / 20))
 
 
-def quanta_of(psnr: float, mean: float) -> float:
-    """Counts at a value of 1 that give this PSNR (dB) to Poisson noise over an image of `mean`."""
-    return float(mean * 10 ** (psnr / 10))
-
-
 def ordered_pairs(realisations: int) -> list[tuple[int, int]]:
     """Noise2Noise's (input, target) pairs of one image: N realisations make ``N (N - 1)``."""
     every = range(realisations)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.domain.backoff import Jitter, delay
+from dicom_node.domain.backoff import delay
 
 
 @st.composite
@@ -25,11 +25,11 @@ attempts = st.integers(min_value=1, max_value=10**9)
 draws = st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
 
 
-@given(parameters(), attempts, st.sampled_from(Jitter), draws)
+@given(parameters(), attempts, draws)
 def test_between_nothing_and_the_ceiling(
-    parameters: dict[str, Any], attempt: int, jitter: Jitter, draw: float
+    parameters: dict[str, Any], attempt: int, draw: float
 ) -> None:
-    wait = delay(attempt, jitter=jitter, random=lambda: draw, **parameters)
+    wait = delay(attempt, random=lambda: draw, **parameters)
     assert timedelta(0) <= wait <= parameters["ceiling"]
 
 
@@ -37,17 +37,15 @@ def test_between_nothing_and_the_ceiling(
 def test_never_shorter_after_more_failures(
     parameters: dict[str, Any], attempt: int, more: int
 ) -> None:
-    sooner = delay(attempt, jitter=Jitter.NONE, **parameters)
-    later = delay(attempt + more, jitter=Jitter.NONE, **parameters)
+    sooner = delay(attempt, random=lambda: 1.0, **parameters)
+    later = delay(attempt + more, random=lambda: 1.0, **parameters)
     assert parameters["first"] <= sooner <= later
 
 
 @given(parameters(), attempts, draws)
-def test_jitter_only_shortens_and_equal_by_half_at_most(
+def test_chance_shortens_by_half_at_most(
     parameters: dict[str, Any], attempt: int, draw: float
 ) -> None:
-    whole = delay(attempt, jitter=Jitter.NONE, **parameters)
-    equal = delay(attempt, jitter=Jitter.EQUAL, random=lambda: draw, **parameters)
-    full = delay(attempt, jitter=Jitter.FULL, random=lambda: draw, **parameters)
-    assert whole / 2 <= equal <= whole
-    assert timedelta(0) <= full <= whole
+    whole = delay(attempt, random=lambda: 1.0, **parameters)
+    drawn = delay(attempt, random=lambda: draw, **parameters)
+    assert whole / 2 <= drawn <= whole

@@ -89,11 +89,6 @@ class StoreReceiver:
         self._command: Command | None = None
         self._transfer_syntax_uid = ""
 
-    @property
-    def receiving(self) -> bool:
-        """Between `begin` and `finish`."""
-        return self._command is not None
-
     def begin(self, command: Command, transfer_syntax_uid: str) -> None:
         """Start an object: open its file, unless it is to be refused."""
         self.discard()

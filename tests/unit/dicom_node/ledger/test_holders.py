@@ -90,15 +90,15 @@ def test_looking_drops_no_lock_of_this_process(path: Path, ledger: Ledger) -> No
     assert holders.writer(path) is None
 
 
-def test_a_reader_that_stays_is_named_and_short_ones_are_not(path: Path, ledger: Ledger) -> None:
+def test_a_reader_is_named_while_it_reads(path: Path, ledger: Ledger) -> None:
     write(ledger)
     with holding(path, how="BEGIN") as process:
         assert process.pid in [each.pid for each in holders.readers(path).values()]
         for _ in range(3):
             write(ledger)
             ledger.require_still()
-        assert [each.pid for each in holders.long_readers(path, 0.1)] == [process.pid]
-    assert holders.long_readers(path, 0.1) == []
+        assert process.pid in [each.pid for each in holders.readers(path).values()]
+    assert process.pid not in [each.pid for each in holders.readers(path).values()]
 
 
 def test_where_nobody_is_seen_nobody_is_named(tmp_path: Path) -> None:
