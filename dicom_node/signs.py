@@ -71,17 +71,24 @@ class Signs:
         self._listeners = tuple(listeners)
         self._clock = clock
         self._last = (clock(), LONGEST)
+        self._ending = False
         self._told = (-_SELDOM, 0.0)
 
     def give(self, within: float = ROUND) -> None:
         """Give a sign. As often as one likes: no more than one a second is told, or what is new."""
         at = self._clock()
+        within = LONGEST if self._ending else within
         self._last = (at, within)
         if within == self._told[1] and at - self._told[0] < _SELDOM:
             return
         self._told = self._last
         for listener in self._listeners:
             listener.tell(within)
+
+    def ending(self) -> None:
+        """The process ends in order: it finishes what is in hand, and no loop goes round."""
+        self._ending = True
+        self.give()
 
     @property
     def last(self) -> Sign:

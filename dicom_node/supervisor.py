@@ -137,7 +137,7 @@ class Supervisor:
             self._log.critical("ledger.migrated", error=str(error), next="the node ends")
             raise
         finally:
-            signs.own().give(signs.LONGEST)
+            signs.own().ending()
             self._stop()
 
     def _look(self) -> None:

@@ -137,7 +137,7 @@ def _leave_unsaid(_message: str, _file: Any = None) -> None:
 
 @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
 def _end(**_: Any) -> None:
-    signs.own().give(signs.LONGEST)  # what is in hand is finished, and nobody listens any more
+    signs.own().ending()
 
 
 @worker_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -68,6 +68,16 @@ def test_many_rounds_are_told_once_a_second_and_another_bound_at_once() -> None:
     assert (given.last.age, given.last.within) == (5.0, 180.0)
 
 
+def test_one_that_ends_in_order_has_the_time_for_it_whatever_its_loop_says_last() -> None:
+    ear = Ear()
+    given = Signs([ear])
+    given.give(180.0)
+    given.ending()
+    given.give(180.0)
+    assert ear.heard == [180.0, LONGEST]
+    assert given.last.within == LONGEST
+
+
 GIVES = "import os; from dicom_node import signs; signs.own().give(42); print(len(os.environ))"
 
 
