@@ -20,7 +20,6 @@ from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.network.request.echo import echo
 from dicom_node.network.request.scu import Trouble
-from dicom_node.process_names import process_name
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.spool.disk import disk_errors
 from dicom_node.spool.room import Free, Watermark
@@ -176,14 +175,7 @@ def _ledger(tree: Settings) -> str:
 
 def _write_and_read(ledger: Ledger) -> None:
     """As reception does, and no longer: what only answers may be locked, full or read-only."""
-    name = f"check:{process_name()}"
-    with ledger.write() as unit:
-        processes.probe(unit, name)
-    with ledger.read() as session:
-        there = name in processes.names(session)
-    with ledger.write() as unit:
-        processes.over(unit, name)
-    if not there:
+    if not processes.can_be_written(ledger):
         raise LedgerError("[database] url: the ledger does not hold what was written a moment ago")
 
 

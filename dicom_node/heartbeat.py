@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -67,6 +68,7 @@ class Heartbeat:
             process_name(), role.value, place, socket.gethostname(), os.getpid(),
             version("dicom-node"),
         )  # fmt: skip
+        self._due = 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._log = structlog.get_logger("node")
@@ -75,10 +77,17 @@ class Heartbeat:
         """Write from now on."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Write if it is time to: for a process that has no threads, instead of `begin`."""
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._every
+            self._try()
+
     def end(self) -> None:
         """Write no more, and take the row away: the process ends in order."""
         self._stopped.set()
-        self._thread.join(_LONGEST_END)
+        if self._thread.is_alive():
+            self._thread.join(_LONGEST_END)
         with suppress(LedgerError), self._ledger.write() as unit:
             processes.over(unit, self._process.name)
 
@@ -95,17 +104,17 @@ class Heartbeat:
         self.end()
 
     def _run(self) -> None:
-        while True:
-            try:
-                self._beat()
-            except OtherMigration:
-                return  # the process's own loop ends, and says why
-            except LedgerError as error:
-                self._log.debug("heartbeat.waiting", error=str(error))
-            if self._stopped.wait(self._every):
-                return
+        while self._try() and not self._stopped.wait(self._every):
+            pass
 
-    def _beat(self) -> None:
-        with self._ledger.write() as unit:
-            sign = self._last()
-            processes.beat(unit, self._process, timedelta(seconds=sign.age), sign.within)
+    def _try(self) -> bool:
+        """Write; False if the ledger is another release's, for good."""
+        try:
+            with self._ledger.write() as unit:
+                sign = self._last()
+                processes.beat(unit, self._process, timedelta(seconds=sign.age), sign.within)
+        except OtherMigration:
+            return False  # the process's own loop ends, and says why
+        except LedgerError as error:
+            self._log.debug("heartbeat.waiting", error=str(error))
+        return True

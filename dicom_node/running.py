@@ -17,6 +17,7 @@ _NEWS: Final = timedelta(hours=1)
 """A process that has been silent for longer is no fault where others do what it did."""
 
 _LACKING: Final = {
+    Role.UP: "whatever ends is not started again",
     Role.INTAKE: "nothing is received",
     Role.UPKEEP: "nothing that arrives is planned",
     Role.INFER: "nothing is denoised; what arrives waits",
@@ -63,7 +64,9 @@ def roles(ledger: Ledger) -> Iterator[Said]:
         yield NOTHING
         return
     for role in Role:
-        yield _of_role(role, [each for each in found if each.process.role == role], at)
+        of_role = [each for each in found if each.process.role == role]
+        if of_role or role is not Role.UP:  # a cluster has none
+            yield _of_role(role, of_role, at)
 
 
 def silent_here(ledger: Ledger, role: Role) -> str:
@@ -72,14 +75,17 @@ def silent_here(ledger: Ledger, role: Role) -> str:
     Raises
     ------
     LedgerError
-        The ledger does not answer: nothing is known.
+        The ledger does not answer, or takes nothing, signs neither: nothing is known.
     """
     with ledger.read() as session:
         found = processes.seen(session, role=role, host=socket.gethostname())
     if not found:
         return f"no process of this machine for {role} has given a sign of life yet"
     faults = [f"{each.process.place}: {fault}" for each in found if (fault := _fault(each))]
-    return "" if len(faults) < len(found) else "; ".join(faults)
+    if len(faults) < len(found):
+        return ""
+    processes.can_be_written(ledger)
+    return "; ".join(faults)
 
 
 def _of_role(role: Role, found: Sequence[Seen], at: datetime) -> Said:

@@ -166,8 +166,9 @@ class Hearing:
         with suppress(BlockingIOError):
             while data := os.read(self._read, _MOST_HEARD):
                 *lines, self._rest = (self._rest + data).split(b"\n")
-                for line in lines:
-                    self.silence, self.within = 0.0, float(line)
+                with suppress(ValueError):  # nobody else writes there
+                    for line in lines:
+                        self.silence, self.within = 0.0, float(line)
 
     def close(self) -> None:
         """Hear no more."""

@@ -18,6 +18,7 @@ import structlog
 
 from dicom_node import signs
 from dicom_node.errors import NodeError, OtherMigration
+from dicom_node.heartbeat import Heartbeat
 from dicom_node.ledger import holders
 from dicom_node.ledger.stuck import StuckWriter
 from dicom_node.ledger.unit_of_work import Ledger
@@ -102,11 +103,20 @@ class Supervisor:
         ``node.toml``, handed to the processes in ``DICOM_NODE_CONFIG``.
     ledger : Ledger
         To take back at once what a process that died held.
+    heartbeat : Heartbeat, optional
+        Writes down its own signs of life.
     """
 
-    def __init__(self, settings: Settings, config: Path | None, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path | None,
+        ledger: Ledger,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
         self._roles = roles(settings)
         self._ledger = ledger
+        self._heartbeat = heartbeat
         self._environment = signs.for_children(os.environ) | {"PYTHONWARNINGS": _QUIET}
         if config is not None:
             self._environment["DICOM_NODE_CONFIG"] = str(config.absolute())
@@ -133,12 +143,16 @@ class Supervisor:
             while not stop.wait(_LOOK_SECONDS):
                 self._look()
                 signs.own().give()
+                if self._heartbeat is not None:
+                    self._heartbeat.look()
         except OtherMigration as error:
             self._log.critical("ledger.migrated", error=str(error), next="the node ends")
             raise
         finally:
             signs.own().ending()
             self._stop()
+            if self._heartbeat is not None:
+                self._heartbeat.end()
 
     def _look(self) -> None:
         self._end_stuck()

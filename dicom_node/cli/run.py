@@ -59,7 +59,8 @@ def up(config: ConfigOption = None) -> None:
         "node.starting", ae_title=tree.node.ae_title, port=tree.node.port,
         storage=str(tree.storage.path), routes=[route.name for route in tree.routes],
     )  # fmt: skip
-    supervisor.Supervisor(tree, config, node.ledger).run(stop)
+    heartbeat = Heartbeat(open_ledger(tree), Role.UP, socket.gethostname())
+    supervisor.Supervisor(tree, config, node.ledger, heartbeat).run(stop)
 
 
 @plain_errors

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from dicom_node.ledger.states import BatchState, ParcelState
 from dicom_node.ledger.tables import AssociationRow, BatchRow, InstanceRow, ParcelRow, ProcessRow
-from dicom_node.ledger.unit_of_work import Reading, UnitOfWork
+from dicom_node.ledger.unit_of_work import Ledger, Reading, UnitOfWork
+from dicom_node.process_names import process_name
 
 WRITTEN_EVERY: Final = 10.0
 """Seconds from one time that a process writes down its last sign to the next."""
@@ -28,8 +29,9 @@ _FORGOTTEN: Final = timedelta(days=3)
 
 
 class Role(StrEnum):
-    """What a process of the node is for."""
+    """What a process of the node is for; ``up`` starts the others where they have one machine."""
 
+    UP = "up"
     INTAKE = "intake"
     UPKEEP = "upkeep"
     INFER = "infer"
@@ -142,9 +144,22 @@ def seen(session: Reading, *, role: Role | None = None, host: str | None = None)
     ]
 
 
-def probe(unit: UnitOfWork, name: str) -> None:
-    """Write a row that tells of no process, for whoever asks whether the ledger takes one."""
-    beat(unit, Process(name, _PROBE, name, "", 0, ""), timedelta(0), 0.0)
+def can_be_written(ledger: Ledger) -> bool:
+    """Write a row that tells of no process, read it back and take it away again.
+
+    Raises
+    ------
+    LedgerError
+        It cannot be written: it is locked, its disk is full, or it is away.
+    """
+    name = f"{_PROBE}:{process_name()}"
+    with ledger.write() as unit:
+        beat(unit, Process(name, _PROBE, name, "", 0, ""), timedelta(0), 0.0)
+    with ledger.read() as session:
+        there = name in names(session)
+    with ledger.write() as unit:
+        over(unit, name)
+    return there
 
 
 def _is_silent(row: ProcessRow, at: datetime) -> bool:

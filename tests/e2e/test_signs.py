@@ -34,6 +34,7 @@ def test_check_tells_a_node_that_runs_from_one_that_is_stopped_or_not_there(
     assert checked(node)["processes"]["warning"]
     node.start()
     eventually(lambda: all(checked(node).get(role, {"ok": False})["ok"] for role in ROLES))
+    assert checked(node)["up"]["ok"]
     for role in ("upkeep", "deliver"):
         os.kill(node.children()[role], signal.SIGSTOP)
     found = checked(node)

@@ -15,11 +15,17 @@ from pathlib import Path
 import pytest
 
 from dicom_node import process_names, running
+from dicom_node.bell.outbox import SilentBell
+from dicom_node.errors import LedgerError
 from dicom_node.ledger import processes
+from dicom_node.ledger.bounds import Bounds
+from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.processes import Process, Role
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.running import Said
 from dicom_node.upkeep.taking_back import take_back_gone
 from tests.support.ledgers import Life
+from tests.support.writers import holding
 
 HERE = socket.gethostname()
 
@@ -60,7 +66,7 @@ def all_beat(life: Life) -> None:
 def test_a_node_that_runs_is_well_role_by_role(life: Life) -> None:
     all_beat(life)
     found = said(life)
-    assert list(found) == ["intake", "upkeep", "infer", "deliver"]
+    assert list(found) == ["up", "intake", "upkeep", "infer", "deliver"]
     assert all(each.ok and not each.warning for each in found.values())
 
 
@@ -71,11 +77,21 @@ def test_a_role_that_nobody_has_is_a_fault_once_others_run(life: Life) -> None:
     assert "nothing is denoised" in said(life)["infer"].message
 
 
+def test_a_cluster_has_no_supervisor_to_miss_and_one_machine_has(life: Life) -> None:
+    for pid, role in enumerate(each for each in Role if each is not Role.UP):
+        beat(life, role, pid)
+    assert all(each.ok for each in said(life).values())
+    beat(life, Role.UP, 9)
+    life.clock.advance(120)
+    assert "not started again" in said(life)["up"].message
+
+
 def test_one_that_went_silent_without_a_word_is_a_fault(life: Life) -> None:
     all_beat(life)
     life.clock.advance(120)
-    for pid, role in enumerate((Role.INTAKE, Role.UPKEEP, Role.INFER), start=10):
-        beat(life, role, pid)
+    for pid, role in enumerate(Role, start=10):
+        if role is not Role.DELIVER:
+            beat(life, role, pid)
     found = said(life)
     assert [name for name, each in found.items() if not each.ok] == ["deliver"]
     assert "silent since" in found["deliver"].message
@@ -116,6 +132,21 @@ def test_one_that_was_killed_here_is_a_fault_until_somebody_takes_back_what_it_h
     assert "without a word" in said(life)["infer"].message
     take_back_gone(life.ledger)
     assert said(life)["infer"].ok
+
+
+def test_a_probe_holds_nothing_against_a_process_that_cannot_write_its_signs(life: Life) -> None:
+    """A ledger that is locked, or whose disk is full, can be read all the same."""
+    with sleeping() as pid:
+        beat(life, Role.INFER, pid=pid, host=HERE)
+        life.clock.advance(120)
+        assert "silent" in running.silent_here(life.ledger, Role.INFER)
+        engine = make_engine(str(life.ledger.engine.url), Bounds(2, 0.1, None, None))
+        with (
+            holding(Path(str(life.ledger.engine.url.database))),
+            pytest.raises(LedgerError, match="locked"),
+        ):
+            running.silent_here(Ledger(engine, SilentBell(), life.clock), Role.INFER)
+        engine.dispose()
 
 
 def test_a_probe_hears_of_its_own_machine_only(life: Life) -> None:
