@@ -27,7 +27,7 @@ from model_store.errors import (
     TrustError,
     UnknownModelError,
 )
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 from model_store.manifest import Manifest
 from model_store.ref import ModelName, ModelRef
 
@@ -126,7 +126,7 @@ class ModelVersion:
         """
         for name, expected in self.manifest.files.items():
             try:
-                found = sha256_of(self.folder / name)
+                found = file_sha256(self.folder / name)
             except OSError as error:
                 raise ModelIntegrityError(
                     f"{self.ref}: {name} cannot be read ({error.strerror}); install the model again"

@@ -36,7 +36,7 @@ def demo(  # noqa: PLR0917 -- options, given by name
     """Send a CT series and a radiograph through a node of its own and compare what comes back."""
     # Imported here, so that no other command loads pynetdicom, Pillow and Jinja2.
     from dicom_node.demo.errors import DemoError  # noqa: PLC0415
-    from dicom_node.demo.network import Listener  # noqa: PLC0415
+    from dicom_node.demo.network import Endpoint  # noqa: PLC0415
     from dicom_node.demo.run import Options, run, table  # noqa: PLC0415
 
     # A closed terminal or a `kill` ends the node, too, as Ctrl-C does.
@@ -44,7 +44,7 @@ def demo(  # noqa: PLR0917 -- options, given by name
         signal.signal(number, _leave)
     console = Console()
     try:
-        given = Listener.parse(pacs) if pacs else None
+        given = Endpoint.parse(pacs) if pacs else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--pacs") from error
     options = Options(report.resolve(), given, offline, keep, timeout, picture)

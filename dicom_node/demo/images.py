@@ -21,7 +21,7 @@ from dicom_node.demo.catalogue import Archive, archives
 from dicom_node.demo.errors import ImagesUnavailable, IndexUnreachable
 from dicom_node.demo.identity import rewritten
 from dicom_node.demo.index import Index, Progress, configured
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 
 _CHUNK = 1 << 20
 
@@ -129,7 +129,7 @@ def cached(archive: Archive, cache: Path) -> tuple[Path, ...] | None:
     files = []
     for member, sha256 in archive.files.items():
         path = folder / Path(member).name
-        if not path.is_file() or sha256_of(path) != sha256:
+        if not path.is_file() or file_sha256(path) != sha256:
             return None
         files.append(path)
     return tuple(files)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dicom_node.demo.errors import ImagesUnavailable, IndexUnreachable
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 _CHUNK = 1 << 18
@@ -258,7 +258,7 @@ def _reason(error: Exception) -> str:
 
 
 def _verify(path: Path, sha256: str) -> None:
-    found = sha256_of(path)
+    found = file_sha256(path)
     if found != sha256:
         path.unlink()
         raise ImagesUnavailable(f"{path.name} has SHA-256 {found}, expected {sha256}")

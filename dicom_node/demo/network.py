@@ -16,7 +16,7 @@ _PACS = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>\d{1,5}):(?P<aet>[!
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class Endpoint:
     """Where an application entity listens."""
 
     host: str
@@ -24,7 +24,7 @@ class Listener:
     ae_title: str
 
     @classmethod
-    def parse(cls, text: str) -> Listener:
+    def parse(cls, text: str) -> Endpoint:
         """Read ``HOST:PORT:AET``; an IPv6 host stands in brackets.
 
         Raises
@@ -58,7 +58,7 @@ def without_delay(event: Any) -> None:
         wrapper.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def answers(address: Listener, calling: str, timeout_s: float = 2.0) -> bool:
+def answers(address: Endpoint, calling: str, timeout_s: float = 2.0) -> bool:
     """Whether `address` answers a C-ECHO with 0x0000."""
     entity = AE(calling)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_s

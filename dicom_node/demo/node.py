@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from dicom_node.demo.errors import NodeNotReady
-from dicom_node.demo.network import LOOPBACK, Listener, answers
+from dicom_node.demo.network import LOOPBACK, Endpoint, answers
 
 SCANNER = "SCANNER"
 OWN_PACS, GIVEN_PACS = "demo-pacs", "given-pacs"
@@ -46,16 +46,16 @@ class NodeFiles:
         return self.folder / "ledger.sqlite"
 
 
-def write_config(files: NodeFiles, node: Listener, pacs: Listener, given: Listener | None) -> None:
+def write_config(files: NodeFiles, node: Endpoint, pacs: Endpoint, given: Endpoint | None) -> None:
     """Write a ``node.toml`` with two routes: CT, and projection X-ray.
 
     Parameters
     ----------
-    node : Listener
+    node : Endpoint
         Where the node shall listen.
-    pacs : Listener
+    pacs : Endpoint
         The demonstration's own PACS; it gets every result, so that pictures can be made.
-    given : Listener or None
+    given : Endpoint or None
         A PACS that the user named; it gets every result too.
     """
     destinations = {OWN_PACS: pacs} | ({GIVEN_PACS: given} if given else {})
@@ -104,11 +104,11 @@ class NodeProcess:
     ----------
     files : NodeFiles
         Its configuration must have been written.
-    address : Listener
+    address : Endpoint
         Where it will listen.
     """
 
-    def __init__(self, files: NodeFiles, address: Listener) -> None:
+    def __init__(self, files: NodeFiles, address: Endpoint) -> None:
         self._files = files
         self._address = address
         self._log: IO[bytes] = files.log.open("wb")

@@ -14,7 +14,7 @@ from rich.table import Table
 from dicom_node.demo import report
 from dicom_node.demo.errors import DemoError
 from dicom_node.demo.images import Images, obtain
-from dicom_node.demo.network import LOOPBACK, Listener, free_port
+from dicom_node.demo.network import LOOPBACK, Endpoint, free_port
 from dicom_node.demo.node import GIVEN_PACS, NodeFiles, NodeProcess, write_config
 from dicom_node.demo.pacs import Pacs
 from dicom_node.demo.progress import Downloads
@@ -35,7 +35,7 @@ class Options:
     ----------
     report : Path
         Folder for report and log; made if absent.
-    pacs : Listener or None
+    pacs : Endpoint or None
         A PACS that gets the results too.
     offline : bool
         Leave the network alone.
@@ -48,7 +48,7 @@ class Options:
     """
 
     report: Path
-    pacs: Listener | None = None
+    pacs: Endpoint | None = None
     offline: bool = False
     keep: bool = False
     timeout_s: float = 300.0
@@ -140,7 +140,7 @@ def _images(options: Options, console: Console) -> Images:
     return images
 
 
-def _require_answer(pacs: Listener) -> None:
+def _require_answer(pacs: Endpoint) -> None:
     destination = DestinationSettings(
         name=GIVEN_PACS,
         ae_title=pacs.ae_title,
@@ -155,8 +155,8 @@ def _require_answer(pacs: Listener) -> None:
 
 def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) -> RoundTrip:
     files = NodeFiles(options.work / "node", options.log)
-    node = Listener(LOOPBACK, free_port(), _NODE_AE)
-    own = Listener(LOOPBACK, pacs.port, _PACS_AE)
+    node = Endpoint(LOOPBACK, free_port(), _NODE_AE)
+    own = Endpoint(LOOPBACK, pacs.port, _PACS_AE)
     write_config(files, node, own, options.pacs)
     with NodeProcess(files, node) as process:
         process.wait_until_ready()

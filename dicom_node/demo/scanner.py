@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 
 from dicom_node.demo.errors import DemoError
-from dicom_node.demo.network import Listener, without_delay
+from dicom_node.demo.network import Endpoint, without_delay
 
 _TIMEOUT_S = 60.0
 
@@ -41,7 +41,7 @@ class SentSeries:
 
 def send(
     files: Sequence[Path],
-    node: Listener,
+    node: Endpoint,
     *,
     calling: str = "SCANNER",
     progress: Callable[[], None] = lambda: None,
@@ -52,7 +52,7 @@ def send(
     ----------
     files : sequence of Path
         DICOM files, sent in this order with the transfer syntax that they have.
-    node : Listener
+    node : Endpoint
         Where to send them.
     calling : str
         AE title of the scanner.

@@ -14,7 +14,7 @@ from rich.console import Console
 from dicom_node.demo.errors import ResultsMissing
 from dicom_node.demo.images import SeriesFiles
 from dicom_node.demo.ledger import EMPTY, LedgerView, SeriesState
-from dicom_node.demo.network import Listener
+from dicom_node.demo.network import Endpoint
 from dicom_node.demo.node import GIVEN_PACS, SCANNER, NodeProcess
 from dicom_node.demo.pacs import Arrival, Pacs
 from dicom_node.demo.progress import Board
@@ -147,7 +147,7 @@ class RoundTrip:
 def transfer(
     series: Sequence[SeriesFiles],
     *,
-    node: Listener,
+    node: Endpoint,
     process: NodeProcess,
     pacs: Pacs,
     ledger_file: Path,

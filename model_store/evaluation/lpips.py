@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from model_store.errors import DataError
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 
 Floats = NDArray[np.float32]
 
@@ -149,7 +149,7 @@ def _load(weights: Path, names: tuple[str, ...], tensors: list[str], sha256: str
 
 
 def _is_torchvisions(path: Path) -> bool:
-    return sha256_of(path).startswith(_CHECKPOINT_SHA256)
+    return file_sha256(path).startswith(_CHECKPOINT_SHA256)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model_store.errors import RecipeError
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 
 BackboneName = Literal["vgg16", "vgg19", "resnet34"]
 Layer = int | str
@@ -259,7 +259,7 @@ def _counter(key: str) -> bool:
 def _read(path: Path, sha256: str) -> dict[str, Tensor]:
     """Tensors of a file whose bytes are the known ones; pickled files hold tensors alone."""
     try:
-        found = sha256_of(path)
+        found = file_sha256(path)
         if not found.startswith(sha256):
             raise RecipeError(f"{path}: SHA-256 is {found[:16]}..., not {sha256}; fetch it again")
         if path.suffix == ".safetensors":

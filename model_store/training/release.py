@@ -16,7 +16,7 @@ from model_store.errors import ExportError
 from model_store.evaluation.card import physics_tables, render_card
 from model_store.export import export_onnx
 from model_store.generators.build import count_parameters, macs_per_pixel
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
 from model_store.store import ModelVersion
 from model_store.training.checkpoint import STATE
@@ -107,7 +107,7 @@ def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:
             description=recipe.release.noise,
         ),
         onnx=ONNX,
-        files={ONNX: sha256_of(folder / ONNX)},
+        files={ONNX: file_sha256(folder / ONNX)},
         parameters=parameters,
         macs_per_pixel=macs,
         intended_use=use if for_fidelity(recipe) else f"{use} {NOT_FIDELITY}",
@@ -161,7 +161,7 @@ def add_golden(folder: Path) -> bool:
         outputs = np.concatenate([engine.infer(image) for image in images[:, np.newaxis]])
     (folder / GOLDEN).write_bytes(Golden(images, outputs).encode())
     text = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    text["files"][GOLDEN] = sha256_of(folder / GOLDEN)
+    text["files"][GOLDEN] = file_sha256(folder / GOLDEN)
     written = folder / f".{MANIFEST}"
     written.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     written.replace(folder / MANIFEST)
@@ -251,5 +251,5 @@ def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
     (folder / CARD).write_text(card, encoding="utf-8")
     beside = [name for name in (WEIGHTS, GOLDEN) if (folder / name).exists()]
     names = [ONNX, RECIPE, CARD, *beside]
-    files = {name: sha256_of(folder / name) for name in names}
+    files = {name: file_sha256(folder / name) for name in names}
     Manifest.model_validate({**manifest.model_dump(), "files": files}).write(folder / MANIFEST)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from model_store.store import ModelVersion
-from model_store.trust.key import PrivateKey, generate
+from model_store.trust.key import PrivateKey
 from model_store.trust.signature import sign
 from model_store.trust.store import TrustStore
 from tests.support.factories.models import convolutions, model_version
+from tests.support.factories.released import key_pair
 
 DAY = date(2026, 1, 2)
 
@@ -25,12 +26,6 @@ class Signed:
     trust: TrustStore
     store: Path
     keys: Path
-
-
-def key_pair(folder: Path, name: str) -> PrivateKey:
-    """Make `name`'s key below `folder` and read it."""
-    generate(name, folder, f"Key of {name}", DAY)
-    return PrivateKey.read(folder / f"{name}.key")
 
 
 @pytest.fixture

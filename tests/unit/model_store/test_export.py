@@ -12,7 +12,7 @@ import model_store
 from model_store.export import export_onnx
 from model_store.generators.base import tensors
 from model_store.graph import check_graph
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 from model_store.manifest import Manifest
 from model_store.store import ModelVersion
 from model_store.training.recipe import Recipe
@@ -71,7 +71,7 @@ def test_released_files_are_the_ones_that_were_released(folder: Path) -> None:
     assert (manifest.name, manifest.version) == (folder.parent.name, folder.name)
     assert {path.name for path in folder.iterdir()} == {"manifest.json", *manifest.files}
     for name, expected in manifest.files.items():
-        assert sha256_of(folder / name) == expected, name
+        assert file_sha256(folder / name) == expected, name
 
 
 @pytest.mark.parametrize("folder", RELEASED, ids=_version)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_node.demo.network import LOOPBACK, Listener, answers, free_port
+from dicom_node.demo.network import LOOPBACK, Endpoint, answers, free_port
 
 
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("10.1.2.9:104:PACS", Listener("10.1.2.9", 104, "PACS")),
-        (" pacs.local:11112:MY PACS ", Listener("pacs.local", 11112, "MY PACS")),
-        ("[::1]:104:PACS", Listener("::1", 104, "PACS")),
+        ("10.1.2.9:104:PACS", Endpoint("10.1.2.9", 104, "PACS")),
+        (" pacs.local:11112:MY PACS ", Endpoint("pacs.local", 11112, "MY PACS")),
+        ("[::1]:104:PACS", Endpoint("::1", 104, "PACS")),
     ],
 )
-def test_host_port_and_title(text: str, address: Listener) -> None:
-    assert Listener.parse(text) == address
+def test_host_port_and_title(text: str, address: Endpoint) -> None:
+    assert Endpoint.parse(text) == address
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_host_port_and_title(text: str, address: Listener) -> None:
 )
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"HOST:PORT:AET"):
-        Listener.parse(text)
+        Endpoint.parse(text)
 
 
 def test_nobody_answers_on_a_free_port() -> None:
-    assert not answers(Listener(LOOPBACK, free_port(), "PACS"), "ME", timeout_s=1)
+    assert not answers(Endpoint(LOOPBACK, free_port(), "PACS"), "ME", timeout_s=1)

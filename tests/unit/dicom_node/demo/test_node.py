@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from dicom_node.demo.errors import NodeNotReady
-from dicom_node.demo.network import LOOPBACK, Listener, free_port
+from dicom_node.demo.network import LOOPBACK, Endpoint, free_port
 from dicom_node.demo.node import GIVEN_PACS, OWN_PACS, NodeFiles, NodeProcess, write_config
 from dicom_node.settings import load
 
-NODE, PACS = Listener(LOOPBACK, 11112, "DENOISE"), Listener(LOOPBACK, 104, "PACS")
+NODE, PACS = Endpoint(LOOPBACK, 11112, "DENOISE"), Endpoint(LOOPBACK, 104, "PACS")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_the_configuration_is_one_that_the_node_takes(files: NodeFiles) -> None:
 
 
 def test_a_given_pacs_gets_every_result_too(files: NodeFiles) -> None:
-    write_config(files, NODE, PACS, Listener("10.1.2.9", 4242, "ARCHIVE"))
+    write_config(files, NODE, PACS, Endpoint("10.1.2.9", 4242, "ARCHIVE"))
     settings = load(files.config)
     assert {route.destinations for route in settings.routes} == {(OWN_PACS, GIVEN_PACS)}
     given = settings.destination(GIVEN_PACS)
@@ -43,7 +43,7 @@ def test_a_given_pacs_gets_every_result_too(files: NodeFiles) -> None:
 
 def test_a_node_that_cannot_start_says_why(files: NodeFiles) -> None:
     files.config.write_text("[node]\nno_such_key = 1\n")
-    with NodeProcess(files, Listener(LOOPBACK, free_port(), "DENOISE")) as process:
+    with NodeProcess(files, Endpoint(LOOPBACK, free_port(), "DENOISE")) as process:
         with pytest.raises(NodeNotReady, match="no_such_key") as caught:
             process.wait_until_ready()
         assert str(files.log) in str(caught.value)

@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from dicom_node.demo.errors import DemoError
-from dicom_node.demo.network import LOOPBACK, Listener, answers, free_port
+from dicom_node.demo.network import LOOPBACK, Endpoint, answers, free_port
 from dicom_node.demo.pacs import Pacs
 from dicom_node.demo.scanner import send
 
@@ -17,7 +17,7 @@ from dicom_node.demo.scanner import send
 def test_what_is_sent_arrives_byte_for_byte(slices: tuple[Path, ...], tmp_path: Path) -> None:
     ticks: list[None] = []
     with Pacs(tmp_path) as pacs:
-        address = Listener(LOOPBACK, pacs.port, "PACS")
+        address = Endpoint(LOOPBACK, pacs.port, "PACS")
         assert answers(address, "SCANNER")
         sent = send(slices, address, progress=lambda: ticks.append(None))
         arrivals = pacs.arrivals()
@@ -37,14 +37,14 @@ def test_the_source_of_a_result_is_noted(slices: tuple[Path, ...], tmp_path: Pat
     file = tmp_path / "result.dcm"
     result.save_as(file, enforce_file_format=True)
     with Pacs(tmp_path) as pacs:
-        send([file], Listener(LOOPBACK, pacs.port, "PACS"))
+        send([file], Endpoint(LOOPBACK, pacs.port, "PACS"))
         (arrival,) = pacs.arrivals()
     assert arrival.source_uid == "1.2.3"
 
 
 def test_sending_twice_keeps_the_first_arrival(slices: tuple[Path, ...], tmp_path: Path) -> None:
     with Pacs(tmp_path) as pacs:
-        address = Listener(LOOPBACK, pacs.port, "PACS")
+        address = Endpoint(LOOPBACK, pacs.port, "PACS")
         send(slices[:1], address)
         (first,) = pacs.arrivals()
         send(slices[:1], address)
@@ -53,11 +53,11 @@ def test_sending_twice_keeps_the_first_arrival(slices: tuple[Path, ...], tmp_pat
 
 def test_a_refused_association_is_an_error(slices: tuple[Path, ...], tmp_path: Path) -> None:
     with Pacs(tmp_path) as pacs, pytest.raises(DemoError, match="not established"):
-        send(slices, Listener(LOOPBACK, pacs.port, "OTHER"))
+        send(slices, Endpoint(LOOPBACK, pacs.port, "OTHER"))
     with pytest.raises(DemoError, match="not established"):
-        send(slices, Listener(LOOPBACK, free_port(), "PACS"))
+        send(slices, Endpoint(LOOPBACK, free_port(), "PACS"))
 
 
 def test_an_object_that_is_not_stored_is_an_error(slices: tuple[Path, ...], tmp_path: Path) -> None:
     with Pacs(tmp_path / "missing") as pacs, pytest.raises(DemoError, match="0xA700"):
-        send(slices, Listener(LOOPBACK, pacs.port, "PACS"))
+        send(slices, Endpoint(LOOPBACK, pacs.port, "PACS"))

@@ -12,7 +12,7 @@ from model_store.evaluation.session import ReleasedModel
 from model_store.evaluation.trial import Case, run_filters, run_trial
 from model_store.export import export_onnx
 from model_store.generators.n2n_unet import N2nUnet, N2nUnetConfig
-from model_store.hashing import sha256_of
+from model_store.hashing import file_sha256
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
 
 Floats = NDArray[np.float32]
@@ -82,7 +82,7 @@ def test_a_released_model_pads_to_its_stride_and_copies_values_out_of_range(tmp_
         output="residual",
         tiling=TilingSpec(margin=160, stride=32),
         trained_noise=TrainedNoise(minimum_sd=0, maximum_sd=1, description="none"),
-        files={"model.onnx": sha256_of(tmp_path / "model.onnx")},
+        files={"model.onnx": file_sha256(tmp_path / "model.onnx")},
         parameters=988_609,
         macs_per_pixel=171_353,
         intended_use="Tests.",

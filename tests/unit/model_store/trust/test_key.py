@@ -9,7 +9,8 @@ import pytest
 
 from model_store.errors import TrustError
 from model_store.trust.key import PrivateKey, PublicKey, generate
-from tests.unit.model_store.conftest import DAY, key_pair
+from tests.support.factories.released import key_pair
+from tests.unit.model_store.conftest import DAY
 
 
 def test_only_its_owner_may_read_a_private_key(tmp_path: Path) -> None:

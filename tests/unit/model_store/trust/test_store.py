@@ -22,11 +22,12 @@ from model_store.trust.key import PublicKey
 from model_store.trust.signature import Signature, sign
 from model_store.trust.store import TrustStore, verify
 from tests.support.factories.models import model_version
-from tests.unit.model_store.conftest import DAY, Signed, key_pair
+from tests.support.factories.released import key_pair
+from tests.unit.model_store.conftest import DAY, Signed
 
 
 def test_the_signer_is_named(signed: Signed) -> None:
-    assert verify(signed.version, signed.trust).name == "Key of site"
+    assert verify(signed.version, signed.trust).name == "Site, tests"
 
 
 def test_unsigned(signed: Signed) -> None:
