@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from model_store.cli import training, versions
+from model_store.cli.arms import add_arms
 from model_store.cli.evaluation import add_evaluation
 from model_store.cli.pairs import add_pairs
 from model_store.cli.physics import add_physics
@@ -23,5 +24,6 @@ app.command()(versions.pack)
 add_pairs(app)
 add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)
+add_arms(app, _ZOO)
 add_report(app, _ZOO)
 add_trust(app, _ZOO)

@@ -1,4 +1,4 @@
-"""The commands ``model-store evaluate`` and ``model-store arms``."""
+"""The command ``model-store evaluate``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from model_store.cli.console import failed, progress_bar
+from model_store.cli.options import Filters, Markdown, Out, Quick, Threads, limit_threads
 from model_store.errors import ModelStoreError
 
 Data = Annotated[
@@ -19,17 +20,10 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="folder with the weights of LPIPS; without it, no perceptual distance"),
 ]
-Filters = Annotated[
-    Path | None,
-    typer.Option(help="file of the filters' scores: read, completed and kept for other models"),
-]
-Out = Annotated[Path | None, typer.Option(help="also write all results to this JSON")]
-Markdown = Annotated[Path | None, typer.Option(help="also write the tables to this file")]
-Threads = Annotated[int, typer.Option(min=0, help="processor threads; 0: all")]
 
 
 def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
-    """Add the commands to `app`; model versions are looked for in `zoo_folder` by default."""
+    """Add the command to `app`; model versions are looked for in `zoo_folder` by default."""
 
     @app.command()
     def evaluate(  # noqa: PLR0917
@@ -48,7 +42,7 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
         write: Annotated[
             bool, typer.Option(help="put summary and validity into manifest and card")
         ] = False,
-        quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
+        quick: Quick = False,
         threads: Threads = 0,
     ) -> None:
         """Measure a version on held-out data, against filters, and where it begins to harm.
@@ -63,7 +57,7 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
         from model_store.training.release import refuse_signed, write_metrics  # noqa: PLC0415
 
         console = Console()
-        _limit(threads)
+        limit_threads(threads)
         name, _, version = model.partition("@")
         folder = zoo / name / version
         try:
@@ -88,44 +82,6 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
             console.print(f"refused: {line}", highlight=False, soft_wrap=True)
         _show(results, console, out, markdown)
 
-    @app.command()
-    def arms(  # noqa: PLR0917
-        arm: Annotated[list[str], typer.Argument(help="run folders, or NAME@VERSION")],
-        data: Data,
-        zoo: Annotated[Path, typer.Option(help="folder of model versions")] = zoo_folder,
-        weights: Weights = None,
-        filters: Filters = None,
-        out: Out = None,
-        markdown: Markdown = None,
-        quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
-        threads: Threads = 0,
-    ) -> None:
-        """Measure several arms on the same cases, beside what the publication reports."""
-        from model_store.evaluation.arms import Arm, compare_arms  # noqa: PLC0415
-        from model_store.evaluation.filter_file import FilterFile  # noqa: PLC0415
-
-        console = Console()
-        _limit(threads)
-        try:
-            results = compare_arms(
-                [Arm.open(text, zoo) for text in arm],
-                data,
-                weights=weights,
-                filters=None if filters is None else FilterFile(filters, quick=quick),
-                quick=quick,
-                report=lambda name: console.print(f"measuring {name}", highlight=False),
-            )
-        except ModelStoreError as error:
-            raise failed(console, error) from error
-        _show(results, console, out, markdown)
-
-
-def _limit(threads: int) -> None:
-    import torch  # noqa: PLC0415
-
-    if threads:
-        torch.set_num_threads(threads)
-
 
 def _show(
     results: dict[str, Any], console: Console, out: Path | None, markdown: Path | None
@@ -137,8 +93,5 @@ def _show(
         out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if markdown is not None:
         parts = [table_of(table) for table in results["summary"]["tables"]]
-        orders = results["summary"].get("orders")
-        if orders:
-            parts.append("\n".join(f"- {statement}" for statement in orders))
         markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print_summary(results, console)

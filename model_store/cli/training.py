@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +9,8 @@ import typer
 from rich.console import Console
 
 from model_store.cli.console import failed, progress_bar
+from model_store.cli.options import Precision, limit_threads
 from model_store.errors import ModelStoreError
-
-
-class Precision(StrEnum):
-    """What a run may compute in; auto takes bf16 where the machine has it natively."""
-
-    AUTO = "auto"
-    F32 = "f32"
-    BF16 = "bf16"
 
 
 def train(  # noqa: PLR0917
@@ -42,14 +34,11 @@ def train(  # noqa: PLR0917
     ] = None,
 ) -> None:
     """Train a recipe; stops when its iterations, or the budget, are done."""
-    import torch  # noqa: PLC0415
-
     from model_store.evaluation.lpips import Lpips  # noqa: PLC0415
     from model_store.training import checkpoint, run  # noqa: PLC0415
     from model_store.training.recipe_file import recipe_path  # noqa: PLC0415
 
-    if threads:
-        torch.set_num_threads(threads)
+    limit_threads(threads or 0)
     console = Console()
     with progress_bar(console) as told:
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from model_store.errors import DataError
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.filters import FAMILIES
 from model_store.evaluation.groups import Group
+from model_store.evaluation.intervals import interval
 from model_store.evaluation.lpips import Lpips
 from model_store.evaluation.orders import DIGITS, Member, order_table, orders, statements
 from model_store.evaluation.papers import METRICS, Figures, PaperTable, arm_of
@@ -69,6 +70,7 @@ def compare_arms(
     weights: Path | None = None,
     filters: FilterFile | None = None,
     quick: bool = False,
+    whole: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measure arms, each on the cases that its recipe's noise asks for.
@@ -85,6 +87,8 @@ def compare_arms(
         Where the filters' scores come from; without it there are no filters.
     quick : bool
         Fewer images.
+    whole : bool
+        Score whole images rather than their central crops.
     report : callable, optional
         Called with the name of each arm before it is measured.
 
@@ -108,6 +112,8 @@ def compare_arms(
         if report is not None:
             report(arm.name)
         cases = cases_of(arm.recipe, data, perceptual, quick=quick)
+        if whole:
+            cases = (replace(case, size=max(case.reference.shape)) for case in cases)
         measured.append((arm, Group.of([trial_of(case, arm.model, filters) for case in cases])))
     conditions = list(dict.fromkeys(group.name for _, groups in measured for group in groups))
     tables = [_condition(name, measured) for name in conditions]
@@ -143,7 +149,7 @@ def _condition(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> dict[s
         rows.append(
             [
                 arm.name,
-                *_row(_values(group, "model")),
+                *_row(_values(group, "model"), _intervals(group)),
                 arm.minutes,
                 label,
                 theirs.psnr,
@@ -158,9 +164,9 @@ def _condition(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> dict[s
                 rows.append(["", None, None, None, None, *paper])
     settings = "; ".join(f"{table.source}: {table.setting}" for table in papers.values())
     note = (
-        f"Left: ours, mean of {len(first.trials)} held-out images ({first.main}), minutes "
-        "of training. Right: what the publication reports on its own data, not comparable in "
-        f"value. {settings}"
+        f"Left: ours, mean of {len(first.trials)} held-out images ({first.main}) and its 95 % "
+        "bootstrap interval over them, minutes of training. Right: what the publication reports on "
+        f"its own data, not comparable in value. {settings}"
     )
     columns = ["arm", "PSNR", "SSIM", "PDR", "minutes"]
     theirs_columns = ["paper's arm", "its PSNR", "its SSIM", "its PDR"]
@@ -198,6 +204,25 @@ def _values(group: Group, method: str) -> Values:
     }
 
 
-def _row(values: Values) -> list[float | None]:
-    found = ((values[name], DIGITS[name]) for name in METRICS)
-    return [None if value is None else round(value, digits) for value, digits in found]
+def _intervals(group: Group) -> dict[str, tuple[float, float] | None]:
+    """95 % intervals over images of the model's means, by the metrics of `_values`."""
+    found = {}
+    for start in METRICS:
+        name = group.metric(start)
+        scores = [trial.scores["model"] for trial in group.trials]
+        found[start] = None if name is None else interval([score[name] for score in scores])
+    return found
+
+
+def _row(
+    values: Values, intervals: Mapping[str, tuple[float, float] | None] | None = None
+) -> list[str | float | None]:
+    row: list[str | float | None] = []
+    for name in METRICS:
+        value, digits = values[name], DIGITS[name]
+        ends = (intervals or {}).get(name)
+        if value is None or ends is None:
+            row.append(None if value is None else round(value, digits))
+        else:
+            row.append(f"{value:.{digits}f} ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})")
+    return row

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from model_store.errors import DataError
-from model_store.evaluation.filters import Settings, available
+from model_store.evaluation.filters import Settings, complete
 from model_store.evaluation.trial import Case, run_filters
 
 
@@ -40,15 +40,16 @@ class FilterFile:
     def of(self, case: Case) -> Settings:
         """Scores of every filter at every setting: known, or measured now.
 
-        Scores that lack a metric of the case, or a filter that can run here, are measured anew;
+        Scores that lack a metric of the case, or a filter that can run here or a setting of its
+        grid, are measured anew;
         metrics that the case has not are left out.
         """
         key, wanted = self._key(case), set(_metrics(case))
         settings = self._known.get(key)
-        if settings is None or not _complete(settings, wanted):
+        if settings is None or not self._complete(settings, wanted):
             self._refresh()
             settings = self._known.get(key)
-        if settings is None or not _complete(settings, wanted):
+        if settings is None or not self._complete(settings, wanted):
             settings = run_filters(case, quick=self._quick)
             self._known[key] = settings
             self._write()
@@ -59,6 +60,11 @@ class FilterFile:
             }
             for name, grid in settings.items()
         }
+
+    def _complete(self, settings: Settings, wanted: set[str]) -> bool:
+        return complete(settings, quick=self._quick) and all(
+            wanted <= set(scores) for grid in settings.values() for scores in grid.values()
+        )
 
     def _key(self, case: Case) -> str:
         digest = hashlib.sha256()
@@ -85,12 +91,6 @@ class FilterFile:
 def _metrics(case: Case) -> list[str]:
     reference = case.crop(case.reference)
     return list(case.score(reference, reference))
-
-
-def _complete(settings: Settings, wanted: set[str]) -> bool:
-    return set(available()) <= set(settings) and all(
-        wanted <= set(scores) for grid in settings.values() for scores in grid.values()
-    )
 
 
 def _read(path: Path) -> dict[str, Settings]:

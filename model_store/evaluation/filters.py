@@ -23,7 +23,9 @@ GAUSSIAN = tuple(round(0.3 + 0.1 * step, 1) for step in (*range(18), *range(18, 
 MEDIAN = (3, 5, 7, 9, 11)
 BILATERAL_SPACE = (1.0, 2.0, 3.0, 5.0, 8.0)
 BILATERAL_RANGE = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-BM3D_FACTORS = (1.0, 1.5, 2.5)
+BM3D_FACTORS = (0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5)
+ESTIMATED = "estimated"
+"""BM3D's setting that takes the deviation from the image, and a filter of its own."""
 
 
 def bilateral(image: Floats, space: float, spread: float) -> Floats:
@@ -81,26 +83,59 @@ def score_settings(
     -------
     dict
         Scores by filter and setting: ``gaussian`` (pixels), ``median`` (side in pixels),
-        ``bilateral`` (pixels, multiple of the deviation), ``bm3d`` (multiple of the deviation) and
-        ``bm3d-mad`` (deviation estimated from the image; one setting).
+        ``bilateral`` (pixels, multiple of the deviation), ``bm3d`` (multiple of the deviation, or
+        its estimate from the image) and ``bm3d-mad`` (that estimate alone).
     """
+    return {
+        family: {
+            setting: score(apply_filter(family, setting, noisy, deviation)) for setting in settings
+        }
+        for family, settings in _grids(quick=quick).items()
+    }
+
+
+def apply_filter(family: str, setting: str, noisy: Floats, deviation: float) -> Floats:
+    """One filter at one setting, named as `score_settings` names them."""
     deviation = max(deviation, 1e-6)
+    filtered: Floats
+    if family == "gaussian":
+        filtered = ndimage.gaussian_filter(noisy, float(setting))
+    elif family == "median":
+        filtered = ndimage.median_filter(noisy, int(setting))
+    elif family == "bilateral":
+        space, factor = map(float, setting.split(", "))
+        filtered = bilateral(noisy, space, factor * deviation)
+    elif setting == ESTIMATED:
+        filtered = _bm3d(noisy, max(noise_by_mad(noisy), 1e-6))
+    else:
+        filtered = _bm3d(noisy, float(setting) * deviation)
+    return filtered
+
+
+def _grids(*, quick: bool) -> dict[str, list[str]]:
+    """Settings by filter."""
     step = 3 if quick else 1
-    result: Settings = {
-        "gaussian": {f"{s:g}": score(ndimage.gaussian_filter(noisy, s)) for s in GAUSSIAN[::step]},
-        "median": {f"{k}": score(ndimage.median_filter(noisy, k)) for k in MEDIAN[::step]},
-        "bilateral": {
-            f"{space:g}, {factor:g}": score(bilateral(noisy, space, factor * deviation))
+    grids = {
+        "gaussian": [f"{deviation:g}" for deviation in GAUSSIAN[::step]],
+        "median": [f"{side}" for side in MEDIAN[::step]],
+        "bilateral": [
+            f"{space:g}, {factor:g}"
             for space in BILATERAL_SPACE[: 2 if quick else None]
             for factor in BILATERAL_RANGE[::step]
-        },
+        ],
     }
     if "bm3d" in available():
-        factors = BM3D_FACTORS[::step]
-        result["bm3d"] = {f"{k:g}": score(_bm3d(noisy, k * deviation)) for k in factors}
-        estimate = max(noise_by_mad(noisy), 1e-6)
-        result["bm3d-mad"] = {"estimated": score(_bm3d(noisy, estimate))}
-    return result
+        grids["bm3d"] = [*(f"{factor:g}" for factor in BM3D_FACTORS[::step]), ESTIMATED]
+        grids["bm3d-mad"] = [ESTIMATED]
+    return grids
+
+
+def complete(settings: Settings, *, quick: bool) -> bool:
+    """Whether scores are of every filter that can run here, at every setting of its grid."""
+    return all(
+        set(wanted) <= set(settings.get(family, ()))
+        for family, wanted in _grids(quick=quick).items()
+    )
 
 
 def best_of_each(settings: Settings) -> dict[str, dict[str, float]]:

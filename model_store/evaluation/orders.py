@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from model_store.evaluation.groups import Group
+from model_store.evaluation.intervals import interval
 from model_store.evaluation.metrics import lower_is_better
 from model_store.evaluation.papers import PaperTable
 
@@ -17,8 +18,10 @@ DIGITS = {"PSNR": 2, "SSIM": 4, "PDR": 4}
 _NOTE = (
     "Differences, better arm less worse arm, as the publication's table has them (empty where it "
     "has no figure and the order is what the method is for), and ours on our cases. PDR is better "
-    "when smaller. The last column counts the images that keep the order; one training an arm, so "
-    "small differences may be chance."
+    "when smaller. An order is kept (yes) or turned round (no) where the 95 % bootstrap interval "
+    "over images of our difference lies on one side of nought, and open where it does not; of "
+    "fewer than three images the mean decides. The last column counts the images that keep the "
+    "order. One training an arm: what another training would have given is not in the interval."
 )
 
 
@@ -77,9 +80,18 @@ class Order:
         return None if left is None or right is None else left - right
 
     @property
-    def holds(self) -> bool:
-        """Whether the better arm is the better one here."""
-        return self._sign * self.ours > 0
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval over images of the mean difference; None of few images."""
+        return interval(self.differences)
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the better arm is the better one here; None if the images do not tell."""
+        low, high = sorted(
+            self._sign * round(end, DIGITS[self.metric])
+            for end in self.interval or (self.ours, self.ours)
+        )
+        return None if low <= 0 < high else low > 0
 
     @property
     def images(self) -> str:
@@ -104,7 +116,8 @@ class Order:
             self.worse.label,
             None if theirs is None else round(theirs, digits),
             self.ours,
-            "yes" if self.holds else "no",
+            None if self.interval is None else _ends(self.interval, digits),
+            {True: "yes", False: "no", None: "open"}[self.holds],
             self.images,
         ]
 
@@ -137,7 +150,17 @@ def order_table(found: Sequence[Order]) -> dict[str, Any]:
     return {
         "title": "Whether the publication's order of the arms is kept",
         "note": _NOTE,
-        "columns": ["condition", "metric", "better", "worse", "theirs", "ours", "kept", "images"],
+        "columns": [
+            "condition",
+            "metric",
+            "better",
+            "worse",
+            "theirs",
+            "ours",
+            "95 %",
+            "kept",
+            "images",
+        ],
         "rows": [order.row for order in found],
     }
 
@@ -149,22 +172,36 @@ def statements(found: Sequence[Order]) -> list[str]:
         by_text.setdefault(order.text, []).append(order)
     lines = [f"{text}: {_holds(members)}" for text, members in by_text.items()]
     kept = sum(all(order.holds for order in members) for members in by_text.values())
-    return [*lines, f"{kept} of {len(lines)} orders hold."] if lines else []
+    turned = sum(any(order.holds is False for order in members) for members in by_text.values())
+    open_ones = len(lines) - kept - turned
+    count = f"{kept} of {len(lines)} orders hold"
+    if open_ones:
+        count += f", {open_ones} cannot be told from chance"
+    return [*lines, f"{count}."] if lines else []
 
 
 def _holds(members: Sequence[Order]) -> str:
-    held = sum(order.holds for order in members)
+    held = sum(order.holds is True for order in members)
+    turned = sum(order.holds is False for order in members)
     if len(members) > 1:
-        if 0 < held < len(members):
-            return f"holds under {held} of {len(members)} conditions"
-        return f"{'holds' if held else 'does not hold'} under all {len(members)} conditions"
+        if held == len(members):
+            return f"holds under all {held} conditions"
+        if turned == len(members):
+            return f"does not hold under all {turned} conditions"
+        text = f"holds under {held} of {len(members)} conditions"
+        still_open = len(members) - held - turned
+        return f"{text}, open under {still_open}" if still_open else text
     (order,) = members
     digits, theirs = DIGITS[order.metric], order.theirs
     published = "no figure published" if theirs is None else f"published {theirs:+.{digits}f}"
-    return (
-        f"{'holds' if held else 'does not hold'} (ours {order.ours:+.{digits}f}, {published}; on "
-        f"{order.images} images)"
-    )
+    ends = "" if order.interval is None else f", {_ends(order.interval, digits)}"
+    word = {True: "holds", False: "does not hold", None: "open"}[order.holds]
+    return f"{word} (ours {order.ours:+.{digits}f}{ends}, {published}; on {order.images} images)"
+
+
+def _ends(ends: tuple[float, float], digits: int) -> str:
+    low, high = (round(end, digits) + 0.0 for end in ends)
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 
 def _differences(better: Group, worse: Group, metric: str) -> tuple[float, ...]:

@@ -69,8 +69,7 @@ def read_toml(path: Path, arm: str | None = None) -> dict[str, Any]:
             _multiply(content, key, factor, path)
     name = content.get("name", path.stem)
     content = {
-        key: _replaced(value, str(name))
-        for key, value in _merged(content, own.get(arm, {})).items()
+        key: _replaced(value, str(name)) for key, value in merged(content, own.get(arm, {})).items()
     }
     content["name"] = f"{name}-{arm}"
     return content
@@ -184,21 +183,21 @@ def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{path}: extends = {base!r}: takes the name of a file")
     if not base.endswith(_SUFFIX):
         base = str(RECIPES / f"{base}{_SUFFIX}")
-    return _merged(_extended(path.parent / base, (*extending, here)), content)
+    return merged(_extended(path.parent / base, (*extending, here)), content)
 
 
-def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """`base` with the keys of `own`; tables key by key, unless their kind or system changes."""
-    merged = dict(base)
+    result = dict(base)
     for key, value in own.items():
-        before = merged.get(key)
+        before = result.get(key)
         if value is False and isinstance(before, dict):
-            del merged[key]
+            del result[key]
         elif isinstance(value, dict) and isinstance(before, dict) and _alike(before, value):
-            merged[key] = _merged(before, value)
+            result[key] = merged(before, value)
         else:
-            merged[key] = value
-    return merged
+            result[key] = value
+    return result
 
 
 def _alike(before: dict[str, Any], own: dict[str, Any]) -> bool:

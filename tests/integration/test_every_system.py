@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import model_store.training
 from model_store.cli.report import write_reports
@@ -19,8 +17,7 @@ from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.release import release, write_metrics
-from tests.support.factories import dicom
-from tests.support.factories.parts import chest
+from tests.support.factories.training_data import CT, XRAY, write_images
 
 _RECIPES = Path(model_store.training.__file__).parent / "recipes"
 _WIDTHS: dict[str, dict[str, Any]] = {"n2n-unet": {}, "sharpxr": {"widths": [4, 5, 6, 7]}}
@@ -60,19 +57,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Radiographs, CT of two patients, and a pair of full and quarter dose, all made up."""
-    root = tmp_path_factory.mktemp("data")
-    pairs = root / "ct_paired_quarter_dose" / "one"
-    for folder in (root / "xray", root / "ct" / "one", root / "ct" / "two", pairs):
-        folder.mkdir(parents=True)
-    for index, name in enumerate(("trained.png", "held.png")):
-        values = chest((128, 128), index)
-        Image.fromarray((values * 65535).astype(np.uint16)).save(root / "xray" / name)
-    for index, patient in enumerate(("one", "two")):
-        dicom.write(dicom.ct_slice(seed=index), root / "ct" / patient / "0.dcm")
-    for index, dose in enumerate(("full", "quarter")):
-        dicom.write(dicom.ct_slice(seed=index), pairs / f"0_{dose}.dcm")
-    return root
+    return write_images(tmp_path_factory.mktemp("data"))
 
 
 def _toy(name: str, folder: Path) -> Path:
@@ -87,17 +72,7 @@ def _toy(name: str, folder: Path) -> Path:
     if "critic" in content:
         network = content["critic"]["network"]
         network |= {"width": 4} | ({} if network["system"] == "patchgan" else {"hidden": 8})
-    if content["data"]["kind"] == "ct":
-        content["data"] |= {
-            "sources": [{"folder": "ct/one", "scales": [1]}],
-            "held_out": ["ct/two", "ct_paired_quarter_dose"],
-            "phantoms": 0,
-        }
-    else:
-        content["data"] |= {
-            "sources": [{"folder": "xray", "pattern": "*.png", "scales": [2]}],
-            "held_out": ["held.png"],
-        }
+    content["data"] |= CT if content["data"]["kind"] == "ct" else XRAY
     content["version"] = "1.0.0"  # whatever the recipe's is by now
     path = folder / f"{name}.toml"
     path.write_text(dump_toml(content))

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_store.errors import DataError
-from model_store.evaluation import filter_file
+from model_store.evaluation import filter_file, filters
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.filters import Settings
 from model_store.evaluation.metrics import psnr
@@ -28,7 +28,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return {"gaussian": {"1": scores}}
 
     monkeypatch.setattr(filter_file, "run_filters", run)
-    monkeypatch.setattr(filter_file, "available", lambda: ("gaussian",))
+    monkeypatch.setattr(filters, "_grids", lambda *, quick: {"gaussian": ["1"]})
     return names
 
 

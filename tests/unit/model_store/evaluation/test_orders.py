@@ -39,8 +39,8 @@ def test_an_order_that_holds_and_one_that_does_not_are_stated() -> None:
         "1 of 2 orders hold.",
     ]
     assert [row[1:] for row in order_table(found)["rows"]] == [
-        ["PSNR", "DNGAN-MSE", "DNGAN", 2.09, 1.5, "yes", "2 of 2"],
-        ["PDR", "DNGAN", "DNGAN-MSE", -0.062, 0.05, "no", "0 of 2"],
+        ["PSNR", "DNGAN-MSE", "DNGAN", 2.09, 1.5, None, "yes", "2 of 2"],
+        ["PDR", "DNGAN", "DNGAN-MSE", -0.062, 0.05, None, "no", "0 of 2"],
     ]
 
 
@@ -99,3 +99,20 @@ def test_arms_of_no_common_table_have_no_order() -> None:
         _member("wgan-vgg", WGAN, "WGAN-VGG", PSNR=(34.0,)),
     ]
     assert statements(orders("any", members)) == []
+
+
+def test_images_that_disagree_leave_an_order_open() -> None:
+    def found(*pdr: float) -> list[str]:
+        members = [
+            _member("dngan-mse", DNGAN, "DNGAN-MSE", PSNR=(9,) * len(pdr), PDR=(0.2,) * len(pdr)),
+            _member("dngan", DNGAN, "DNGAN", PSNR=(8,) * len(pdr), PDR=pdr),
+        ]
+        return statements(orders("any", members))[1:]
+
+    assert found(0.1, 0.3, 0.1, 0.32) == [
+        "PDR: dngan < dngan-mse: open (ours +0.0050, -0.1000 to +0.1100, published -0.0620; on 2 "
+        "of 4 images)",
+        "1 of 2 orders hold, 1 cannot be told from chance.",
+    ]
+    assert "holds (ours -0.1000, -0.1000 to -0.1000" in found(0.1, 0.1, 0.1)[0]
+    assert "does not hold (ours +0.1000" in found(0.3, 0.31, 0.29)[0]
