@@ -30,6 +30,9 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="folder of ImageNet weights, for perceptual losses and distances"),
 ]
+Phantom = Annotated[
+    bool, typer.Option(help="draw the picture of a digital phantom, which is nobody's image")
+]
 Whole = Annotated[bool, typer.Option(help="score whole images, not their central crops")]
 
 
@@ -51,6 +54,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         ] = None,
         quick: Quick = False,
         whole: Whole = False,
+        phantom: Phantom = False,
         threads: Threads = 0,
     ) -> None:
         """Measure several arms on the same cases, beside what the publication reports.
@@ -62,7 +66,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         try:
             results = _compared(
                 arm, data, zoo, console, weights=weights, filters=filters, quick=quick,
-                whole=whole, figures=figures,
+                whole=whole, phantom=phantom, figures=figures,
             )  # fmt: skip
         except ModelStoreError as error:
             raise failed(console, error) from error
@@ -92,6 +96,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         ] = None,
         quick: Quick = False,
         whole: Whole = False,
+        phantom: Phantom = False,
         threads: Threads = 0,
     ) -> None:
         """Train all arms of a publication, then measure and show them together.
@@ -123,7 +128,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
             )
             results = _compared(
                 [str(run) for run in runs], data, zoo_folder, console, weights=weights,
-                filters=filters, quick=quick, whole=whole, figures=out,
+                filters=filters, quick=quick, whole=whole, phantom=phantom, figures=out,
             )  # fmt: skip
         except ModelStoreError as error:
             raise failed(console, error) from error
@@ -170,6 +175,7 @@ def _compared(
     filters: Path | None,
     quick: bool,
     whole: bool,
+    phantom: bool,
     figures: Path | None,
 ) -> dict[str, Any]:
     from model_store.evaluation.arms import Arm, compare_arms  # noqa: PLC0415
@@ -190,7 +196,9 @@ def _compared(
     if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
         runs = [Path(text) for text in names if Path(text).is_dir()]
-        drawn = draw(arms, runs, data, figures, weights=weights, filters=scores, quick=quick)
+        drawn = draw(
+            arms, runs, data, figures, weights=weights, filters=scores, phantom=phantom, quick=quick
+        )
         for said in drawn:
             console.print(said, highlight=False, soft_wrap=True)
     return results

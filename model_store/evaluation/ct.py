@@ -30,6 +30,7 @@ from model_store.training.references import (
     read_ct_slice,
 )
 from model_store.training.simulation.ct import Exposure, ParallelBeam, noise_image
+from model_store.training.simulation.phantom import random_phantom
 from model_store.training.simulation.xray import awgn
 
 Floats = NDArray[np.float32]
@@ -42,6 +43,7 @@ PAPER_LEVELS_DB = (24.44, 18.66)
 MAIN = "PSNR 400 HU"
 _Item = TypeVar("_Item")
 _SEED = 7
+_PHANTOM_SIDE, _PHANTOM_MM = 384, 0.8
 
 
 def in_window(image: Floats) -> Floats:
@@ -101,10 +103,36 @@ def ct_cases(
     if isinstance(recipe.data.noise, AwgnNoise):
         yield from _white(recipe.data.noise, slices, score)
         return
-    for level in LEVELS_HU[1:2] if quick else LEVELS_HU:
+    levels = LEVELS_HU[1:2] if quick else LEVELS_HU
+    yield from _simulated(slices, levels, "patient not trained on", score)
+    yield from _pairs(data, 1 if quick else 2, score)
+
+
+def phantom_case(recipe: Recipe, perceptual: Lpips | None = None) -> Case:
+    """A digital phantom with the noise of a CT recipe: an image that is nobody's.
+
+    Raises
+    ------
+    DataError
+        If the recipe is not of CT with simulated noise.
+    """
+    if not isinstance(recipe.data, CtData):
+        raise DataError(f"{recipe.name} was not trained on CT with simulated noise")
+    image = random_phantom(_PHANTOM_SIDE, _PHANTOM_MM, np.random.default_rng(_SEED))
+    item = CtSlice(image, np.ones(image.shape, bool), _PHANTOM_MM)
+    slices, score = [("phantom", item)], scorer(perceptual)
+    if isinstance(recipe.data.noise, AwgnNoise):
+        return next(_white(recipe.data.noise, slices, score))
+    return next(_simulated(slices, LEVELS_HU[1:2], "digital phantom", score))
+
+
+def _simulated(
+    slices: Sequence[tuple[str, CtSlice]], levels: Sequence[float], whose: str, score: Scorer
+) -> Iterator[Case]:
+    for level in levels:
         for name, item in slices:
             yield Case(
-                f"simulated noise of {level:g} HU, patient not trained on",
+                f"simulated noise of {level:g} HU, {whose}",
                 name,
                 coloured(item, level, seed_of(name)),
                 item.hounsfield,
@@ -113,7 +141,6 @@ def ct_cases(
                 MAIN,
                 facts,
             )
-    yield from _pairs(data, 1 if quick else 2, score)
 
 
 def _white(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from model_store.training.noise import (
 )
 from model_store.training.recipe import Recipe, XrayData
 from model_store.training.references import block_mean, list_files, read_radiograph
+from model_store.training.simulation.phantom import random_phantom
 from model_store.training.simulation.xray import RadiographNoise
 
 Floats = NDArray[np.float32]
@@ -41,6 +42,7 @@ _SEED = 11
 _LONGEST = 1024
 _SAME_LEVEL_DB = 0.5
 _IMAGES = 4
+_PHANTOM_SIDE, _PHANTOM_LAYERS = 384, 3
 
 
 def scores(image: Floats, reference: Floats) -> dict[str, float]:
@@ -82,8 +84,31 @@ def xray_cases(
     if not isinstance(recipe.data, XrayData):
         raise DataError(f"{recipe.name} was not trained on radiographs with simulated noise")
     images = held_out_images(recipe, data)
+    yield from _noisy(images, recipe.data.noise, scorer(perceptual), quick=quick)
+
+
+def phantom_case(recipe: Recipe, perceptual: Lpips | None = None) -> Case:
+    """Overlapping shapes as a radiograph shows them, with a recipe's noise: nobody's image.
+
+    Raises
+    ------
+    DataError
+        If the recipe is not of radiographs with simulated noise.
+    """
+    if not isinstance(recipe.data, XrayData):
+        raise DataError(f"{recipe.name} was not trained on radiographs with simulated noise")
+    generator = np.random.default_rng(_SEED)
+    shapes = [random_phantom(_PHANTOM_SIDE, 0.8, generator) for _ in range(_PHANTOM_LAYERS)]
+    thickness = np.mean([np.clip(each + 1000, 0, 2000) / 2000 for each in shapes], axis=0)
+    image = (0.15 + 0.8 * thickness).astype(np.float32)
     score = scorer(perceptual)
-    kinds = _kinds(recipe.data.noise)
+    return next(_noisy([("phantom", image)], recipe.data.noise, score, quick=True))
+
+
+def _noisy(
+    images: Sequence[tuple[str, Floats]], noise: XrayNoise, score: Scorer, *, quick: bool
+) -> Iterator[Case]:
+    kinds = _kinds(noise)
     for group, draw in list(kinds.items())[:1] if quick else kinds.items():
         for index, (name, image) in enumerate(images[: 2 if quick else _IMAGES]):
             generator = np.random.default_rng([_SEED, index, zlib.crc32(group.encode())])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from model_store.evaluation import ct, xray
 from model_store.evaluation.arms import Arm
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.lpips import Lpips
@@ -31,6 +32,7 @@ def draw(
     *,
     weights: Path | None = None,
     filters: FilterFile | None = None,
+    phantom: bool = False,
     quick: bool = False,
 ) -> Iterator[str]:
     """Write the figures into a folder, and say of each what it is or why it is none.
@@ -49,6 +51,8 @@ def draw(
         Folder of the weights of LPIPS.
     filters : FilterFile, optional
         Scores of the filters; without it the picture has none.
+    phantom : bool
+        Draw the picture of a digital phantom, an image that is nobody's.
     quick : bool
         Fewer images and levels.
 
@@ -59,8 +63,12 @@ def draw(
     """
     alike = _alike(arms)
     perceptual = None if weights is None else Lpips.where(weights)
-    case = _middle(list(cases_of(alike[0].recipe, data, perceptual, quick=quick)))
-    write_picture(folder / PICTURE, case, alike, filters, alike[0].recipe.input.units)
+    recipe = alike[0].recipe
+    if phantom:
+        case = (ct if recipe.input.units == "HU" else xray).phantom_case(recipe, perceptual)
+    else:
+        case = _middle(list(cases_of(recipe, data, perceptual, quick=quick)))
+    write_picture(folder / PICTURE, case, alike, filters, recipe.input.units)
     left = [arm.name for arm in arms if arm not in alike]
     yield f"{PICTURE}: {case.group}" + (
         f"; without {', '.join(left)}, which have other noise" if left else ""
