@@ -30,7 +30,7 @@ from model_store.training.references import (
     read_ct_slice,
 )
 from model_store.training.simulation.ct import Exposure, ParallelBeam, noise_image
-from model_store.training.simulation. import random_phantom
+from model_store.training.simulation.dead_leaves import random_phantom
 from model_store.training.simulation.xray import awgn
 
 Floats = NDArray[np.float32]

@@ -24,7 +24,7 @@ from model_store.training.noise import (
 )
 from model_store.training.recipe import Recipe, XrayData
 from model_store.training.references import block_mean, list_files, read_radiograph
-from model_store.training.simulation. import random_phantom
+from model_store.training.simulation.dead_leaves import random_phantom
 from model_store.training.simulation.xray import RadiographNoise
 
 Floats = NDArray[np.float32]
