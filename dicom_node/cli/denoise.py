@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import statistics
 from collections import Counter
@@ -247,9 +248,14 @@ def _leave(number: int, _frame: object) -> None:
 # --- what is said of it ---------------------------------------------------------------------------
 
 
-def _shown(path: Path) -> str:
-    """A name that others gave, for a terminal."""
-    return escape(printable(str(path)))
+def _shown(text: Path | str) -> str:
+    """Names that others gave, for a terminal."""
+    return escape(printable(str(text)))
+
+
+def _told(path: Path) -> str:
+    """A name for machines; bytes that are no text are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _print(done: Sequence[FileOutcome], *, as_json: bool, of: int) -> None:
@@ -260,7 +266,7 @@ def _print(done: Sequence[FileOutcome], *, as_json: bool, of: int) -> None:
     for each in done:
         if each.how is None:
             colour = "bold red" if each.outcome == "failed" else "yellow"
-            console.print(f"[{colour}]{each.outcome}:[/] {_shown(each.source)}: {escape(each.why)}")
+            console.print(f"[{colour}]{each.outcome}:[/] {_shown(each.source)}: {_shown(each.why)}")
     console.print(_summary(done, of))
 
 
@@ -283,7 +289,7 @@ def _summary(done: Sequence[FileOutcome], of: int) -> str:
 
 def _row(each: FileOutcome) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "source": str(each.source), "outcome": each.outcome.value, "why": each.why or None,
+        "source": _told(each.source), "outcome": each.outcome.value, "why": each.why or None,
         "result": None,
     }  # fmt: skip
     how = each.how
@@ -293,7 +299,7 @@ def _row(each: FileOutcome) -> dict[str, Any]:
         key: value if math.isfinite(value) else None for key, value in asdict(how.noise).items()
     }
     return row | {
-        "result": str(each.target), "kind": each.kind, "model": str(how.model),
+        "result": _told(each.target), "kind": each.kind, "model": str(how.model),
         "sha256": how.model.sha256, "strength": how.strength, "engine": dict(how.engine),
         "units": how.units, "noise": noise, "source_uid": each.source_uid or None,
         "series_uid": each.series_uid or None,

@@ -31,7 +31,8 @@ from workers.load import Rescale
 from workers.results import record_of
 
 _FLOATS: Final = (2, 4, 8)
-_HOUNSFIELD: Final = frozenset({("i", 2), ("i", 4)})
+_HOUNSFIELD: Final = frozenset({("i", 2), ("i", 4), ("i", 8)})
+_WIDEST: Final = np.int32
 _GREY: Final = frozenset({("u", 1), ("u", 2)})
 _RANKS: Final = (2, 3)
 _AS_IT_IS: Final = Rescale(1.0, 0.0)
@@ -73,7 +74,7 @@ def denoise(
     image : array_like, shape (H, W) or (N, H, W)
         One image, or N images of one size.
 
-        For a model of CT: Hounsfield units, in float16, float32, float64, int16 or int32.
+        For a model of CT: Hounsfield units, in float16, float32, float64, int16, int32 or int64.
 
         For a model of radiographs: either numbers from 0 (black) to 1 (full scale) in float16,
         float32 or float64; or grey levels from 0 (black) to ``2**bits - 1`` (full scale) in uint8
@@ -194,8 +195,9 @@ class _Integers:
     """Integers: grey levels, or HU as they are."""
 
     def __init__(self, stack: NDArray[np.integer[Any]], units: Units, bits: int) -> None:
-        size = stack.dtype.itemsize
-        native = np.ascontiguousarray(stack, stack.dtype.newbyteorder("="))
+        wide = stack.dtype.itemsize > np.dtype(_WIDEST).itemsize
+        native = np.ascontiguousarray(stack, _WIDEST if wide else stack.dtype.newbyteorder("="))
+        size = native.dtype.itemsize
         layout = Layout(
             rows=stack.shape[1], columns=stack.shape[2], frames=len(stack), allocated=8 * size,
             stored=bits, high_bit=bits - 1, signed=stack.dtype.kind == "i", inverted=False,
@@ -224,13 +226,16 @@ def _held(stack: NDArray[Any], units: Units, bits: int | None) -> _Held:
             _require_range(stack)
         return _Floats(stack)
     if units == "HU" and (kind, size) in _HOUNSFIELD:
-        return _Integers(stack, units, 8 * size)
+        known = np.iinfo(_WIDEST)
+        if stack.min() < known.min or stack.max() > known.max:
+            raise ValueError("values of more than 32 bits are no Hounsfield units")
+        return _Integers(stack, units, min(8 * size, known.bits))
     if units == "stored" and (kind, size) in _GREY:
         return _Integers(stack, units, bits_used(int(stack.max()), 8 * size, bits))
-    allowed = "int16 or int32" if units == "HU" else "uint8 or uint16"
+    allowed = "int16, int32, int64" if units == "HU" else "uint8, uint16"
     what = "Hounsfield units" if units == "HU" else "radiographs"
     raise TypeError(
-        f"a model of {what} takes {allowed}, float16, float32 or float64, not {stack.dtype}"
+        f"a model of {what} takes float16, float32, float64, {allowed}; not {stack.dtype}"
     )
 
 

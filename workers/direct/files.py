@@ -15,6 +15,7 @@ from typing import Final
 
 from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten
 from workers.direct.denoised_file import DenoisedFile, Kind, Provenance
+from workers.direct.objects import uid_in
 from workers.direct.picture import picture_of
 from workers.direct.request import Request
 from workers.direct.service import HEAD, Service, kind_of
@@ -121,6 +122,8 @@ def find(source: Path, out: str, picture: str | None = None) -> FoundFiles:
         if stat.S_ISDIR(mode):
             return _walked(source, *(_folder(source, text) for text in (out, picture)))
         target, drawn = _file(source.name, out), _file(f"{source.name}.png", picture)
+        if drawn is not None and drawn.suffix.lower() != ".png":
+            raise ConfigError(f"{drawn}: pictures are PNG; give a name that ends in .png")
     except OSError as error:
         raise ConfigError(f"{error.filename}: {_said(error)}") from error
     if target is None or target == drawn:
@@ -252,18 +255,20 @@ class FileRun:
         )  # fmt: skip
 
     def _made(self, place: FilePlace) -> DenoisedFile:
+        name = place.source.name
         try:
             with place.source.open("rb") as file:
-                _require_named(place, kind_of(file.read(HEAD)))
-                self._require_free(place.target)
-                if place.picture is not None:
-                    self._require_free(place.picture)
-                made = self._service.denoise(file, self._asked, name=place.source.name)
-            if made.sop_instance_uid:
-                self._require_first(made.sop_instance_uid, place.source)
+                kind = kind_of(file.read(HEAD))
+                if kind == "DICOM":
+                    self._require_first(uid_in(file, name), place.source)
+                if kind is not None:
+                    _require_named(place, kind)
+                    self._require_free(place.target)
+                    if place.picture is not None:
+                        self._require_free(place.picture)
+                return self._service.denoise(file, self._asked, name=name)
         except OSError as error:
             raise NotDenoised(_said(error), Next.RETRY) from error
-        return made
 
     def _require_free(self, target: Path) -> None:
         if not os.path.lexists(target):
@@ -278,17 +283,17 @@ class FileRun:
     def _require_first(self, uid: str, source: Path) -> None:
         """As a node does: the same object is kept once, another one under its UID is a conflict."""
         first = self._first.setdefault(uid, source)
-        if first == source:
+        if not uid or first == source:
             return
         if filecmp.cmp(first, source, shallow=False):
             raise NotDenoised(f"is the same object as {first}", Next.PASS)
         raise NotDenoised(f"{first} has the same SOP Instance UID and other bytes")
 
 
-def _require_named(place: FilePlace, kind: Kind | None) -> None:
+def _require_named(place: FilePlace, kind: Kind) -> None:
     """A result is a file of its original's kind, and its name may not say that it is another."""
     suffix = place.target.suffix.lower()
-    if kind is None or suffix == place.source.suffix.lower():
+    if suffix == place.source.suffix.lower():
         return
     if _SUFFIXES.get(suffix, kind) != kind:
         raise NotDenoised(f"a {kind} stays a {kind}: {place.target.name} is the name of another")

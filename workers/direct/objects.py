@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.dicom.header import read_header, text_of
 from dicom_node.dicom.uids import is_valid_uid
-from dicom_node.errors import FailItem, NoImage, PassThrough
+from dicom_node.errors import FailItem, NodeError, NoImage, PassThrough
 from dicom_node.ledger.states import WorkState
 from dicom_node.routing.deciding import Decider, WantedRoute, plan_of
 from dicom_node.routing.eligibility import units
@@ -91,6 +91,14 @@ def denoise_object(networks: Networks, file: BinaryIO, asked: Request, name: str
     return DenoisedFile(
         result.data, "DICOM", how, source, before, after, uid, spec.series_instance_uid,
     )  # fmt: skip
+
+
+def uid_in(file: BinaryIO, name: str) -> str:
+    """SOP Instance UID of a file; empty where it has none, or nothing can be read."""
+    try:
+        return text_of(read_header(file, name), "SOPInstanceUID")
+    except NodeError:
+        return ""
 
 
 def _wanted(networks: Networks, header: Dataset, asked: Request) -> tuple[WantedRoute, str]:

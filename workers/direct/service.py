@@ -119,5 +119,7 @@ class Service:
             raise NotDenoised(why, error.next) from error
         except MemoryError as error:
             raise NotDenoised("it needs more memory than there is", Next.RETRY) from error
+        except OSError as error:
+            raise NotDenoised(error.strerror or "it cannot be read", Next.RETRY) from error
         except Exception as error:  # -- a file harms only itself
             raise NotDenoised(f"a fault of this program: {place_of(error)}; report that") from error

@@ -81,7 +81,8 @@ def plain(command: Callable[P, R]) -> Callable[P, R]:
             code = code_of(error)
             word = "refused" if code is Code.REFUSED else "error"
             console = Console(stderr=True, highlight=False)
-            console.print(f"[bold red]{word}:[/] {escape(str(error))}", soft_wrap=True)
+            said = escape(printable(str(error)))
+            console.print(f"[bold red]{word}:[/] {said}", soft_wrap=True)
             raise typer.Exit(code) from error
 
     return wrapped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,17 @@ def test_a_machine_reads_what_was_done(site: Site) -> None:
     assert done["series_uid"] == dcmread(done["result"]).SeriesInstanceUID
     assert set(done["noise"]) == {"before", "after", "shift", "windows"}
     assert (other["outcome"], other["result"]) == ("no image", None)
+
+
+def test_a_name_that_is_no_text_commands_no_terminal(site: Site) -> None:
+    name = os.fsdecode(b"\xff\x1b[31m[bold]")
+    site.put(name, b"hello")
+    site.put(name + "s", to_bytes(ct_series(1, size=(16, 16))[0]))
+    assert "?" * 2 + "[31m[bold]: is no DICOM" in site.folder_done()
+    (row, _) = json.loads(site.folder_done("--overwrite", "--json"))
+    assert row["source"].endswith("\\xff\x1b[31m[bold]")
+    result = site.run(site.images / name, "-o", site.config / "\x1b" / name, code=1)
+    assert "\x1b" not in result.stdout + result.stderr
 
 
 def test_images_of_both_kinds_have_each_their_default_model(site: Site) -> None:

@@ -134,7 +134,9 @@ def test_the_same_object_is_made_once_and_another_under_its_uid_is_a_conflict(
     assert done["z copy"].why == f"is the same object as {study / 'IM 0'}"
     assert done["z other"].outcome == "failed"
     assert "same SOP Instance UID and other bytes" in done["z other"].why
-    assert not (tmp_path / "out" / "z other").exists()
+    assert len(files(tmp_path / "out")) == 3
+    run(study, tmp_path / "out")
+    assert len(files(tmp_path / "out")) == 3, "nor is it made when the first is there already"
 
 
 def test_results_within_the_folder_are_not_looked_at(run: Run, study: Path) -> None:
@@ -241,7 +243,11 @@ def test_pictures_have_places_of_their_own(
     one = study / "IM 0"
     (found_one,) = find(one, str(tmp_path / "a"), f"{tmp_path}/").places
     assert found_one.picture == tmp_path / "IM 0.png"
-    (done,) = FileRun(toys, ASKED, find(one, str(tmp_path / "a"), str(one)), overwrite=True).run()
-    assert "would replace an original" in done.why
+    with pytest.raises(ConfigError, match="pictures are PNG"):
+        find(one, str(tmp_path / "a"), str(tmp_path / "a.jpg"))
+    (done,) = FileRun(
+        toys, ASKED, find(one, str(tmp_path / "a"), f"{study}/drawn.png"), overwrite=True
+    ).run()
+    assert done.outcome == "denoised"
     with pytest.raises(ConfigError, match="both the result and its picture"):
-        find(one, str(tmp_path / "a"), str(tmp_path / "a"))
+        find(one, str(tmp_path / "a.png"), str(tmp_path / "a.png"))
