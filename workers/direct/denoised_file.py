@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ Kind = Literal["DICOM", "PNG", "JPEG", "TIFF"]
 """What a file is, by its first bytes."""
 
 Image = NDArray[np.float32]
+
+_WINDOWS: Final = 32
+"""Windows one below the other in which noise is measured together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,11 @@ def middle(source: Source, pixels: Sequence[Image]) -> tuple[Image, Image]:
 
 
 def noise_of(before: Image, after: Image, units: Units, full_scale: float) -> Noise:
-    """Noise of one frame before and after."""
+    """Noise of one frame before and after, band by band, in memory that does not grow with it."""
     region = SOFT_TISSUE if units == "HU" else exposed(full_scale)
-    return measure([(before, after)], region)
+    height = _WINDOWS * region.window
+    bands = (
+        (before[top : top + height], after[top : top + height])
+        for top in range(0, len(before), height)
+    )
+    return measure(bands, region)

@@ -70,7 +70,7 @@ def denoise_object(networks: Networks, file: BinaryIO, asked: Request, name: str
     """
     settings = networks.settings
     header = read_header(file, name)
-    if str(header.file_meta.get("MediaStorageSOPClassUID", "")) == _DIRECTORY:
+    if text_of(header.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         raise NoImage("is the directory of a medium (DICOMDIR)")
     wanted, series_uid = _wanted(networks, header, asked)
     uid = text_of(header, "SOPInstanceUID")
