@@ -201,7 +201,7 @@ def _empty(_version: ModelVersion, path: Path) -> Path:
         (_twice, "twice"),
         (_link, "no plain file"),
         (_compressed, "compressed"),
-        (_overlapping, "more than it has|Overlapped"),
+        (_overlapping, "more bytes than it has|Overlapped"),
         (_many, "at most"),
         (_changed, "sha256"),
         (_encrypted, "encrypted"),

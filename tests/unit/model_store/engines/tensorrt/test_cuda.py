@@ -147,7 +147,7 @@ def test_devices_are_counted_by_another_process() -> None:
     assert count_devices(_answer(0, "2\n")) == 2
     with pytest.raises(EngineUnavailableError, match="no CUDA device: there is no NVIDIA driver"):
         count_devices(_answer(1, err="there is no NVIDIA driver"))
-    with pytest.raises(EngineUnavailableError, match="ended with -11"):
+    with pytest.raises(EngineUnavailableError, match="ended with exit code -11"):
         count_devices(_answer(-11))
 
 
