@@ -55,7 +55,7 @@ def test_wildcards_tell_partners_in_one_folder(tmp_path: Path) -> None:
         (["low/p/a.png"], "full: no such folder"),
         (["low/p/a.png", "full/readme.txt"], r"full: no image file matches '\*'.*side.*is empty"),
         (["low/p/a.png", "full/p/b.png"], "no file of one has a partner"),
-        (["low/p/a.png", "low/p/a.tif", "full/p/a.png"], "one name.*for several files"),
+        (["low/p/a.png", "low/p/a.tif", "full/p/a.png"], "files of one side with the same name"),
         (["low/a.png", "full/a.png"], "lies in no folder of a patient"),
     ],
 )

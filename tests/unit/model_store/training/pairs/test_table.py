@@ -50,7 +50,7 @@ def test_a_line_is_a_pair_relative_to_the_table(tmp_path: Path) -> None:
         (["noisy,partner,patient", "a.png,b.png,"], "line 2: patient is empty"),
         (["noisy,partner,patient", "a.png,a.png,p"], "line 2: a.png: the same file on both"),
         (["noisy,partner,patient,split", "a.png,b.png,p,train"], "split is none of training"),
-        (["noisy,partner,patient,slice", "a.png,b.png,p,x"], "slice is no number"),
+        (["noisy,partner,patient,slice", "a.png,b.png,p,x"], "slice is not a number"),
         (
             [
                 "noisy,partner,patient,split",
