@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from dicom_node.ledger import holders, processes
-from dicom_node.ledger.processes import Role, Seen
+from dicom_node.ledger.processes import Role, Sighting
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.process_names import runs_here
 
@@ -88,7 +88,7 @@ def silent_here(ledger: Ledger, role: Role) -> str:
     return "; ".join(faults)
 
 
-def _of_role(role: Role, found: Sequence[Seen], at: datetime) -> Said:
+def _of_role(role: Role, found: Sequence[Sighting], at: datetime) -> Said:
     if not found:
         return Said(role, False, f"none runs, though others do: {_LACKING[role]}; start it")
     faults = {each.process.name: _fault(each) for each in found}
@@ -102,14 +102,14 @@ def _of_role(role: Role, found: Sequence[Seen], at: datetime) -> Said:
     return Said(role, not silent or only_old, "; ".join(words), warning=only_old and bool(silent))
 
 
-def _named(each: Seen) -> str:
+def _named(each: Sighting) -> str:
     process = each.process
     doing = f", {each.in_hand} in hand" if each.in_hand else ""
     since = each.started_at.isoformat(sep=" ", timespec="seconds")
     return f"{process.place} (process {process.pid}, {process.version}) since {since}{doing}"
 
 
-def _fault(each: Seen) -> str:
+def _fault(each: Sighting) -> str:
     """Why a process does not count as running, or ""."""
     since = f"since {each.sign_at.isoformat(sep=' ', timespec='seconds')}"
     here = runs_here(each.process.name)

@@ -62,7 +62,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Sighting:
     """A process as it was seen last.
 
     Attributes
@@ -121,7 +121,7 @@ def forget(unit: UnitOfWork) -> None:
     unit.connection.execute(delete(ProcessRow).where(old))
 
 
-def seen(session: Reading, *, role: Role | None = None, host: str | None = None) -> list[Seen]:
+def seen(session: Reading, *, role: Role | None = None, host: str | None = None) -> list[Sighting]:
     """The processes of the node, by role and place: all, or those of one role or machine.
 
     Whether one is silent goes by the ledger's clock alone; of its own machine more can be known.
@@ -133,7 +133,7 @@ def seen(session: Reading, *, role: Role | None = None, host: str | None = None)
         rows = rows.where(ProcessRow.host == host)
     found = session.execute(rows.order_by(ProcessRow.role, ProcessRow.place)).scalars().all()
     return [
-        Seen(
+        Sighting(
             Process(row.name, row.role, row.place, row.host, row.pid, row.version),
             row.started_at,
             row.sign_at,

@@ -107,8 +107,8 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         Example: model-store reproduce n2n-xray --data DATA --with own.toml --iterations 2000
         """
         from model_store.reports.reproduction import (  # noqa: PLC0415
-            Publication,
             Reproduction,
+            ReproductionPlan,
             publications,
         )
 
@@ -119,7 +119,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
             return
         limit_threads(threads)
         try:
-            made = Reproduction(Publication.named(publication), out, data, weights)
+            made = Reproduction(ReproductionPlan.named(publication), out, data, weights)
             runs = _trained(
                 made,
                 made.recipes(paper=paper, iterations=iterations, own=own),

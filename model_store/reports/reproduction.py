@@ -22,7 +22,7 @@ _KEPT = ("name", "version", "generator")
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class ReproductionPlan:
     """What is to be trained for a publication.
 
     Parameters
@@ -43,7 +43,7 @@ class Publication:
     paper: tuple[str, ...]
 
     @classmethod
-    def named(cls, name: str) -> Publication:
+    def named(cls, name: str) -> ReproductionPlan:
         """The publication of that name.
 
         Raises
@@ -57,11 +57,13 @@ class Publication:
         return found[name]
 
 
-def publications() -> dict[str, Publication]:
+def publications() -> dict[str, ReproductionPlan]:
     """All publications, by name."""
     text = resources.files("model_store.reports").joinpath("publications.toml").read_text("utf-8")
     return {
-        name: Publication(name, item["reads"], tuple(item["recipes"]), tuple(item.get("paper", ())))
+        name: ReproductionPlan(
+            name, item["reads"], tuple(item["recipes"]), tuple(item.get("paper", ()))
+        )
         for name, item in tomllib.loads(text).items()
     }
 
@@ -72,7 +74,7 @@ class Reproduction:
 
     Parameters
     ----------
-    publication : Publication
+    publication : ReproductionPlan
         Which.
     folder : Path
         Where; what is done there already is not done again.
@@ -82,7 +84,7 @@ class Reproduction:
         Folder of ImageNet weights, for perceptual losses and distances.
     """
 
-    publication: Publication
+    publication: ReproductionPlan
     folder: Path
     data: Path
     weights: Path | None = None

@@ -24,6 +24,7 @@ from model_store.training.patches import (
     random_deviation,
     random_turn,
     random_window,
+    shares_of,
 )
 from model_store.training.recipe import CtData, CtSource, InputSection
 from model_store.training.references import (
@@ -155,9 +156,7 @@ class CtPatches:
         self._size = batch
         self._patch = patch
         self._seed = seed
-        # slices of a smaller matrix hold fewer patches
-        area = np.array([item.clean.size for item in slices], float)
-        self._share = area**0.5 / (area**0.5).sum()
+        self._share = shares_of(item.clean for item in slices)
 
     def batch(self, step: int) -> Batch:
         """Batch number `step`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +65,13 @@ def resized(image: Floats, side: int) -> Floats:
     changed = functional.interpolate(tensor, size, mode="bilinear", antialias=True)
     result: Floats = changed[0, 0].numpy()
     return result
+
+
+def shares_of(images: Iterable[Floats]) -> NDArray[np.float64]:
+    """How often each image is drawn from: by the root of its area; small ones hold few patches."""
+    side = np.array([image.size for image in images], float) ** 0.5
+    shares: NDArray[np.float64] = side / side.sum()
+    return shares
 
 
 def random_turn(generator: np.random.Generator) -> Callable[[Floats], Floats]:

@@ -18,6 +18,7 @@ from model_store.training.patches import (
     random_turn,
     random_window,
     resized,
+    shares_of,
 )
 from model_store.training.recipe import XrayData
 from model_store.training.references import block_mean, list_files, read_radiograph
@@ -50,8 +51,7 @@ class XrayPatches:
         self._size = batch
         self._patch = patch
         self._seed = seed
-        area = np.array([image.size for image in images], float)
-        self._share = area**0.5 / (area**0.5).sum()
+        self._share = shares_of(images)
 
     def batch(self, step: int) -> Batch:
         """Batch number `step`."""

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from model_store.cli import app
-from model_store.reports.reproduction import Publication, publications
+from model_store.reports.reproduction import ReproductionPlan, publications
 from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.recipe import Recipe
@@ -47,7 +47,7 @@ def test_a_publication_from_own_images_to_its_table_picture_and_curves(
     for figure in ("picture.png", "curves.png", "sweep.png"):
         with Image.open(out / figure) as picture:
             assert min(picture.size) > 200
-    recipes = Publication.named(name).recipes
+    recipes = ReproductionPlan.named(name).recipes
     tables = (out / "tables.md").read_text()
     assert all(re.search(rf"\| {recipe} ", tables) for recipe in recipes), tables
     assert "orders hold" in tables

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.ledger import processes
-from dicom_node.ledger.processes import Role, Seen
+from dicom_node.ledger.processes import Role, Sighting
 from dicom_node.settings import Settings
 from dicom_node.signs import Sign
 from tests.support.ledgers import Life
@@ -25,7 +25,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
     life.close()
 
 
-def seen(life: Life) -> list[Seen]:
+def seen(life: Life) -> list[Sighting]:
     with life.ledger.read() as session:
         return processes.seen(session)
 

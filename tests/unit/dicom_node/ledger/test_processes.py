@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dicom_node.ledger import processes
-from dicom_node.ledger.processes import Process, Role, Seen
+from dicom_node.ledger.processes import Process, Role, Sighting
 from tests.support.ledgers import Life
 
 INFER = Process("a:1", "infer", "infer-1@a", "a", 1, "0.1.0")
@@ -16,7 +16,7 @@ def beat(life: Life, process: Process = INFER, age: float = 0.0, within: float =
         processes.beat(unit, process, timedelta(seconds=age), within)
 
 
-def seen(life: Life) -> list[Seen]:
+def seen(life: Life) -> list[Sighting]:
     with life.ledger.read() as session:
         return processes.seen(session)
 
