@@ -14,6 +14,7 @@ from pathlib import Path
 from docs.pages.command_line import command_line
 from docs.pages.configuration import configuration, schema
 from docs.pages.models import models
+from docs.pages.operators import operators
 from docs.pages.services import services
 from docs.pages.states import states
 
@@ -26,6 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "services.md": services,
     "command-line.md": command_line,
     "models.md": models,
+    "operators.md": operators,
 }
 
 

@@ -1,49 +1,46 @@
 """What an ONNX file must be before an engine sees it.
 
 An engine's own reader is a large piece of native code, so a small one (`model_store.protobuf`)
-looks first. It knows only the few things that a denoising generator is made of, and no others.
+looks first. It knows the operators that denoising networks are made of (`model_store.operators`),
+and no others, and works out what size everything has that they make.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_store import onnx_schema as schema
 from model_store.errors import GraphError
-from model_store.onnx_tensor import FLOAT, MOST_DIMENSIONS, only, read_tensor
+from model_store.onnx_tensor import FLOAT, only, read_tensor
+from model_store.operators.layers import LONGEST_STEP
+from model_store.operators.table import OPERATORS, RULES, WHY_NOT
+from model_store.operators.value import IMAGE_RANK, Attribute, Node, Value
 from model_store.protobuf import Message, ProtobufError, read_message
 
-OPERATORS = frozenset(
-    {
-        "Add", "AveragePool", "Concat", "Constant", "Conv", "ConvTranspose", "Identity",
-        "LeakyRelu", "MaxPool", "Mul", "Relu", "Resize", "Slice", "Softmax", "Sub",
-    }
-)  # fmt: skip
-"""What the exported generators consist of: a test exports them all and holds this list to it."""
-
-OPSETS = range(17, 21)
+OPSETS = range(13, 22)
 LARGEST_FILE = 256 << 20
 """Bytes; the largest generator at its published width has 130 MB."""
-MOST_NODES = 2000
+MOST_NODES = 4000
 MOST_INITIALISERS = 4000
-MOST_CHANNELS = 4096
-LARGEST_SCALE = 2.0
-"""Of an inner image's side, beside the input's."""
-LONGEST_STEP = 64
-"""Pixels; of a kernel, stride, dilation or padding."""
+MOST_NUMBERS = 1 << 14
+"""Of an inner tensor, for each pixel of the image: 4096 channels of twice its sides, for example.
+"""
 
-_IR_VERSIONS = range(4, 14)
+_ROUND = 13440
+"""A side that most strides and windows divide: 2^7 * 3 * 5 * 7. No pixel of it is ever made."""
+_SIZES: Final = ((1, 1, _ROUND, _ROUND), (2, 1, _ROUND, 2 * _ROUND))
+_GROWTH: Final = 4
+_ODD_SIZES: Final = ((1, 1, 512, 512), (1, 1, 64, 96), (3, 1, 509, 333))
+
+IR_VERSIONS = range(4, 15)
 _STEPS = {"kernel_shape", "strides", "dilations", "pads", "output_padding"}
 _ATTRIBUTE_TYPES = {1, 2, 3, 4, 6, 7}  # float, int, string, tensor, floats, ints
-
-_Array = NDArray[Any]
-_Attributes = Mapping[str, list[int] | _Array | str]
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +55,33 @@ class Graph:
         How often each operator occurs.
     numbers : int
         Float32 numbers in weights and constants.
+    macs_per_pixel : int
+        Multiply-adds of convolutions and products of matrices for each pixel of the image.
+    source, target : str
+        Names of the input and of the output.
     """
 
     opset: int
     operators: Mapping[str, int]
     numbers: int
+    macs_per_pixel: int
+    source: str
+    target: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A tensor on its way: channels, side beside the input's, and whether the image is in it."""
-
-    channels: int
-    scale: float
-    image: bool
-    constant: _Array | None = None
+class _TooLargeError(GraphError):
+    """A tensor inside has more numbers than an image of that size may cost."""
 
 
 def check_graph(data: bytes) -> Graph:
     """Look through an ONNX file and refuse all that a denoising generator is not made of.
 
-    It must be one graph of at least one convolution with the operators of `OPERATORS` in a version
-    of `OPSETS`, all weights inside and finite, from one float32 input ``[N, 1, H, W]`` to one
-    float32 output of the same form, N, H and W free, the output made from the input. Sizes are
-    limited, those of inner images too. Custom domains, functions, subgraphs (If, Loop, Scan), data
-    in other files, and fields that are not known are refused.
+    It must be one graph with weights and with the operators of `model_store.operators.table` in a
+    version of `OPSETS`, all weights inside and finite, from one float32 input ``[N, 1, H, W]`` to
+    one float32 output of the same shape, N, H and W free, the output made from the input. Sizes are
+    limited, those of inner tensors too; they grow with the image, and no further, and nothing is
+    summed over the whole of it. Custom domains, functions, subgraphs (If, Loop, Scan), data in
+    other files, and fields that are not known are refused.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ def check_graph(data: bytes) -> Graph:
 
 
 def _check_model(model: Message) -> Graph:
-    if model.integer("ir_version") not in _IR_VERSIONS:
+    if model.integer("ir_version") not in IR_VERSIONS:
         raise GraphError(f"ONNX IR version {model.integer('ir_version')} is not one that is read")
     if model.has("functions"):
         raise GraphError("the model defines functions of its own; export it without")
@@ -113,35 +112,120 @@ def _check_model(model: Message) -> Graph:
     if not model.has("graph"):
         raise GraphError("the ONNX file holds no graph")
     graph = read_message("the graph", model.parts("graph")[0], schema.GRAPH)
-    nodes, initialisers = graph.parts("node"), graph.parts("initializer")
-    if len(nodes) > MOST_NODES or len(initialisers) > MOST_INITIALISERS:
+    parts, initialisers = graph.parts("node"), graph.parts("initializer")
+    if len(parts) > MOST_NODES or len(initialisers) > MOST_INITIALISERS:
         raise GraphError(
-            f"{len(nodes)} nodes and {len(initialisers)} initialisers; "
+            f"{len(parts)} nodes and {len(initialisers)} initialisers; "
             f"{MOST_NODES} and {MOST_INITIALISERS} at most"
         )
-    if not nodes:
+    if not parts:
         raise GraphError("the graph has no layers")
-    values: dict[str, _Value] = {}
+    constants: dict[str, Value] = {}
     for part in initialisers:
         name, array = read_tensor(part)
-        _define(values, name, _constant(array))
-    source, target = _port("input", graph), _port("output", graph)
-    _define(values, source, _Value(1, 1.0, image=True))
-    operators = Counter(_node(part, values) for part in nodes)
-    if not operators["Conv"] + operators["ConvTranspose"]:
+        _define(constants, name, Value.constant(array))
+    source = _port("input", graph, constants)
+    target = _port("output", graph, {})
+    nodes = [_node(part) for part in parts]
+    operators = Counter(node.operator for node in nodes)
+    if not any(operators[name] for name in _WEIGHTED):
         raise GraphError("the graph has no layer with weights")
+    made, macs = _sized(nodes, constants, source, target)
+    arrays = [value.known for value in {**constants, **made}.values() if value.known is not None]
+    numbers = sum(array.size for array in arrays if array.dtype == np.float32)
+    return Graph(opset, dict(sorted(operators.items())), numbers, macs, source, target)
+
+
+def _sized(
+    nodes: Sequence[Node], constants: Mapping[str, Value], source: str, target: str
+) -> tuple[dict[str, Value], int]:
+    """Follow images of several sizes; gives the literals in the graph, and the multiply-adds."""
+    small, large = (_followed(nodes, constants, source, size) for size in _SIZES)
+    for size, values in zip(_SIZES, (small, large), strict=True):
+        _check_output(values, source, target, size)
+    for node in nodes:
+        for name in filter(None, node.outputs):
+            _check_growth(node, small[name], large[name])
+    for size in _ODD_SIZES:
+        try:
+            _followed(nodes, constants, source, size)
+        except _TooLargeError:
+            raise
+        except GraphError:  # a stride or a window that does not divide it
+            continue
+    literals = {
+        name: small[name] for node in nodes if node.operator == "Constant" for name in node.outputs
+    }
+    macs = sum(value.macs for name, value in small.items() if name not in constants)
+    return literals, round(macs / _pixels(_SIZES[0]))
+
+
+def _followed(
+    nodes: Sequence[Node], constants: Mapping[str, Value], source: str, size: Sequence[int]
+) -> dict[str, Value]:
+    """Every tensor that an image of `size` becomes."""
+    values = dict(constants)
+    _define(values, source, Value(tuple(size), image=True))
+    pixels = _pixels(size)
+    for node in nodes:
+        made = RULES[node.operator](node, _inputs(node, values))
+        several = made if isinstance(made, list) else [made]
+        if len(several) != len(node.outputs):
+            raise node.wrong(f"it has {len(node.outputs)} outputs, not {len(several)}")
+        for name, value in zip(node.outputs, several, strict=True):
+            if min(value.shape, default=0) < 0:
+                raise node.wrong(f"an image of {size[2]} x {size[3]} becomes {list(value.shape)}")
+            if value.size > MOST_NUMBERS * pixels:
+                raise _TooLargeError(
+                    f"{node.where} makes {value.size / pixels:.3g} numbers for each pixel of the "
+                    f"image, {MOST_NUMBERS} at most; attention of every pixel to every other does"
+                )
+            _define(values, name, value)
+    return values
+
+
+def _inputs(node: Node, values: Mapping[str, Value]) -> list[Value | None]:
+    for name in node.inputs:
+        if name and name not in values:
+            raise node.wrong(f"it takes {name!r}, which nothing before it makes")
+    return [values[name] if name else None for name in node.inputs]
+
+
+def _check_output(
+    values: Mapping[str, Value], source: str, target: str, size: Sequence[int]
+) -> None:
     made = values.get(target)
     if made is None or target == source:
         raise GraphError(f"the graph never makes its output {target!r}")
     if not made.image:
         raise GraphError("the output does not depend on the input")
-    if made.channels != 1 or made.scale != 1:
-        raise GraphError(
-            f"the output has {made.channels} channels and {made.scale:g} times the input's sides"
+    if made.shape == tuple(size):
+        return
+    shape = made.shape
+    if len(shape) == IMAGE_RANK and shape[:2] == tuple(size[:2]):
+        less = [before - after for before, after in zip(size[2:], shape[2:], strict=True)]
+        if max(map(abs, less)) < _ROUND // 2:
+            raise GraphError(
+                f"the output has {less[0]} rows and {less[1]} columns less than the input: "
+                "convolutions without padding crop it; export it with padding"
+            )
+    raise GraphError(f"images [N, 1, H, W] = {list(size)} become {list(shape)}")
+
+
+def _check_growth(node: Node, small: Value, large: Value) -> None:
+    """Refuse what depends on the whole image: no tile could give what the image gives."""
+    if small.image and small.mixed != large.mixed:
+        raise node.wrong(
+            f"it goes over {small.mixed} numbers of an image of {_ROUND} x {_ROUND} pixels, and "
+            f"over {large.mixed} where there are more: its result depends on the whole image, so "
+            "that tiles would not fit together"
         )
-    constants = (value.constant for value in values.values() if value.constant is not None)
-    numbers = sum(array.size for array in constants if array.dtype == np.float32)
-    return Graph(opset, dict(sorted(operators.items())), numbers)
+    if large.size > _GROWTH * small.size:
+        raise node.wrong("what it makes grows faster than the image")
+
+
+def _pixels(size: Sequence[int]) -> int:
+    return size[0] * size[2] * size[3]
 
 
 def _opset(parts: Iterable[memoryview]) -> int:
@@ -158,11 +242,13 @@ def _opset(parts: Iterable[memoryview]) -> int:
     return version
 
 
-def _port(kind: str, graph: Message) -> str:
-    ports = graph.parts(kind)
+def _port(kind: str, graph: Message, constants: Mapping[str, Value]) -> str:
+    ports = [read_message(f"the {kind}", part, schema.PORT) for part in graph.parts(kind)]
+    ports = [port for port in ports if port.text("name") not in constants]
     if len(ports) != 1:
-        raise GraphError(f"the graph has {len(ports)} {kind}s, not one")
-    port = read_message(f"the {kind}", ports[0], schema.PORT)
+        names = ", ".join(port.text("name") for port in ports[:6])
+        raise GraphError(f"the graph has {len(ports)} {kind}s ({names}), not one")
+    port = ports[0]
     whole = read_message(f"the {kind}'s type", only(port, "type", kind), schema.TYPE)
     tensor = read_message(
         f"the {kind}'s type", only(whole, "tensor_type", kind), schema.TENSOR_TYPE
@@ -172,42 +258,40 @@ def _port(kind: str, graph: Message) -> str:
     shape = read_message(f"the {kind}'s shape", only(tensor, "shape", kind), schema.SHAPE)
     sides = [read_message("a dimension", part, schema.DIMENSION) for part in shape.parts("dim")]
     fixed = [side.integer("value") if side.has("value") else None for side in sides]
-    if len(sides) != MOST_DIMENSIONS or fixed != [None, 1, None, None]:
+    wanted = ([None, 1, None, None], *([[None] * IMAGE_RANK] if kind == "output" else []))
+    if fixed not in wanted:
         shown = [side or "free" for side in fixed]
-        raise GraphError(f"the {kind} must be [N, 1, H, W] with free N, H and W, not {shown}")
+        raise GraphError(
+            f"the {kind} must be [N, 1, H, W] with free N, H and W, not {shown}; with torch: "
+            "dynamic_axes={name: {0: 'n', 2: 'h', 3: 'w'}} for input and output"
+        )
     return port.text("name")
 
 
-def _node(part: memoryview, values: dict[str, _Value]) -> str:
+def _node(part: memoryview) -> Node:
     node = read_message("a node", part, schema.NODE)
     operator, name = node.text("op_type"), node.text("name") or "without a name"
     where = f"node {name} ({operator})"
     if node.text("domain") not in {"", "ai.onnx"}:
         raise GraphError(f"{where} is of the domain {node.text('domain')!r}")
     if operator not in OPERATORS:
-        raise GraphError(f"{where}: the operator is not one of {', '.join(sorted(OPERATORS))}")
+        why = WHY_NOT.get(operator)
+        raise GraphError(
+            f"{where}: {operator} {why}"
+            if why
+            else f"{where}: the operator is not one of those that the engines are given "
+            "(docs/reference/operators.md)"
+        )
     attributes = dict(_attribute(where, found) for found in node.parts("attribute"))
     if len(attributes) != len(node.parts("attribute")):
         raise GraphError(f"{where} has an attribute twice")
-    inputs = []
-    for source in node.texts("input"):
-        if source and source not in values:
-            raise GraphError(f"{where} takes {source!r}, which nothing before it makes")
-        inputs.append(values[source] if source else _Value(0, 0.0, image=False))
     outputs = node.texts("output")
-    if len(outputs) != 1:
-        raise GraphError(f"{where} has {len(outputs)} outputs, not one")
-    made = _made(where, operator, inputs, attributes)
-    if made.channels > MOST_CHANNELS or made.scale > LARGEST_SCALE:
-        raise GraphError(
-            f"{where} makes {made.channels} channels of {made.scale:g} times the input's sides; "
-            f"{MOST_CHANNELS} and {LARGEST_SCALE:g} at most"
-        )
-    _define(values, outputs[0], made)
-    return operator
+    while len(outputs) > 1 and not outputs[-1]:
+        outputs.pop()
+    return Node(operator, where, node.texts("input"), outputs, attributes)
 
 
-def _attribute(where: str, part: memoryview) -> tuple[str, list[int] | _Array | str]:
+def _attribute(where: str, part: memoryview) -> tuple[str, Attribute]:
     attribute = read_message(f"an attribute of {where}", part, schema.ATTRIBUTE)
     name = attribute.text("name")
     if attribute.has("g") or attribute.has("graphs"):
@@ -225,121 +309,7 @@ def _attribute(where: str, part: memoryview) -> tuple[str, list[int] | _Array | 
     return name, integers if integers else floats
 
 
-def _made(where: str, operator: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    """What a node makes of its inputs, as far as sizes go."""
-    special = _MAKERS.get(operator)
-    if operator != "Constant" and not inputs:
-        raise GraphError(f"{where} has no input")
-    if special is not None:
-        return special(where, inputs, attributes)
-    return _joint(inputs, max(value.channels for value in inputs))
-
-
-def _joint(inputs: list[_Value], channels: int) -> _Value:
-    image = any(value.image for value in inputs)
-    return _Value(channels, max(value.scale for value in inputs), image)
-
-
-def _literal(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    value = attributes.get("value")
-    if inputs or len(attributes) != 1 or not isinstance(value, np.ndarray):
-        raise GraphError(f"{where}: only a constant that is one tensor is allowed")
-    return _constant(value)
-
-
-def _convolved(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    return _Value(_weights(where, inputs).shape[0], _shrunk(inputs[0], attributes), image=True)
-
-
-def _unconvolved(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    channels = _weights(where, inputs).shape[1] * _numbers(attributes, "group", [1])[0]
-    return _Value(channels, inputs[0].scale * max(_numbers(attributes, "strides", [1])), image=True)
-
-
-def _weights(where: str, inputs: list[_Value]) -> _Array:
-    weights = inputs[1].constant if len(inputs) > 1 else None
-    if weights is None or weights.ndim != MOST_DIMENSIONS or not inputs[0].image:
-        raise GraphError(f"{where} must take an image and constant weights of four dimensions")
-    return weights
-
-
-def _pooled(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    if not inputs[0].image:
-        raise GraphError(f"{where} must take an image")
-    return _Value(inputs[0].channels, _shrunk(inputs[0], attributes), image=True)
-
-
-def _shrunk(value: _Value, attributes: _Attributes) -> float:
-    return value.scale / max(min(_numbers(attributes, "strides", [1])), 1)
-
-
-def _joined(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    if attributes.get("axis") not in ([1], [-3]):
-        raise GraphError(f"{where} must join channels (axis 1)")
-    return _joint(inputs, sum(value.channels for value in inputs))
-
-
-def _resized(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    factors = inputs[_SCALES].constant if len(inputs) == _SCALES + 1 else None
-    usable = (
-        "axes" not in attributes
-        and factors is not None
-        and factors.shape == (MOST_DIMENSIONS,)
-        and factors.dtype == np.float32
-        and bool((factors[:2] == 1).all() and (factors > 0).all())
-    )
-    if factors is None or not usable:
-        raise GraphError(f"{where} must have constant scales of height and width")
-    return _Value(inputs[0].channels, inputs[0].scale * float(factors.max()), inputs[0].image)
-
-
-def _same(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    if len(inputs) != 1 or attributes:
-        raise GraphError(f"{where} must take one value and nothing else")
-    return inputs[0]
-
-
-def _sliced(where: str, inputs: list[_Value], attributes: _Attributes) -> _Value:
-    bounds = [value.constant for value in inputs[1:]]
-    if not _SLICE_START_END_AXIS <= len(bounds) <= _SLICE_START_END_AXIS + 1 or attributes:
-        raise GraphError(f"{where} must have one constant start, end and axis")
-    numbers = []
-    for bound in bounds:
-        if bound is None or bound.shape != (1,) or bound.dtype.kind != "i":
-            raise GraphError(f"{where} must have one constant start, end and axis")
-        numbers.append(int(bound[0]))
-    start, end, axis, *step = numbers
-    if axis not in {1, -3} or step not in ([], [1]):
-        raise GraphError(f"{where} must take channels (axis 1) one by one")
-    return _joint(inputs, len(range(inputs[0].channels)[start:end]))
-
-
-_SCALES = 2  # place among the inputs of Resize
-_SLICE_START_END_AXIS = 3
-_MAKERS: Mapping[str, Callable[[str, list[_Value], _Attributes], _Value]] = {
-    "Concat": _joined,
-    "Constant": _literal,
-    "Conv": _convolved,
-    "ConvTranspose": _unconvolved,
-    "AveragePool": _pooled,
-    "Identity": _same,
-    "MaxPool": _pooled,
-    "Resize": _resized,
-    "Slice": _sliced,
-}
-
-
-def _numbers(attributes: _Attributes, name: str, default: list[int]) -> list[int]:
-    found = attributes.get(name, default)
-    return found if isinstance(found, list) and found else default
-
-
-def _define(values: dict[str, _Value], name: str, value: _Value) -> None:
+def _define(values: dict[str, Value], name: str, value: Value) -> None:
     if not name or name in values:
         raise GraphError(f"the name {name!r} is empty or stands for two values")
     values[name] = value
-
-
-def _constant(array: _Array) -> _Value:
-    channels = array.shape[1] if array.ndim == MOST_DIMENSIONS else 1
-    return _Value(channels, 0.0, image=False, constant=array)

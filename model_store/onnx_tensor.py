@@ -12,16 +12,18 @@ from model_store import onnx_schema as schema
 from model_store.errors import GraphError
 from model_store.protobuf import Message, ProtobufError, read_message
 
-MOST_DIMENSIONS: Final = 4
+MOST_DIMENSIONS: Final = 8
 FLOAT: Final = 1
 """Number of float32 among the data types of ONNX."""
 
-_INT32, _INT64 = 6, 7
+_INT32, _INT64, _BOOL = 6, 7, 9
 _TYPES: dict[int, np.dtype[Any]] = {
     FLOAT: np.dtype("<f4"),
     _INT32: np.dtype("<i4"),
     _INT64: np.dtype("<i8"),
+    _BOOL: np.dtype("?"),
 }
+_OTHERS: Final = {10: "float16", 11: "float64", 16: "bfloat16"}
 
 
 def initialisers(data: bytes) -> dict[str, NDArray[Any]]:
@@ -30,7 +32,7 @@ def initialisers(data: bytes) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict of str to ndarray
-        Float32, int32 or int64, finite, read-only, of at most four dimensions.
+        Float32, int32, int64 or bool, finite, read-only, of at most eight dimensions.
 
     Raises
     ------
@@ -62,19 +64,23 @@ def read_tensor(part: memoryview) -> tuple[str, NDArray[Any]]:
         raise GraphError(f"{where} is in another file; export with all weights inside")
     kind = _TYPES.get(tensor.integer("data_type"))
     if kind is None:
-        raise GraphError(f"{where} is neither float32 nor int32 nor int64")
+        other = _OTHERS.get(tensor.integer("data_type"))
+        found = f", but {other}; convert the model to float32" if other else ""
+        raise GraphError(f"{where} is neither float32 nor int32, int64 or bool{found}")
     dims = tensor.integers("dims")
-    if len(dims) > MOST_DIMENSIONS or any(side <= 0 for side in dims):
+    if len(dims) > MOST_DIMENSIONS or any(side < 0 for side in dims):
         raise GraphError(f"{where} has the shape {dims}")
-    field = {FLOAT: "float_data", _INT32: "int32_data", _INT64: "int64_data"}[
-        tensor.integer("data_type")
-    ]
+    field = {
+        FLOAT: "float_data", _INT32: "int32_data", _INT64: "int64_data", _BOOL: "int32_data"
+    }[tensor.integer("data_type")]  # fmt: skip
     stores = [
         key for key in ("raw_data", "float_data", "int32_data", "int64_data") if tensor.has(key)
     ]
+    size = math.prod(dims)
+    if not size and len(stores) <= 1:
+        return name, np.zeros(dims, kind)
     if len(stores) != 1 or stores[0] not in {"raw_data", field}:
         raise GraphError(f"{where} does not have its values in one place")
-    size = math.prod(dims)
     if tensor.has("raw_data"):
         raw = tensor.parts("raw_data")[0]
         if len(raw) != size * kind.itemsize:
