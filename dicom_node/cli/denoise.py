@@ -141,7 +141,10 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     0 every image was denoised;
     1 an error: something cannot be read, denoised or written, or no image was found;
     2 wrong use;
-    3 an image must not be denoised, or its result is there already, or a model is not trusted.
+    3 an image must not be denoised, or its result is there already, or a model is not trusted;
+    130 it was interrupted.
+
+    For example: dicom-node denoise IM0001 -o denoised.dcm --picture before-after.png
     """
     from workers.direct.files import FileRun, FileState, find  # noqa: PLC0415 -- loads engines
     from workers.direct.service import Service  # noqa: PLC0415

@@ -46,6 +46,8 @@ _UNSIGNED: Final = 1
 _ORIENTATION: Final = 274
 _LOSSLESS: Final = frozenset({"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"})
 _CHANNELS: Final = 3
+_CHUNKS: Final = "chunks"
+"""Of `GreyImage.how`: what a PNG has besides, as it is written."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +132,8 @@ class GreyImage:
         how = dict(self.how)
         if self.kind == "PNG":
             texts = PngImagePlugin.PngInfo()
+            for chunk, content in how.pop(_CHUNKS).items():
+                texts.add(chunk, content)
             texts.add_text("Software", software)
             texts.add_text("Description", text)
             how["pnginfo"] = texts
@@ -209,7 +213,7 @@ def _palette() -> PassThrough:
 
 
 def _transparent() -> PassThrough:
-    return PassThrough("it has transparency; save it without")
+    return PassThrough("it has transparency, be it none anywhere; save it without")
 
 
 def _colour() -> PassThrough:
@@ -239,7 +243,12 @@ def _is_inverted(picture: Image.Image) -> bool:
 
 def _like_png(picture: Image.Image) -> tuple[str, dict[str, Any]]:
     text = picture.info.get("Description", "")
-    return str(text), _kept(picture, "icc_profile", "dpi")
+    chunks = {}
+    if "gamma" in picture.info:  # how bright a value is shown
+        chunks[b"gAMA"] = struct.pack(">I", round(picture.info["gamma"] * 100_000))
+    if "srgb" in picture.info:
+        chunks[b"sRGB"] = bytes([picture.info["srgb"]])
+    return str(text), _kept(picture, "icc_profile", "dpi") | {_CHUNKS: chunks}
 
 
 def _like_jpeg(picture: Image.Image) -> tuple[str, dict[str, Any]]:

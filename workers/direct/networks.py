@@ -9,9 +9,12 @@ from threading import Lock
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
+from dicom_node.domain.route import Route
 from dicom_node.errors import ConfigError
 from dicom_node.models import Models
+from dicom_node.routing.deciding import Decider, Decision
 from dicom_node.settings import Settings
 from model_store.ref import ModelName, ModelRef
 from model_store.store import ModelVersion
@@ -52,6 +55,11 @@ class Networks:
         """The version that a name stands for now; see `dicom_node.models.Models.resolve`."""
         with self._lock:
             return self.models.resolve(name)
+
+    def decide(self, rule: Route, header: Dataset) -> Decision:
+        """What planning says of an object, if `rule` is the only route."""
+        with self._lock:
+            return Decider(self.settings, self.models, (rule,)).decide(header)
 
     def run(
         self, model: ModelRef, frames: Sequence[Frame], strength: float

@@ -13,7 +13,7 @@ from dicom_node.dicom.header import read_header, text_of
 from dicom_node.dicom.uids import is_valid_uid
 from dicom_node.errors import FailItem, NodeError, NoImage, PassThrough
 from dicom_node.ledger.states import WorkState
-from dicom_node.routing.deciding import Decider, WantedRoute, plan_of
+from dicom_node.routing.deciding import WantedRoute, plan_of
 from dicom_node.routing.eligibility import units
 from model_store.ref import ModelRef
 from workers.direct.denoised_file import DenoisedFile, Provenance, middle, noise_of
@@ -105,7 +105,7 @@ def _wanted(networks: Networks, header: Dataset, asked: Request) -> tuple[Wanted
     """What planning says of an object, and its series."""
     rule = asked.rule(units(header))
     networks.resolve(rule.model)  # a model that cannot be had is no fault of the object
-    decision = Decider(networks.settings, networks.models, (rule,)).decide(header)
+    decision = networks.decide(rule, header)
     for ended in decision.ended:
         passed = ended.state is WorkState.PASSED
         raise PassThrough(ended.reason) if passed else FailItem(ended.reason)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from dicom_node.errors import PassThrough, PixelDataError
 from tests.support.direct import grey, picture, values_of
@@ -79,6 +79,16 @@ def test_colour_whose_channels_are_equal_is_grey_and_stays_three_channels(kind: 
     made = rewritten(picture(values, kind), kind)
     assert values_of(made).shape == values.shape
     assert (values_of(made) == values_of(made)[..., :1]).all()
+
+
+def test_a_png_is_shown_as_bright_as_before() -> None:
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add(b"gAMA", struct.pack(">I", 45455))
+    chunks.add(b"sRGB", b"\1")
+    data = picture(grey(8), "PNG", pnginfo=chunks)
+    with Image.open(BytesIO(rewritten(data, "PNG"))) as opened:
+        assert (opened.info["gamma"], opened.info["srgb"]) == (0.45455, 1)
+        opened.verify()
 
 
 def test_white_may_be_zero() -> None:
