@@ -8,6 +8,7 @@ from io import BytesIO
 
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from dicom_node.pictures import View
 
@@ -45,8 +46,8 @@ class SheetRow:
         )  # fmt: skip
 
 
-def draw(rows: Sequence[SheetRow], foot: str) -> bytes:
-    """Draw a wide grey PNG, with one line of text below."""
+def draw(rows: Sequence[SheetRow], foot: str, said: str = "") -> bytes:
+    """Draw a wide grey PNG, with one line of text below; the file says `said` of itself."""
     width = 2 * _MARGIN + 3 * SIDE + 2 * _GAP
     height = _CAPTION + SIDE + _GAP
     sheet = Picture.new("L", (width, 2 * _MARGIN + height * len(rows) + _CAPTION), _PAPER)
@@ -64,7 +65,10 @@ def draw(rows: Sequence[SheetRow], foot: str) -> bytes:
             sheet.paste(picture, (left + aside, top + _CAPTION + below))
     pen.text((_MARGIN, sheet.height - _MARGIN), foot, _FAINT, small, anchor="ls")
     stream = BytesIO()
-    sheet.save(stream, "PNG", optimize=True)
+    texts = PngInfo()
+    if said:
+        texts.add_text("Description", said)
+    sheet.save(stream, "PNG", optimize=True, pnginfo=texts)
     return stream.getvalue()
 
 

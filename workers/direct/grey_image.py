@@ -31,7 +31,9 @@ JPEG_QUALITY: Final = 95
 MOST_PIXELS: Final = 89_478_485
 """A quarter of a gigabyte of 24-bit pixels, Pillow's own limit; a film of 35 x 43 cm at 600 dpi."""
 
-_MARK: Final = "; made by dicom-node "
+MARK: Final = "; made by dicom-node "
+"""Stands in what a file says of itself, before the version, if it was made here."""
+
 _ERRORS: Final = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError,
                   ArithmeticError, struct.error, zlib.error)  # fmt: skip
 """What Pillow raises on a malformed file."""
@@ -84,7 +86,7 @@ class GreyImage:
     @property
     def is_own_result(self) -> bool:
         """Whether the file says that it was made here."""
-        return _MARK in self.said
+        return MARK in self.said
 
     @classmethod
     def read(cls, data: bytes, kind: Kind) -> GreyImage:
@@ -128,7 +130,7 @@ class GreyImage:
             Name and version of what made it.
         """
         values = np.stack([cells] * _CHANNELS, axis=-1) if self.channels == _CHANNELS else cells
-        text = f"{note}{_MARK}{software.rpartition(' ')[2]}"
+        text = f"{note}{MARK}{software.rpartition(' ')[2]}"
         how = dict(self.how)
         if self.kind == "PNG":
             texts = PngImagePlugin.PngInfo()

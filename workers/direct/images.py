@@ -41,7 +41,7 @@ def denoise_image(networks: Networks, data: bytes, kind: Kind, asked: Request) -
     """
     image = GreyImage.read(data, kind)
     if image.is_own_result:
-        raise PassThrough("own result: already denoised by dicom-node")
+        raise PassThrough("own result: made by dicom-node already")
     units: Units = "stored" if asked.hounsfield is None else "HU"
     rule = asked.rule(units)
     version = networks.resolve(rule.model)

@@ -8,6 +8,8 @@ from dicom_node import pictures
 from dicom_node.pictures import Box, Window
 from dicom_node.sheet import SIDE, SheetRow, draw
 from workers.direct.denoised_file import DenoisedFile, Provenance
+from workers.direct.grey_image import MARK
+from workers.results import software_version
 
 _PART: Final = SIDE // 2
 """Side of the part, pixels of the image; it is shown twice as large."""
@@ -40,7 +42,11 @@ def picture_of(made: DenoisedFile) -> bytes:
             part, "a part of it", *(_noise(made.how, value, unit) for value in _values(made.how))
         ),
     )
-    return draw(rows, f"{made.how.words}; {window}")
+    words = made.how.words
+    said = (
+        f"Before and after, {words}{MARK}{software_version()}"  # a folder may be gone through again
+    )
+    return draw(rows, f"{words}; {window}", said)
 
 
 def _chosen(made: DenoisedFile) -> tuple[Window, Box]:

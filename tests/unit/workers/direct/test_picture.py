@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dicom_node.errors import NotDenoised
 from model_store.ref import ModelName
 from tests.support.direct import CT, XRAY, grey, picture, service
 from tests.support.factories import ct_slice, enhanced_ct, to_bytes
@@ -43,3 +44,9 @@ def test_a_slice(toys: Service, image: object) -> None:
 
 def test_an_image_of_one_value(toys: Service) -> None:
     assert drawn(toys, picture(np.full((64, 64), 200, np.uint8), "PNG"), XRAY).size
+
+
+def test_a_picture_in_a_folder_of_images_is_not_denoised(toys: Service) -> None:
+    made = toys.denoise(picture(grey(8), "PNG"), Request(model=ModelName.parse(XRAY)))
+    with pytest.raises(NotDenoised, match="own result"):
+        toys.denoise(picture_of(made), Request(model=ModelName.parse(XRAY)))
