@@ -142,7 +142,7 @@ class Supervisor:
         try:
             while not stop.wait(_LOOK_SECONDS):
                 self._look()
-                signs.own().give()
+                signs.own().give(signs.PIECE)  # a look may wait for the ledger
                 if self._heartbeat is not None:
                     self._heartbeat.look()
         except OtherMigration as error:
