@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from docs.pages.note import NOTE
+from model_store.evaluation.filters import FAMILIES
 from model_store.ref import ModelName
 from model_store.store import ModelStore, ModelVersion
 
@@ -19,7 +20,8 @@ PSNR in dB on images of patients and scanners that were not trained on, mean ove
 a condition: a window of 400 HU for CT, the full range for radiographs. Beside each model stands
 the filter (Gaussian, median, bilateral, BM3D) that is best for that image at its best setting,
 which no user can know; and BM3D with the noise level estimated from the image, which a user can
-have. Data and noise are not those of the publications, and most runs were short, on a
+have. PDR, the perceptual distance that DNGAN's publication reports (LPIPS; lower is better), stands
+beside it: a network that aims at it pays in PSNR. Data and noise are not those of the publications, and most runs were short, on a
 processor: these are figures of these weights, not of what the methods can do."""
 
 
@@ -62,10 +64,18 @@ def _model(version: ModelVersion) -> Iterable[str]:
     yield ""
     yield manifest.intended_use
     yield ""
-    yield "| condition | images | input | model | best strength | best filter | BM3D, estimated |"
-    yield "|---|---:|---:|---:|---:|---:|---:|"
-    for condition, found in metrics["headline"].items():
-        yield f"| {condition} | {found['images']} | {_headline(found)} |"
+    yield (
+        "| condition | images | PSNR of the input | model | best strength | best filter "
+        "| BM3D, estimated | PDR of the input | model | best filter |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    distances = _distances(metrics.get("tables", []))
+    for number, (condition, found) in enumerate(metrics.get("headline", {}).items()):
+        distance = distances[number] if distances else "| | "
+        yield f"| {condition} | {found['images']} | {_headline(found)} | {distance} |"
+    if metrics.get("margin"):
+        yield ""
+        yield metrics["margin"]
     if manifest.validity is not None:
         yield ""
         yield f"*Where it helps:* {manifest.validity.statement}"
@@ -90,6 +100,21 @@ def _headline(found: dict[str, Any]) -> str:
     keys = ("input", "model", "model_best_strength", "best_filter_setting", "bm3d_estimated_noise")
     numbers = (found.get(key) for key in keys)
     return " | ".join("" if number is None else f"{number:.2f}" for number in numbers)
+
+
+def _distances(tables: list[dict[str, Any]]) -> list[str]:
+    """PDR of input, model and best filter, a cell group a condition; none if not measured."""
+    table = next((each for each in tables if each.get("title", "").startswith("PDR")), None)
+    if table is None:
+        return []
+    rows = {row[0]: row[1:] for row in table["rows"]}
+    filters = [rows[name] for name in FAMILIES if name in rows]
+    found = []
+    for number, (before, after) in enumerate(zip(rows["input"], rows["model"], strict=True)):
+        best = [row[number] for row in filters if row[number] is not None]
+        values = (before, after, min(best) if best else None)
+        found.append(" | ".join("" if value is None else f"{value:.3f}" for value in values))
+    return found
 
 
 def _version_name(version: ModelVersion) -> str:
