@@ -21,8 +21,9 @@ a condition: a window of 400 HU for CT, the full range for radiographs. Beside e
 the filter (Gaussian, median, bilateral, BM3D) that is best for that image at its best setting,
 which no user can know; and BM3D with the noise level estimated from the image, which a user can
 have. PDR, the perceptual distance that DNGAN's publication reports (LPIPS; lower is better), stands
-beside it: a network that aims at it pays in PSNR. Data and noise are not those of the publications, and most runs were short, on a
-processor: these are figures of these weights, not of what the methods can do."""
+beside it: a network that aims at it pays in PSNR. Data and noise are not those of the
+publications, and most runs were short, on a processor: these are figures of these weights, not of
+what the methods can do."""
 
 
 def models() -> str:
