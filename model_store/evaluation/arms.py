@@ -13,7 +13,14 @@ from model_store.evaluation.filters import FAMILIES
 from model_store.evaluation.groups import Group
 from model_store.evaluation.intervals import interval
 from model_store.evaluation.lpips import Lpips
-from model_store.evaluation.orders import DIGITS, Member, order_table, orders, statements
+from model_store.evaluation.orders import (
+    DIGITS,
+    Member,
+    likenesses,
+    order_table,
+    orders,
+    statements,
+)
 from model_store.evaluation.papers import METRICS, Figures, PaperTable, arm_of
 from model_store.evaluation.report import cases_of, trial_of
 from model_store.evaluation.run_model import RunModel
@@ -118,10 +125,11 @@ def compare_arms(
     conditions = list(dict.fromkeys(group.name for _, groups in measured for group in groups))
     tables = [_condition(name, measured) for name in conditions]
     found = [order for name in conditions for order in orders(name, _members(name, measured))]
+    alike = [line for name in conditions for line in likenesses(name, _members(name, measured))]
     if found:
         tables.append(order_table(found))
     return {
-        "summary": {"tables": tables, "orders": statements(found)},
+        "summary": {"tables": tables, "orders": [*statements(found), *alike]},
         "arms": {
             arm.name: {group.name: _values(group, "model") for group in groups}
             for arm, groups in measured

@@ -145,6 +145,34 @@ def orders(condition: str, members: Sequence[Member]) -> list[Order]:
     return found
 
 
+def likenesses(condition: str, members: Sequence[Member]) -> list[str]:
+    """Whether arms that a publication finds alike are so here, in words.
+
+    They are where the 95 % interval of their difference lies within the bound, or the mean of few
+    images; they are not where it lies outside.
+    """
+    lines = []
+    for table in {member.table.source: member.table for member in members}.values():
+        own = {member.label: member for member in members if member.table.source == table.source}
+        for metric, one, other, bound in table.alike:
+            if not {one, other} <= set(own):
+                continue
+            found = _differences(own[one].group, own[other].group, metric)
+            if not found:
+                continue
+            digits, mean = DIGITS[metric], float(np.mean(found))
+            low, high = interval(found) or (mean, mean)
+            if -bound <= low <= high <= bound:
+                word = "holds"
+            else:
+                word = "does not hold" if low > bound or high < -bound else "open"
+            lines.append(
+                f"{metric}: {own[one].name} is as {own[other].name} within {bound:g}: {word} "
+                f"(ours {mean:+.{digits}f}, {_ends((low, high), digits)}; {condition})"
+            )
+    return lines
+
+
 def order_table(found: Sequence[Order]) -> dict[str, Any]:
     """All orders, one a row."""
     return {

@@ -75,6 +75,8 @@ class PaperTable(_Strict):
     claims : tuple of (str, str, str)
         Metric, better arm, worse arm: what the publication concludes from the table, or for a
         metric that it does not report, what the method is for.
+    alike : tuple of (str, str, str, float)
+        Metric, two arms, and how little they differ by what the publication concludes.
     series : tuple of tuple of str
         Arms that are ranked among themselves; all of them by default.
     training : str
@@ -92,6 +94,7 @@ class PaperTable(_Strict):
     noisy: Figures | None = None
     filters: dict[str, Figures] = {}
     claims: tuple[tuple[Literal["PSNR", "SSIM", "PDR"], str, str], ...] = ()
+    alike: tuple[tuple[Literal["PSNR", "SSIM", "PDR"], str, str, float], ...] = ()
     series: tuple[tuple[str, ...], ...] = ()
     training: str = ""
     condition: str = ""
@@ -100,6 +103,7 @@ class PaperTable(_Strict):
     @model_validator(mode="after")
     def _names_arms_that_it_has(self) -> PaperTable:
         named = {arm for claim in self.claims for arm in claim[1:]}
+        named.update(arm for claim in self.alike for arm in claim[1:3])
         named.update(arm for members in self.series for arm in members)
         if named - set(self.arms):
             raise ValueError(f"no arm {', '.join(sorted(named - set(self.arms)))}")

@@ -22,7 +22,7 @@ from model_store.evaluation.trial import Case, Trial, run_trial
 from model_store.evaluation.validity import measure_validity
 from model_store.evaluation.xray import xray_cases
 from model_store.manifest import Validity
-from model_store.training.noise import AwgnNoise, ProjectionNoise
+from model_store.training.noise import ProjectionNoise, as_stored
 from model_store.training.pairs.listing import Told, nobody
 from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import CtData, Recipe
@@ -119,7 +119,7 @@ def _swept(
 ) -> Validity:
     """The sweep over levels of the recipe's noise; adds what it shows to the tables."""
     noise = None if isinstance(recipe.data, PairsData) else recipe.data.noise
-    beyond = isinstance(noise, AwgnNoise)
+    beyond = noise is not None and not as_stored(noise)
     validity, sweep = measure_validity(partial(model, beyond=beyond), recipe, data, quick=quick)
     shown.append(sweep)
     if isinstance(recipe.data, CtData) and isinstance(noise, ProjectionNoise):

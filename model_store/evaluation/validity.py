@@ -26,6 +26,7 @@ from model_store.training.noise import (
     PoissonGaussianNoise,
     WhiteNoise,
     XrayNoise,
+    as_stored,
     deviation_of,
     white_noise,
 )
@@ -198,7 +199,8 @@ def _sweep_xray(
         pairs = []
         for index, image in enumerate(images):
             generator = np.random.default_rng([index, int(100 * level), 12])
-            pairs.append((stored(_radiograph(section, image, level, generator)), image))
+            noisy = _radiograph(section, image, level, generator)
+            pairs.append((stored(noisy) if as_stored(section) else noisy, image))
         levels.append(_level(deviation_of(level), pairs, model, psnr))
     text = (
         f"{name} on radiographs averaged down to at most 1024 pixels, central {_SIDE} x {_SIDE}; "

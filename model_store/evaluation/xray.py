@@ -19,6 +19,7 @@ from model_store.training.noise import (
     PoissonNoise,
     WhiteNoise,
     XrayNoise,
+    as_stored,
     deviation_of,
     white_noise,
 )
@@ -112,9 +113,19 @@ def _noisy(
     for group, draw in list(kinds.items())[:1] if quick else kinds.items():
         for index, (name, image) in enumerate(images[: 2 if quick else _IMAGES]):
             generator = np.random.default_rng([_SEED, index, zlib.crc32(group.encode())])
-            noisy = stored(draw(image, generator))
-            middle = (image.shape[0] // 2, image.shape[1] // 2)
-            yield Case(group, name, noisy, image, middle, score, MAIN, facts, size=192)
+            noisy = draw(image, generator)
+            yield Case(
+                group,
+                name,
+                stored(noisy) if as_stored(noise) else noisy,
+                image,
+                (image.shape[0] // 2, image.shape[1] // 2),
+                score,
+                MAIN,
+                facts,
+                size=192,
+                beyond=not as_stored(noise),
+            )
 
 
 def _kinds(noise: XrayNoise) -> dict[str, _Noise]:

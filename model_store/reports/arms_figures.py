@@ -17,7 +17,7 @@ from model_store.manifest import Validity
 from model_store.reports.curves import convergence, crossing, save
 from model_store.reports.losses import read_validation
 from model_store.reports.side_by_side import write_picture
-from model_store.training.noise import AwgnNoise, ProjectionNoise
+from model_store.training.noise import ProjectionNoise, as_stored
 from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import CtData
 
@@ -112,7 +112,7 @@ def _sweeps(arms: Sequence[Arm], data: Path, *, quick: bool) -> dict[str, Validi
         section = arm.recipe.data
         if isinstance(section, PairsData):
             continue
-        beyond = isinstance(section.noise, AwgnNoise)
+        beyond = not as_stored(section.noise)
         validity, _ = measure_validity(
             partial(arm.model, beyond=beyond), arm.recipe, data, quick=quick
         )

@@ -105,6 +105,15 @@ XrayNoise = Annotated[
 WhiteNoise = AwgnNoise | PoissonNoise | PoissonGaussianNoise
 
 
+def as_stored(section: CtNoise | XrayNoise) -> bool:
+    """Whether noisy values are what a scanner stores, that is, within its range.
+
+    The noise of the publications is not: their noisy values may lie outside 0..1, and are neither
+    clipped nor kept from the network.
+    """
+    return isinstance(section, ProjectionNoise | MixedNoise)
+
+
 def deviation_of(psnr: float) -> float:
     """Root mean square of noise that gives this PSNR (dB) with a peak of 1."""
     return float(10 ** (-psnr / 20))

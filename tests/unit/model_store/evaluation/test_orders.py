@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from model_store.evaluation.groups import Group
-from model_store.evaluation.orders import Member, Order, order_table, orders, statements
+from model_store.evaluation.orders import (
+    Member,
+    Order,
+    likenesses,
+    order_table,
+    orders,
+    statements,
+)
 from model_store.evaluation.papers import DNGAN, DRL, WGAN, PaperTable
 from model_store.evaluation.trial import Trial
 
@@ -116,3 +123,21 @@ def test_images_that_disagree_leave_an_order_open() -> None:
     ]
     assert "holds (ours -0.1000, -0.1000 to -0.1000" in found(0.1, 0.1, 0.1)[0]
     assert "does not hold (ours +0.1000" in found(0.3, 0.31, 0.29)[0]
+
+
+@pytest.mark.parametrize(
+    ("third", "word"),
+    [
+        ((30.02, 31.01, 32.03), "holds"),
+        ((30.5, 31.6, 32.4), "does not hold"),
+        ((30.0, 31.0, 32.5), "open"),
+    ],
+)
+def test_a_third_level_is_negligible_or_not(third: tuple[float, ...], word: str) -> None:
+    members = [
+        _member("drl-cascade-c", DRL, "cascade C", PSNR=(30.0, 31.0, 32.0)),
+        _member("drl-cascade-3", DRL, "cascade C, 3 levels", PSNR=third),
+    ]
+    (said,) = likenesses("any", members)
+    assert said.startswith(f"PSNR: drl-cascade-3 is as drl-cascade-c within 0.1: {word} (ours +0")
+    assert likenesses("any", members[:1]) == []
