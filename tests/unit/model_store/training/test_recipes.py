@@ -88,9 +88,9 @@ def test_the_recipe_that_a_run_keeps_stands_for_itself(path: Path, arm: str | No
     assert Recipe.parse(text) == Recipe.read(path, arm)
 
 
-def test_arms_of_a_kind_share_their_data_and_the_default_models_sources() -> None:
+def test_arms_of_a_kind_share_their_data() -> None:
     default = {
-        "ct": Recipe.read(FOLDER / "drunet-ct.toml"),
+        "ct": Recipe.read(FOLDER / "drunet-ct-kernels.toml"),
         "xray": Recipe.read(FOLDER / "drunet-xray.toml"),
     }
     bases = {"drl-ct", "n2n-unet-xray", "drunet-ct", "drunet-xray"}
