@@ -53,7 +53,7 @@ def images(tmp_path: Path) -> Path:
 def test_a_folder_of_everything(images: Path, tmp_path: Path) -> None:
     said = run(tmp_path, images, "-o", "out")
     assert "5 of 6 files denoised" in said
-    assert "3 by drunet-ct@1.2.0 at strength 0.5 (openvino f32): noise" in said
+    assert "3 by drunet-ct@1.3.0 at strength 0.6 (openvino f32): noise" in said
     assert "2 by n2n-unet-xray@1.0.0 at strength 1 (openvino f32): noise" in said
     assert f"no image: {images / 'letter.txt'}: is no DICOM, PNG, JPEG or TIFF" in said
     out = tmp_path / "out"
