@@ -154,9 +154,8 @@ def _perceptual(groups: Sequence[Group], recipe: Recipe) -> str:
     for group in groups:
         name = group.metric("PDR")
         model = None if name is None else group.mean("model", name)
-        filters = [
-            value for family in FAMILIES if name and (value := group.mean(family, name)) is not None
-        ]
+        means = [] if name is None else [group.mean(family, name) for family in FAMILIES]
+        filters = [value for value in means if value is not None]
         if model is not None and filters:
             known.append((group.name, model, min(filters)))
     if not known:
