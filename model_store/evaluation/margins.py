@@ -164,8 +164,8 @@ def _perceptual(groups: Sequence[Group], recipe: Recipe) -> str:
     texts = [f"{model:.3f} (best filter {best:.3f}; {name})" for name, model, best in known]
     parts = [f"Its perceptual distance (PDR, lower is better) is {'; '.join(texts)}."]
     theirs = None if table is None else table.arms[arm].pdr
-    filters = [] if table is None else [each.pdr for each in table.filters.values()]
-    published = [value for value in filters if value is not None]
+    stated = [] if table is None else [each.pdr for each in table.filters.values()]
+    published = [value for value in stated if value is not None]
     if table is None or theirs is None or not published:
         return parts[0]
     verdict = "is" if better == len(known) else "is not"
