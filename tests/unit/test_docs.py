@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -55,7 +56,7 @@ def toml_blocks() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("block", [pytest.param(b, id=name) for name, b in toml_blocks()])
 def test_configuration_in_the_text_is_accepted(block: str, tmp_path: Path) -> None:
     data = tomllib.loads(block)
-    if "kind" in data.get("data", {}) or "extends" in data:
+    if "data" in data or "extends" in data:
         accept_recipe(block, data, tmp_path / "own.toml")
         return
     if data.keys().isdisjoint(Settings.model_fields):  # lines of one route
@@ -69,17 +70,20 @@ def test_configuration_in_the_text_is_accepted(block: str, tmp_path: Path) -> No
     Settings(**data)
 
 
-def accept_recipe(block: str, data: dict[str, object], path: Path) -> None:
-    """A recipe, or its [data] alone."""
+def accept_recipe(block: str, data: dict[str, Any], path: Path) -> None:
+    """A recipe, its [data] alone, or what replaces keys of another."""
     pytest.importorskip("torch")
     from model_store.evaluation.pairs import read_section  # noqa: PLC0415
     from model_store.training.recipe import Recipe  # noqa: PLC0415
+    from model_store.training.recipe_file import RECIPES, merged, read_toml  # noqa: PLC0415
 
     path.write_text(block, encoding="utf-8")
     if "extends" in data:
         Recipe.read(path)
-    else:
+    elif "kind" in data["data"]:
         read_section(path)
+    else:
+        Recipe.resolve(merged(read_toml(RECIPES / "n2n-mse-xray.toml"), data), str(path))
 
 
 def known_commands() -> set[str]:
