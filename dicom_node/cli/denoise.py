@@ -150,29 +150,27 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     from workers.direct.service import Service  # noqa: PLC0415
 
     tree = _settings(config)
-    asked = _asked(tree, route, model=model, strength=strength, form=form, at=at, hu=hu,
-        bits=bits,
-    )  # fmt: skip
+    asked = _asked(tree, route, model=model, strength=strength, form=form, at=at, hu=hu, bits=bits)
     found = find(source, out, picture)
     service = Service(tree)
     service.version(asked)
     done: list[FileOutcome] = []
-    ended: BaseException | None = None
+    interrupted = False
     with _terminated(), progress(found.count) as tell:
         tell(_shown(source))
         try:
             for each in FileRun(service, asked, found, overwrite=overwrite).run():
                 done.append(each)
                 tell(_shown(each.source))
-        except KeyboardInterrupt as error:
-            ended = error
+        except KeyboardInterrupt:
+            interrupted = True
         except BaseException:
             _print(done, as_json=as_json, of=found.count)
             raise
     _print(done, as_json=as_json, of=found.count)
-    if ended is not None:
+    if interrupted:
         raise typer.Exit(INTERRUPTED)
-    count = Counter(each.outcome for each in done)
+    count = Counter(each.state for each in done)
     if count[FileState.FAILED] or not count.keys() - {FileState.OTHER}:
         raise typer.Exit(Code.ERROR)
     if count[FileState.PASSED]:
@@ -268,8 +266,8 @@ def _print(done: Sequence[FileOutcome], *, as_json: bool, of: int) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for each in done:
         if each.how is None:
-            colour = "bold red" if each.outcome == "failed" else "yellow"
-            console.print(f"[{colour}]{each.outcome}:[/] {_shown(each.source)}: {_shown(each.why)}")
+            colour = "bold red" if each.state == "failed" else "yellow"
+            console.print(f"[{colour}]{each.state}:[/] {_shown(each.source)}: {_shown(each.why)}")
     console.print(_summary(done, of))
 
 
@@ -292,7 +290,7 @@ def _summary(done: Sequence[FileOutcome], of: int) -> str:
 
 def _row(each: FileOutcome) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "source": _told(each.source), "outcome": each.outcome.value, "why": each.why or None,
+        "source": _told(each.source), "state": each.state.value, "why": each.why or None,
         "result": None,
     }  # fmt: skip
     how = each.how

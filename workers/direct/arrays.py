@@ -16,7 +16,6 @@ import structlog
 from numpy.typing import ArrayLike, NDArray
 
 from dicom_node.dicom.layout import Layout
-from dicom_node.dicom.reading import silence_pydicom
 from dicom_node.errors import NodeError, NotDenoised
 from dicom_node.routing.eligibility import Units
 from dicom_node.settings import load
@@ -143,7 +142,6 @@ def _networks(config: Path | None) -> Networks:
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         )
-    silence_pydicom()
     named = os.environ.get("DICOM_NODE_CONFIG")
     return _networks_of(Path(named) if config is None and named else config)
 

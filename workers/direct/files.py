@@ -57,7 +57,7 @@ class FileOutcome:
     Parameters
     ----------
     source, target : Path
-    outcome : FileState
+    state : FileState
     why : str
         The reason, where it was not denoised.
     how : Provenance, optional
@@ -70,7 +70,7 @@ class FileOutcome:
 
     source: Path
     target: Path
-    outcome: FileState
+    state: FileState
     why: str = ""
     how: Provenance | None = None
     kind: str = ""
@@ -94,8 +94,8 @@ class FoundFiles:
 
     @property
     def count(self) -> int:
-        """Files to look at."""
-        return len(self.places)
+        """Everything that is said something of."""
+        return len(self.places) + len(self.unreadable)
 
 
 def find(source: Path, out: str, picture: str | None = None) -> FoundFiles:
@@ -118,44 +118,41 @@ def find(source: Path, out: str, picture: str | None = None) -> FoundFiles:
         `source` is not there, or `out` or `picture` is no place for results.
     """
     try:
-        mode = source.stat().st_mode
-        if stat.S_ISDIR(mode):
-            return _walked(source, *(_folder(source, text) for text in (out, picture)))
-        target, drawn = _file(source.name, out), _file(f"{source.name}.png", picture)
-        if drawn is not None and drawn.suffix.lower() != ".png":
-            raise ConfigError(f"{drawn}: pictures are PNG; give a name that ends in .png")
+        if stat.S_ISDIR(source.stat().st_mode):
+            return _walked(source, *_folders(source, out, picture))
+        target = _file(source.name, out)
+        drawn = None if picture is None else _file(f"{source.name}.png", picture)
     except OSError as error:
         raise ConfigError(f"{error.filename}: {_said(error)}") from error
-    if target is None or target == drawn:
+    if drawn is not None and drawn.suffix.lower() != ".png":
+        raise ConfigError(f"{drawn}: pictures are PNG; give a name that ends in .png")
+    if target == drawn:
         raise ConfigError(f"{out} is named for both the result and its picture")
     return _listed([FilePlace(source, target, drawn)])
 
 
-def _file(name: str, place: str | None) -> Path | None:
+def _file(name: str, place: str) -> Path:
     """Where a result goes: as it was named, or under `name` in a folder."""
-    if place is None:
-        return None
     path = Path(place)
     return path / name if path.is_dir() or place.endswith(os.sep) else path
 
 
-def _folder(source: Path, place: str | None) -> Path | None:
-    if place is None:
-        return None
-    path = Path(place)
-    if path.exists():
-        if not path.is_dir():
+def _folders(source: Path, out: str, picture: str | None) -> tuple[Path, Path | None]:
+    target, drawn = Path(out), None if picture is None else Path(picture)
+    for path in filter(None, (target, drawn)):
+        if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file; the results of a folder need a folder")
-        if path.samefile(source):
+        if path.exists() and path.samefile(source):
             raise ConfigError(f"{path} is the folder of the originals, which are never changed")
-    return path
+    if drawn is not None and drawn.absolute() == target.absolute():
+        raise ConfigError(f"{out} is named for both results and pictures; give them each their own")
+    return target, drawn
 
 
-def _walked(source: Path, out: Path | None, pictures: Path | None) -> FoundFiles:
+def _walked(source: Path, out: Path, pictures: Path | None) -> FoundFiles:
     places: list[FilePlace] = []
     unreadable: list[FileOutcome] = []
     seen = {_identity(path) for path in (out, pictures) if path is not None}
-    target = out or source
 
     def not_listed(error: OSError) -> None:
         path = Path(str(error.filename))
@@ -175,7 +172,7 @@ def _walked(source: Path, out: Path | None, pictures: Path | None) -> FoundFiles
         for name in names:
             if not name.startswith(_PART):
                 drawn = None if pictures is None else pictures / within / f"{name}.png"
-                places.append(FilePlace(here / name, target / within / name, drawn))
+                places.append(FilePlace(here / name, out / within / name, drawn))
     found = _listed(sorted(places, key=lambda place: place.source))
     found.unreadable[:0] = unreadable
     return found
@@ -244,8 +241,8 @@ class FileRun:
         except NoImage as error:
             return FileOutcome(place.source, place.target, FileState.OTHER, str(error))
         except NotDenoised as error:
-            outcome = FileState.PASSED if error.next is Next.PASS else FileState.FAILED
-            return FileOutcome(place.source, place.target, outcome, str(error))
+            state = FileState.PASSED if error.next is Next.PASS else FileState.FAILED
+            return FileOutcome(place.source, place.target, state, str(error))
         write(place.target, made.data)
         if place.picture is not None:
             write(place.picture, picture_of(made))

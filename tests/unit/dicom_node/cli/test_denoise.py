@@ -90,10 +90,10 @@ def test_a_machine_reads_what_was_done(site: Site) -> None:
     site.put("read me", b"hello")
     rows: list[dict[str, Any]] = json.loads(site.folder_done("--json"))
     done, other = rows
-    assert (done["outcome"], done["kind"], done["model"]) == ("denoised", "DICOM", CT)
+    assert (done["state"], done["kind"], done["model"]) == ("denoised", "DICOM", CT)
     assert done["series_uid"] == dcmread(done["result"]).SeriesInstanceUID
     assert set(done["noise"]) == {"before", "after", "shift", "windows"}
-    assert (other["outcome"], other["result"]) == ("no image", None)
+    assert (other["state"], other["result"]) == ("no image", None)
 
 
 def test_a_name_that_is_no_text_commands_no_terminal(site: Site) -> None:

@@ -67,6 +67,11 @@ def test_grey_levels_and_parts_of_the_full_scale_are_the_same_image(site: Path, 
     assert of_levels.how.noise.before == pytest.approx(of_parts.how.noise.before * full, rel=0.01)
 
 
+def test_the_ends_of_the_scale_belong_to_it(site: Path) -> None:
+    black_and_white = np.indices((8, 8)).sum(0) % 2
+    assert done(site, black_and_white.astype(np.float32), XRAY).image.shape == (8, 8)
+
+
 def test_how_it_was_made_is_told(site: Path) -> None:
     how = done(site, HU, CT, 0.25).how
     assert (str(how.model), how.strength, how.units) == (CT, 0.25, "HU")
@@ -93,6 +98,7 @@ def wrong() -> list[Any]:
         ),
         pytest.param(HU.astype(complex), XRAY, {}, (TypeError, "complex"), id="complex"),
         pytest.param(HU, XRAY, {}, (ValueError, "divide it by its full scale"), id="HU as grey"),
+        pytest.param(HU * 0 - 0.1, XRAY, {}, (ValueError, "from -0.1 to -0.1"), id="negative"),
         pytest.param(grey(12), XRAY, {}, (ValueError, "perhaps 12"), id="bits not stated"),
         pytest.param(grey(8), XRAY, {"bits": 12}, (ValueError, "8 bits, not 12"), id="more bits"),
         pytest.param(HU, CT, {"strength": float("nan")}, (ValueError, "strength"), id="strength"),

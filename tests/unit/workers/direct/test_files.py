@@ -57,7 +57,7 @@ def run(toys: Service) -> Run:
 
 
 def outcomes(done: dict[str, FileOutcome]) -> dict[str, str]:
-    return {name: each.outcome.value for name, each in done.items()}
+    return {name: each.state.value for name, each in done.items()}
 
 
 def files(folder: Path) -> list[str]:
@@ -84,7 +84,7 @@ def test_what_is_no_image_is_named_and_passed_over(run: Run, study: Path, tmp_pa
     (study / "DICOMDIR").write_bytes(to_bytes(non_image(DIRECTORY, "OT")))
     os.mkfifo(study / "pipe")
     done = run(study, tmp_path / "out")
-    others = {name: each.why for name, each in done.items() if each.outcome == "no image"}
+    others = {name: each.why for name, each in done.items() if each.state == "no image"}
     assert others == {
         "notes.txt": NO_IMAGE, "empty": NO_IMAGE, "pipe": "is no regular file",
         "DICOMDIR": "is the directory of a medium (DICOMDIR)",
@@ -100,7 +100,7 @@ def test_what_the_node_does_not_take_is_named_with_its_reason(
     (study / "report").write_bytes(to_bytes(non_image(REPORT, "SR")))
     (study / "chest").write_bytes(to_bytes(dx_image(size=(16, 16))))
     done = run(study, tmp_path / "out")
-    said = {name: each.why for name, each in done.items() if each.outcome == "not denoised"}
+    said = {name: each.why for name, each in done.items() if each.state == "not denoised"}
     assert said == {
         "scout": "localizer (by Image Type)",
         "report": "Basic Text SR Storage is not an image that is denoised",
@@ -111,12 +111,13 @@ def test_what_the_node_does_not_take_is_named_with_its_reason(
 def test_a_damaged_file_harms_only_itself(run: Run, study: Path, tmp_path: Path) -> None:
     whole = (study / "IM 0").read_bytes()
     (study / "IM 0").write_bytes(whole[: len(whole) - 100])
+    (study / "garbage").write_bytes(bytes(128) + b"DICM" + bytes(9))
     (study / "nothing").symlink_to("nowhere")
     (study / "itself").symlink_to("itself")
     done = run(study, tmp_path / "out")
     assert outcomes(done) == {
-        "IM 0": "failed", "nothing": "failed", "itself": "failed", "IM 1": "denoised",
-        "IM 2": "denoised",
+        "IM 0": "failed", "garbage": "failed", "nothing": "failed", "itself": "failed",
+        "IM 1": "denoised", "IM 2": "denoised",
     }  # fmt: skip
     assert "truncated" in done["IM 0"].why
     assert done["IM 0"].why.startswith("truncated"), "its UID says nothing to who has a file name"
@@ -130,9 +131,9 @@ def test_the_same_object_is_made_once_and_another_under_its_uid_is_a_conflict(
     other = ct_series(1, size=(16, 16), seed=7, SOPInstanceUID=SERIES[0].SOPInstanceUID)[0]
     (study / "z other").write_bytes(to_bytes(other))
     done = run(study, tmp_path / "out")
-    assert done["z copy"].outcome == "not denoised"
+    assert done["z copy"].state == "not denoised"
     assert done["z copy"].why == f"is the same object as {study / 'IM 0'}"
-    assert done["z other"].outcome == "failed"
+    assert done["z other"].state == "failed"
     assert "same SOP Instance UID and other bytes" in done["z other"].why
     assert len(files(tmp_path / "out")) == 3
     run(study, tmp_path / "out")
@@ -157,14 +158,15 @@ def test_results_that_are_there_stay_unless_they_are_to_be_replaced(
     run: Run, study: Path, tmp_path: Path
 ) -> None:
     kept = tmp_path / "out" / "IM 0"
-    kept.parent.mkdir()
+    (kept.parent / "below" / "IM 2").mkdir(parents=True)
     kept.write_text("mine", encoding="utf-8")
     done = run(study, kept.parent)
-    assert done["IM 0"].outcome == "not denoised"
+    assert done["IM 0"].state == "not denoised"
     assert done["IM 0"].why == f"{kept} is there already"
-    assert done["IM 1"].outcome == "denoised"
+    assert done["IM 1"].state == "denoised"
+    assert (done["IM 2"].state, done["IM 2"].why[-11:]) == ("failed", "is a folder")
     assert kept.read_text(encoding="utf-8") == "mine"
-    assert run(study, kept.parent, overwrite=True)["IM 0"].outcome == "denoised"
+    assert run(study, kept.parent, overwrite=True)["IM 0"].state == "denoised"
     assert dcmread(kept).Modality == "CT"
 
 
@@ -192,13 +194,27 @@ def test_one_file_goes_to_a_name_or_into_a_folder(run: Run, study: Path, tmp_pat
     assert run(image, tmp_path / "new.dcm")["IM 0"].target == tmp_path / "new.dcm"
     assert run(image, f"{tmp_path}/made/")["IM 0"].target == tmp_path / "made" / "IM 0"
     assert run(image, tmp_path / "made", overwrite=True)["IM 0"].target.exists()
-    assert "is the name of another" in run(image, tmp_path / "x.PNG")["IM 0"].why
+    for suffix in (".PNG", ".jpg", ".jpeg", ".tif", ".tiff"):
+        assert "is the name of another" in run(image, tmp_path / f"x{suffix}")["IM 0"].why
     with pytest.raises(ConfigError, match="a folder need a folder"):
         find(study, str(image))
     with pytest.raises(ConfigError, match="No such file"):
         find(tmp_path / "nothing", str(tmp_path))
     with pytest.raises(ConfigError, match="File name too long"):
         find(image, "x" * 300)
+
+
+def test_a_result_has_its_name_only_when_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, list[str]]] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append((os.fstat(fd).st_size, files(tmp_path)))
+    )
+    write_whole(tmp_path / "result", bytes(100))
+    ((size, names),) = synced
+    assert (size, "result" in names) == (100, False)
+    assert files(tmp_path) == ["result"]
 
 
 def test_a_full_disk_ends_the_work_and_leaves_nothing_half_written(
@@ -240,6 +256,8 @@ def test_pictures_have_places_of_their_own(
     assert files(study / "drawn") == ["IM 0.png", "below/IM 1.png", "below/IM 2.png"]
     again = find(study, str(tmp_path / "out"), str(study / "drawn"))
     assert again.count == 6, "of what was made only the pictures are passed over"
+    with pytest.raises(ConfigError, match="both results and pictures"):
+        find(study, str(tmp_path / "x"), f"{tmp_path}/x/")
     one = study / "IM 0"
     (found_one,) = find(one, str(tmp_path / "a"), f"{tmp_path}/").places
     assert found_one.picture == tmp_path / "IM 0.png"
@@ -248,6 +266,6 @@ def test_pictures_have_places_of_their_own(
     (done,) = FileRun(
         toys, ASKED, find(one, str(tmp_path / "a"), f"{study}/drawn.png"), overwrite=True
     ).run()
-    assert done.outcome == "denoised"
+    assert done.state == "denoised"
     with pytest.raises(ConfigError, match="both the result and its picture"):
         find(one, str(tmp_path / "a.png"), str(tmp_path / "a.png"))

@@ -58,3 +58,9 @@ def test_a_ledger_that_does_not_answer_is_said_and_alias_files_count(tmp_path: P
         networks = Networks(site)
     assert [each["event"] for each in said] == ["models.without_ledger"]
     assert networks.resolve(PACKAGED).ref.name == "drunet-ct"
+
+
+def test_a_site_without_a_ledger_is_no_fault(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as said:
+        Networks(settings(tmp_path))
+    assert said == []
