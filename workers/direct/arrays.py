@@ -102,7 +102,7 @@ def denoise(
     NotDenoised
         The model cannot be had or cannot be run; the message says why.
     TypeError
-        The array is of a dtype that the model's kind of image does not have.
+        The array is of a dtype that the model's kind of image does not have, or is masked.
     ValueError
         Shape, values, `model`, `strength` or `bits` are not as described.
 
@@ -113,6 +113,8 @@ def denoise(
     >>> result.image.dtype, result.how.noise.after                      # doctest: +SKIP
     >>> denoise(pixels, "xray-default", bits=12).image                  # doctest: +SKIP
     """
+    if np.ma.isMaskedArray(image):
+        raise TypeError("a masked array: what lies under the mask would count; fill it first")
     pixels = np.asarray(image)
     if pixels.ndim not in _RANKS or 0 in pixels.shape:
         raise ValueError(f"an image is H x W or N x H x W, with pixels, not {pixels.shape}")

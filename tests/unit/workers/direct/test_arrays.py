@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def wrong() -> list[Any]:
         pytest.param(nan, CT, {}, (ValueError, "1 values are not finite"), id="NaN"),
         pytest.param(HU.astype("f8") * 1e300, CT, {}, (ValueError, "not finite"), id="huge"),
         pytest.param(HU.astype("i8") << 40, CT, {}, (ValueError, "more than 32 bits"), id="wide"),
+        pytest.param(np.ma.array(HU, mask=HU < 0), CT, {}, (TypeError, "masked"), id="masked"),
         pytest.param(HU > 0, CT, {}, (TypeError, "not bool"), id="bool"),
         pytest.param(
             grey(16),
@@ -119,6 +121,14 @@ def test_what_is_not_as_described_is_refused(
 def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotDenoised, match="config init"):
         denoise(HU, CT, config=tmp_path / "node.toml")
+
+
+def test_threads_may_share_an_engine(site: Path) -> None:
+    images = [HU + number for number in range(8)]
+    alone = [done(site, image, CT).image for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: done(site, image, CT).image, images))
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_nothing_is_printed(site: Path) -> None:
