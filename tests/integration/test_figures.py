@@ -13,7 +13,7 @@ from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.recipe import Recipe
 from model_store.training.recipe_file import RECIPES, arms_of
 
-_DECISIONS = Path(__file__).parents[3] / "docs" / "decisions"
+_DECISIONS = Path(__file__).parents[2] / "docs" / "decisions"
 _VERSIONS = ModelStore().versions()
 _RECIPES = [
     *(version.folder / "recipe.toml" for version in _VERSIONS),
