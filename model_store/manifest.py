@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model_store.errors import ManifestError
 from model_store.ref import ModelRef
 
+ADOPTED: Final = "adopted"
+"""Key of the metrics under which a network that was trained elsewhere says where it came from."""
+
 LEAST_STRENGTH: Final = 0.01
 """A version that is to change less than this is no denoiser."""
 
@@ -113,7 +116,9 @@ class Manifest(_Frozen):
     ``files`` maps each file name beside the manifest to its SHA-256; it holds at least the file
     that ``onnx`` names, which maps ``[N, 1, H, W]`` float32 to ``[N, 1, H, W]`` float32. If
     ``output`` is ``"image"`` that is G(x); if ``"residual"`` it is G(x) - x, which the caller adds
-    in float32. ``strength`` is that of routes that state none.
+    in float32. ``strength`` is that of routes that state none. ``reference`` is what made the
+    golden outputs: torch with the recipe's generator, or ONNX Runtime with the graph of a network
+    that was trained elsewhere.
     """
 
     name: str
@@ -147,6 +152,7 @@ class Manifest(_Frozen):
     metrics: dict[str, Any] = Field(default_factory=dict)
     validity: Validity | None = None
     strength: float = Field(default=1.0, ge=LEAST_STRENGTH, le=1, strict=True)
+    reference: Literal["torch", "onnxruntime"] = "torch"
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -161,6 +167,12 @@ class Manifest(_Frozen):
     def ref(self) -> ModelRef:
         """The immutable name of this version."""
         return ModelRef(self.name, self.version, self.files[self.onnx])
+
+    @property
+    def adopted(self) -> dict[str, Any] | None:
+        """Where a network that was trained elsewhere came from; None if it has a recipe."""
+        found = self.metrics.get(ADOPTED)
+        return found if isinstance(found, dict) else None
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from model_store.cli import training, versions
+from model_store.cli.adoption import add_adoption
 from model_store.cli.arms import add_arms
 from model_store.cli.evaluation import add_evaluation
 from model_store.cli.pairs import add_pairs
@@ -21,6 +22,7 @@ app.command()(training.train)
 app.command()(versions.export)
 app.command()(versions.golden)
 app.command()(versions.pack)
+add_adoption(app, _ZOO)
 add_pairs(app)
 add_evaluation(app, _ZOO)
 add_physics(app, _ZOO)

@@ -36,6 +36,13 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
             Path | None,
             typer.Option(help='TOML with [data] of kind "pairs": measure on these, as they are'),
         ] = None,
+        data_of: Annotated[
+            str | None,
+            typer.Option(
+                help="recipe (file, shipped name, or NAME@VERSION) whose held-out data to measure "
+                "on; absent: the version's own, or that of the one it was adopted like"
+            ),
+        ] = None,
         compare: Annotated[bool, typer.Option(help="against classical filters")] = True,
         out: Out = None,
         markdown: Markdown = None,
@@ -70,6 +77,7 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
                     weights=weights,
                     filters=FilterFile(filters, quick=quick) if compare else None,
                     pairs=None if pairs is None else read_section(pairs),
+                    data_of=data_of,
                     quick=quick,
                     threads=threads,
                     told=told,

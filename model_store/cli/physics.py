@@ -67,9 +67,8 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
         )
         from model_store.evaluation.physics.study import Study  # noqa: PLC0415
         from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
-        from model_store.training.recipe import Recipe  # noqa: PLC0415
+        from model_store.training.recipe_of import own_recipe  # noqa: PLC0415
         from model_store.training.release import refuse_signed, write_physics  # noqa: PLC0415
-        from model_store.training.run import RECIPE  # noqa: PLC0415
 
         console = Console()
         name, _, version = model.partition("@")
@@ -82,7 +81,7 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
                 strength = released.manifest.strength
             if write:
                 refuse_signed(folder)  # rather now than in minutes
-                Recipe.read(folder / RECIPE)  # the card needs it
+                own_recipe(folder, released.manifest)  # the card needs it
             study = Study.run(released, data, quick=quick)
             agreements = [] if data is None or quick else compare_with_repeats(data)
         except ModelStoreError as error:

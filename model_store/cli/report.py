@@ -163,9 +163,9 @@ def _own_log(runs: Path | None, version: ModelVersion) -> Path | None:
 def _pictures(version: ModelVersion, data: Path, weights: Path | None) -> list[CasePictures]:
     from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
     from model_store.reports.pictures import held_out_cases, picture_cases  # noqa: PLC0415
-    from model_store.training.recipe import Recipe  # noqa: PLC0415
+    from model_store.training.recipe_of import data_recipe  # noqa: PLC0415
 
-    recipe = Recipe.read(version.folder / "recipe.toml")
+    recipe = data_recipe(version.folder, version.manifest)
     return picture_cases(
         held_out_cases(recipe, data, weights),
         ReleasedModel(version.folder),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from model_store.engines.base import Engine, EngineMemoryError, Images
 from model_store.engines.golden import Golden, golden_images
+from model_store.engines.tiles import COARSE_ROUNDING, ROUNDING, span, tile_difference
 from model_store.errors import BehaviourError, EngineError
 from model_store.manifest import Manifest
 
@@ -15,13 +16,6 @@ LARGEST_CHANGE = 0.05
 
 _SLACK = 1e-3
 """Of the range: how far the images that a version was released with may lie outside of it."""
-
-_ROUNDING = 0.05 / 4095
-"""Of the range, 0.05 HU of a CT's: what pixels beyond the margin may change a pixel by in f32. For
-a true margin it is rounding at most: sums may be taken in another order."""
-
-_COARSE_ROUNDING = 1e-3
-"""The same for all other precisions."""
 
 _LEAST_SPREAD = 0.05
 """Of the range: the images that a version was released with reach over more of it."""
@@ -33,9 +27,10 @@ _ROWS = 64
 def check_behaviour(engine: Engine, manifest: Manifest, golden: Golden | None = None) -> None:
     """Run a network and hold the result against its manifest.
 
-    What shows here: a stride that is none, a margin that is too small, values that are not finite,
-    ``output`` that says image for a residual or the other way round, and a normalisation that is so
-    wrong that images come out as something else. The images that a version was released with show
+    What shows here: a stride that is none, a margin that is too small, tiles that do not give what
+    the whole image gives, values that are not finite, ``output`` that says image for a residual or
+    the other way round, and a normalisation that is so wrong that images come out as something
+    else. The images that a version was released with show
     more: they are in the range of network input that units, range, scale and offset make. What does
     not show: whether the model denoises well.
 
@@ -63,6 +58,7 @@ def check_behaviour(engine: Engine, manifest: Manifest, golden: Golden | None = 
     stride = manifest.tiling.stride
     _restored(engine, manifest, images[:1, :, : 3 * stride, : 5 * stride])
     _check_margin(engine, manifest, images)
+    _check_tiles(engine, manifest)
 
 
 def _restored(engine: Engine, manifest: Manifest, image: Images) -> NDArray[np.float64]:
@@ -79,10 +75,6 @@ def _restored(engine: Engine, manifest: Manifest, image: Images) -> NDArray[np.f
         raise BehaviourError(f"{manifest.ref} gives values that are not finite")
     whole = made.astype(np.float64)
     return whole + image if manifest.output == "residual" else whole
-
-
-def _span(manifest: Manifest) -> float:
-    return (manifest.input.maximum - manifest.input.minimum) / manifest.input.scale
 
 
 def _check_range(images: Images, manifest: Manifest) -> None:
@@ -102,7 +94,7 @@ def _check_range(images: Images, manifest: Manifest) -> None:
 
 def _check_values(image: Images, made: NDArray[np.float64], manifest: Manifest) -> None:
     noise = manifest.trained_noise.maximum_sd / manifest.input.scale
-    limit = LARGEST_CHANGE * _span(manifest) + 2 * noise
+    limit = LARGEST_CHANGE * span(manifest) + 2 * noise
     change = float(np.abs(made - image).mean())
     if change > limit:
         raise BehaviourError(
@@ -131,10 +123,23 @@ def _check_margin(engine: Engine, manifest: Manifest, images: Images) -> None:
     here = _restored(engine, manifest, image)[..., near]
     there = _restored(engine, manifest, other)[..., near]
     found = float(np.abs(here - there).max())
-    same = _ROUNDING if engine.precision == "f32" else _COARSE_ROUNDING
-    if found > same * _span(manifest):
+    same = ROUNDING if engine.precision == "f32" else COARSE_ROUNDING
+    if found > same * span(manifest):
         raise BehaviourError(
             f"{manifest.ref}: pixels further away than its margin of {margin} change a pixel by "
             f"{found * manifest.input.scale:.3g} {manifest.input.units}, "
-            f"{same * _span(manifest) * manifest.input.scale:.2g} at most"
+            f"{same * span(manifest) * manifest.input.scale:.2g} at most"
+        )
+
+
+def _check_tiles(engine: Engine, manifest: Manifest) -> None:
+    found = tile_difference(engine.infer, manifest)
+    same = ROUNDING if engine.precision == "f32" else COARSE_ROUNDING
+    if found > same:
+        unit = span(manifest) * manifest.input.scale
+        raise BehaviourError(
+            f"{manifest.ref}: an image in tiles differs from the whole by {found * unit:.3g} "
+            f"{manifest.input.units}, {same * unit:.2g} at most: its margin of "
+            f"{manifest.tiling.margin} or its stride of {manifest.tiling.stride} is too small, or "
+            "it depends on where in the image a pixel lies"
         )

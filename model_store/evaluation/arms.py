@@ -26,6 +26,7 @@ from model_store.evaluation.report import cases_of, trial_of
 from model_store.evaluation.run_model import RunModel
 from model_store.evaluation.session import Denoiser, ReleasedModel
 from model_store.training.recipe import Recipe
+from model_store.training.recipe_of import data_recipe
 
 Values = dict[str, float | None]
 
@@ -41,15 +42,18 @@ class Arm:
     model : Denoiser
         The network.
     recipe : Recipe
-        What it was trained by.
+        What it was trained by, or whose held-out data it is measured on.
     minutes : float, optional
         How long.
+    adopted : bool
+        Whether it was trained elsewhere, so that the recipe is another's.
     """
 
     name: str
     model: Denoiser
     recipe: Recipe
     minutes: float | None
+    adopted: bool = False
 
     @classmethod
     def open(cls, text: str, zoo: Path) -> Arm:
@@ -63,9 +67,9 @@ class Arm:
         if not Path(text).is_dir() and "@" in text:
             name, _, version = text.partition("@")
             model = ReleasedModel(zoo / name / version)
-            recipe = Recipe.read(zoo / name / version / "recipe.toml")
+            recipe = data_recipe(zoo / name / version, model.manifest)
             minutes = model.manifest.metrics.get("training", {}).get("minutes")
-            return cls(text, model, recipe, minutes)
+            return cls(text, model, recipe, minutes, model.manifest.adopted is not None)
         run = RunModel(Path(text))
         return cls(run.recipe.name, run, run.recipe, round(run.minutes, 1))
 
@@ -196,7 +200,7 @@ def _members(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> list[Mem
 
 def _found(arm: Arm, condition: str) -> tuple[PaperTable, str] | None:
     """Table and arm of the publication, if the condition is the table's."""
-    found = arm_of(arm.recipe)
+    found = None if arm.adopted else arm_of(arm.recipe)
     return found if found is not None and condition.startswith(found[0].condition) else None
 
 

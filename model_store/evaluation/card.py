@@ -1,4 +1,4 @@
-"""The model card of a version, rendered from its recipe and its measurements."""
+"""The model card of a version, rendered from its recipe, if it has one, and its measurements."""
 
 from __future__ import annotations
 
@@ -12,35 +12,32 @@ from model_store.training.pairs.facts import sentence
 from model_store.training.recipe import Recipe
 
 
-def render_card(manifest: Manifest, recipe: Recipe) -> str:
+def render_card(manifest: Manifest, recipe: Recipe | None) -> str:
     """Render ``card.md``.
 
     Parameters
     ----------
     manifest : Manifest
         With the metrics of an evaluation, or without any yet.
-    recipe : Recipe
-        What the version was trained by.
+    recipe : Recipe or None
+        What the version was trained by; None if it was trained elsewhere and adopted.
     """
     unit = "HU in soft tissue" if manifest.input.units == "HU" else "of the full range"
     parts = [
         f"# {manifest.name} {manifest.version}",
         manifest.intended_use,
         "## What it is",
-        f"System `{manifest.system}`, {manifest.parameters:,} parameters (moving statistics "
-        f"counted), {manifest.macs_per_pixel:,} multiply-adds per pixel. The graph computes "
-        "G(x) - x; the caller adds x in float32. Tiles overlap by "
-        f"{manifest.tiling.margin} pixels; sizes are multiples of {manifest.tiling.stride}. "
-        f"Licence of the weights: {manifest.licence}.",
+        _network(manifest),
         "## Trained on",
         manifest.training_data,
         f"{manifest.trained_noise.description} ({_range(manifest.trained_noise)} {unit})",
-        objective(recipe),
     ]
+    if recipe is not None:
+        parts.append(objective(recipe))
     training = manifest.metrics.get("training")
     if training and training.get("pairs"):
         parts.append(sentence(training["pairs"]))
-    if training:
+    if training and recipe is not None:
         parts.append(
             f"{training['iterations']:,} iterations of {recipe.training.batch} patches of "
             f"{recipe.training.patch} x {recipe.training.patch} pixels in "
@@ -56,9 +53,35 @@ def render_card(manifest: Manifest, recipe: Recipe) -> str:
         parts += ["## On phantoms", _physics(manifest.metrics["physics"])]
     if manifest.validity is not None:
         parts += ["## Where it helps and where it harms", _validity(manifest.validity)]
-    parts += ["## Limits", recipe.release.limits.strip()]
-    parts += ["## What differs from the publication", recipe.release.differences.strip()]
+    if recipe is None:
+        parts += ["## Limits", str((manifest.adopted or {}).get("limits", "")).strip()]
+    else:
+        parts += ["## Limits", recipe.release.limits.strip()]
+        parts += ["## What differs from the publication", recipe.release.differences.strip()]
     return "\n\n".join(parts) + "\n"
+
+
+def _network(manifest: Manifest) -> str:
+    gives = (
+        "G(x) - x; the caller adds x in float32"
+        if manifest.output == "residual"
+        else "the denoised image G(x)"
+    )
+    parts = [
+        f"System `{manifest.system}`, {manifest.parameters:,} parameters (moving statistics "
+        f"counted), {manifest.macs_per_pixel:,} multiply-adds per pixel. The graph computes "
+        f"{gives}. Tiles overlap by {manifest.tiling.margin} pixels; sizes are multiples of "
+        f"{manifest.tiling.stride}. Licence of the weights: {manifest.licence}."
+    ]
+    adopted = manifest.adopted
+    if adopted is not None:
+        parts.append(
+            f"Trained elsewhere and adopted from `{adopted['file']}`, with the input of "
+            f"{adopted['like']}; there is no recipe. Margin and stride were measured. Its golden "
+            f"outputs are what {adopted['reference']} gives: they show whether an engine runs the "
+            "graph as it is, not whether the graph is what was trained."
+        )
+    return " ".join(parts)
 
 
 def _range(noise: TrainedNoise) -> str:

@@ -17,15 +17,17 @@ _CLASSICAL = FAMILIES[:3]
 _LEVEL_DB = 0.3
 
 
-def margins(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]) -> dict[str, Any]:
+def margins(
+    groups: Sequence[Group], recipe: Recipe | None, training: dict[str, Any]
+) -> dict[str, Any]:
     """Table and statement of the margins over the filters.
 
     Parameters
     ----------
     groups : sequence of Group
         Trials with filters.
-    recipe : Recipe
-        The recipe of the model.
+    recipe : Recipe or None
+        The recipe of the model; None if it was trained elsewhere.
     training : dict
         ``iterations`` and ``minutes`` of its run, if known.
 
@@ -81,8 +83,10 @@ def _over(
     return None if own is None or not known else round(own - max(known), 3)
 
 
-def _published(name: str, recipe: Recipe) -> str:
+def _published(name: str, recipe: Recipe | None) -> str:
     """The publication's margin for the same kind of input, in words; empty if there is none."""
+    if recipe is None:
+        return ""
     if isinstance(recipe.data, CtData):
         return _arms(N2N_CT) if name.startswith("white noise, 24.44") else ""
     if name == poisson_group(LEVELS_DB[1]):
@@ -97,8 +101,8 @@ def _arms(table: PaperTable) -> str:
     return f"{', '.join(texts)} (no BM3D)"
 
 
-def _statement(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]) -> str:
-    if not for_fidelity(recipe):
+def _statement(groups: Sequence[Group], recipe: Recipe | None, training: dict[str, Any]) -> str:
+    if recipe is not None and not for_fidelity(recipe):
         aim = _perceptual(groups, recipe)
         said = (
             "Trained with a perceptual, adversarial or smoothing term: PSNR is not what it aims "
@@ -118,6 +122,8 @@ def _statement(groups: Sequence[Group], recipe: Recipe, training: dict[str, Any]
         f"Against the best filter per image: {min(values):+.1f} to {max(values):+.1f} dB, ahead in "
         f"{ahead} of {len(values)} conditions."
     ]
+    if recipe is None:
+        return parts[0]
     if isinstance(recipe.data, PairsData):
         parts.append("Measured on pairs of its own data, which no publication shares.")
         return " ".join(parts)

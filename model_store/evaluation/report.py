@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,12 @@ from model_store.training.noise import ProjectionNoise, as_stored
 from model_store.training.pairs.listing import Told, nobody
 from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import CtData, Recipe
+from model_store.training.recipe_of import data_recipe, own_recipe
+
+_NOT_ITS_OWN = (
+    "These are the images that the recipe %s held out, with its noise, which is not what this "
+    "version was trained by: whether its training saw any of them is not known here."
+)
 
 
 def evaluate_version(
@@ -35,6 +41,7 @@ def evaluate_version(
     weights: Path | None = None,
     filters: FilterFile | None = None,
     pairs: PairsData | None = None,
+    data_of: str | None = None,
     quick: bool = False,
     threads: int = 0,
     told: Told = nobody,
@@ -54,6 +61,8 @@ def evaluate_version(
     pairs : PairsData, optional
         Pairs to measure on instead; those of the recipe's patients for the test if it was trained
         on pairs.
+    data_of : str, optional
+        Whose held-out data to measure on, as of `model_store.training.recipe_of.data_recipe`.
     quick : bool
         Fewer images and levels.
     threads : int
@@ -76,18 +85,23 @@ def evaluate_version(
         If the folder holds no version.
     """
     model = ReleasedModel(folder, threads)
-    recipe = Recipe.read(folder / "recipe.toml")
+    trained_by = own_recipe(folder, model.manifest)
+    of_data = trained_by if pairs is not None else data_recipe(folder, model.manifest, data_of)
     perceptual = None if weights is None else Lpips(weights)
-    section = pairs or (recipe.data if isinstance(recipe.data, PairsData) else None)
+    section = pairs
+    if section is None and of_data is not None and isinstance(of_data.data, PairsData):
+        section = of_data.data
     measured = None
-    if section is None:
-        cases = cases_of(recipe, data, perceptual, quick=quick)
-    else:
+    drawn = None if section is not None else of_data
+    cases: Iterable[Case] = ()
+    if drawn is not None:
+        cases = cases_of(drawn, data, perceptual, quick=quick)
+    elif section is not None:
         units = model.manifest.input.units
         cases, measured = pair_cases(section, units, data, perceptual, quick=quick, told=told)
     trials = [trial_of(case, model, filters) for case in cases]
     groups = Group.of(trials)
-    margin = margins(groups, recipe, model.manifest.metrics.get("training", {}))
+    margin = margins(groups, trained_by, model.manifest.metrics.get("training", {}))
     shown = tables(groups)
     if perceptual is None:
         missing = " The perceptual distance (PDR) is left out: its weights were not given."
@@ -99,8 +113,12 @@ def evaluate_version(
     if filters is not None:
         shown.append(margin["table"])
     validity = None
-    if section is None:
-        validity = _swept(model, recipe, data, shown, quick=quick)
+    if of_data is not None and of_data != trained_by:
+        shown[0]["note"] = f"{_NOT_ITS_OWN % of_data.name} {shown[0]['note']}"
+    if drawn is not None:
+        noise = model.manifest.trained_noise
+        trained = None if drawn == trained_by else (noise.minimum_sd, noise.maximum_sd)
+        validity = _swept(model, drawn, data, shown, trained=trained, quick=quick)
     summary = {
         "headline": _headline(groups),
         "margin": margin["statement"] if filters is not None else "",
@@ -115,12 +133,20 @@ def evaluate_version(
 
 
 def _swept(
-    model: ReleasedModel, recipe: Recipe, data: Path, shown: list[dict[str, Any]], *, quick: bool
+    model: ReleasedModel,
+    recipe: Recipe,
+    data: Path,
+    shown: list[dict[str, Any]],
+    *,
+    trained: tuple[float, float] | None,
+    quick: bool,
 ) -> Validity:
     """The sweep over levels of the recipe's noise; adds what it shows to the tables."""
     noise = None if isinstance(recipe.data, PairsData) else recipe.data.noise
     beyond = noise is not None and not as_stored(noise)
-    validity, sweep = measure_validity(partial(model, beyond=beyond), recipe, data, quick=quick)
+    validity, sweep = measure_validity(
+        partial(model, beyond=beyond), recipe, data, trained=trained, quick=quick
+    )
     shown.append(sweep)
     if isinstance(recipe.data, CtData) and isinstance(noise, ProjectionNoise):
         shown.append(ct_spectra(data))

@@ -77,7 +77,12 @@ class Level:
 
 
 def measure_validity(
-    model: Denoise, recipe: Recipe, data: Path, *, quick: bool = False
+    model: Denoise,
+    recipe: Recipe,
+    data: Path,
+    *,
+    trained: tuple[float, float] | None = None,
+    quick: bool = False,
 ) -> tuple[Validity, dict[str, Any]]:
     """Sweep a model at strength 1 over levels of the noise that its recipe is about.
 
@@ -89,6 +94,8 @@ def measure_validity(
         Says which noise, what was held out, and which range was trained.
     data : Path
         Folder that the held-out data are below.
+    trained : pair of float, optional
+        Least and greatest deviation of the noise that was trained, if not the recipe's.
     quick : bool
         Every third level, two images.
 
@@ -115,7 +122,7 @@ def measure_validity(
         images = [_central(image) for _, image in held_out_images(recipe, data)[:count]]
         measure, noise, levels = _sweep_xray(model, images, section.noise, 3 if quick else 1)
         unit = "of the range"
-    low, high = section.noise_range
+    low, high = trained or section.noise_range
     validity = _validity(levels, (low, high), measure, noise, unit)
     return validity, _table(levels, validity, unit)
 

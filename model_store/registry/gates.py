@@ -300,7 +300,7 @@ class EquivalenceGate(Gate):
             found.largest <= limit,
             f"largest difference {found.largest:.3g} {units}, limit {limit:g} {units} (mean "
             f"{found.mean:.2g}; {found.engine} {found.precision}, {found.images} images, "
-            f"{found.at:%Y-%m-%d})",
+            f"{found.at:%Y-%m-%d}; reference: {candidate.version.manifest.reference})",
         )
 
 

@@ -24,8 +24,9 @@ from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.pairs.facts import Facts
 from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import Recipe
+from model_store.training.recipe_of import RECIPE, own_recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
-from model_store.training.run import RECIPE, load_average
+from model_store.training.run import load_average
 from model_store.trust.signature import MANIFEST, SIGNATURE
 from model_store.weights import WEIGHTS, Weights, same_weights, weights_in_graph
 
@@ -239,17 +240,18 @@ def write_physics(folder: Path, results: dict[str, Any]) -> None:
     _write(folder, manifest.model_copy(update=changes), recipe)
 
 
-def _changeable(folder: Path) -> tuple[Manifest, Recipe]:
+def _changeable(folder: Path) -> tuple[Manifest, Recipe | None]:
     """Manifest and recipe of a version that is not signed."""
     refuse_signed(folder)
-    return Manifest.read(folder / MANIFEST), Recipe.read(folder / RECIPE)
+    manifest = Manifest.read(folder / MANIFEST)
+    return manifest, own_recipe(folder, manifest)
 
 
-def _write(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+def _write(folder: Path, manifest: Manifest, recipe: Recipe | None) -> None:
     card = render_card(manifest, recipe)
     Manifest.model_validate(manifest.model_dump())  # nothing is written unless all of it can be
     (folder / CARD).write_text(card, encoding="utf-8")
-    beside = [name for name in (WEIGHTS, GOLDEN) if (folder / name).exists()]
-    names = [ONNX, RECIPE, CARD, *beside]
+    beside = [name for name in (RECIPE, WEIGHTS, GOLDEN) if (folder / name).exists()]
+    names = [ONNX, CARD, *beside]
     files = {name: file_sha256(folder / name) for name in names}
     Manifest.model_validate({**manifest.model_dump(), "files": files}).write(folder / MANIFEST)

@@ -28,11 +28,11 @@ from model_store.training.patches import PatchSource
 from model_store.training.precision import Choice, arithmetic_of, resolve_precision
 from model_store.training.recipe import CtData, PerceptualTerm, Recipe
 from model_store.training.recipe_file import dump_toml, read_toml
+from model_store.training.recipe_of import RECIPE
 from model_store.training.start import ZOO, load_start
 from model_store.training.validation import Distance, Validation
 from model_store.training.xray_patches import XrayPatches, prepare_xray
 
-RECIPE = "recipe.toml"
 _WORTH_SAYING = 0.05
 
 

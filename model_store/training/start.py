@@ -11,14 +11,15 @@ from torch import Tensor
 import model_store
 from model_store.errors import ModelStoreError, RecipeError
 from model_store.generators.base import tensors
+from model_store.manifest import Manifest
 from model_store.store import ModelVersion
 from model_store.training.checkpoint import AVERAGE
 from model_store.training.recipe import Recipe
+from model_store.training.recipe_of import RECIPE
 from model_store.trust.signature import MANIFEST
 from model_store.weights import trained_weights
 
 ZOO = Path(model_store.__file__).parent / "zoo"
-_RECIPE = "recipe.toml"
 
 
 def load_start(recipe: Recipe, out: Path, zoo: Path) -> dict[str, Tensor]:
@@ -44,7 +45,12 @@ def load_start(recipe: Recipe, out: Path, zoo: Path) -> dict[str, Tensor]:
     if not path.exists():
         remedy = f"install {name}@{version}" if at else f"train {name} first, into {folder}"
         raise RecipeError(f"{recipe.name} starts from {recipe.training.start}: no {path}; {remedy}")
-    before = Recipe.read(folder / _RECIPE)
+    if at and Manifest.read(path).adopted is not None:
+        raise RecipeError(
+            f"{recipe.name} starts from {recipe.training.start}, which was trained elsewhere: "
+            "there is its graph and no generator that could be trained on"
+        )
+    before = Recipe.read(folder / RECIPE)
     if before.input != recipe.input:
         raise RecipeError(
             f"{recipe.name} starts from {recipe.training.start}, whose [input] is "

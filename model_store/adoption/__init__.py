@@ -1,0 +1,1 @@
+"""Networks that were trained elsewhere: what is found out about them, and how they join."""
