@@ -14,7 +14,7 @@ from kombu.connection import Connection
 
 from dicom_node import signs
 from dicom_node.bell import ring_transport
-from dicom_node.signs import LONGEST, Hearing, Pipe, Signs
+from dicom_node.signs import LONGEST, PIECE, ROUND, Hearing, Pipe, Signs, Systemd
 
 
 class Ear:
@@ -112,6 +112,101 @@ def test_systemd_is_told_in_its_own_words(tmp_path: Path) -> None:
         given_in_a_child({"NOTIFY_SOCKET": path})
         assert server.recv(200) == b"READY=1"
     given_in_a_child({"NOTIFY_SOCKET": path})
+
+
+def own(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Signs:
+    """The signs of a process with this environment."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return signs.own.__wrapped__()
+
+
+def test_systemd_may_have_an_abstract_socket_and_watch_another_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = f"signs-{os.getpid()}"
+    words = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "180000000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(f"\0{name}")
+        server.setblocking(False)
+        own(monkeypatch, **words, WATCHDOG_PID=str(os.getppid())).give(42.0)
+        assert server.recv(200) == b"READY=1"
+        own(monkeypatch, **words, WATCHDOG_PID=str(os.getpid())).give(42.0)
+        assert server.recv(200) == b"READY=1\nWATCHDOG_USEC=42000000\nWATCHDOG=1"
+
+
+def test_nobody_is_held_up_by_a_systemd_that_does_not_listen(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        listener = Systemd(path, watched=True)
+        for _ in range(3000):
+            listener.tell(180.0)
+        assert server.recv(200).startswith(b"READY=1")
+
+
+@pytest.mark.parametrize("said", ["", "7", "7:8:9", "a:b", "-1:5", "987654:5", "{}:1", "{}:{}:1"])
+def test_what_names_no_pipe_of_a_supervisor_is_no_supervisor(
+    monkeypatch: pytest.MonkeyPatch, hearing: Hearing, said: str
+) -> None:
+    own(monkeypatch, DICOM_NODE_SIGNS=said.format(hearing.inherited[0], 1)).give(42.0)
+    hearing.hear(1.0)
+    assert (hearing.silence, hearing.within) == (1.0, LONGEST)
+
+
+def test_a_process_hands_the_way_to_its_supervisor_to_nobody(
+    monkeypatch: pytest.MonkeyPatch, hearing: Hearing
+) -> None:
+    given = own(monkeypatch, **hearing.environment())
+    given.give(42.0)
+    assert "DICOM_NODE_SIGNS" not in os.environ
+    assert not os.get_inheritable(hearing.inherited[0])
+    hearing.hear(1.0)
+    assert (hearing.silence, hearing.within) == (0.0, 42.0)
+
+
+def test_a_sign_that_comes_in_two_parts_is_heard_once_it_is_whole(hearing: Hearing) -> None:
+    os.write(hearing.inherited[0], b"60")
+    hearing.hear(1.0)
+    assert (hearing.silence, hearing.within) == (1.0, LONGEST)
+    os.write(hearing.inherited[0], b"0\n18")
+    hearing.hear(1.0)
+    assert (hearing.silence, hearing.within) == (0.0, 600.0)
+    os.write(hearing.inherited[0], b"0\n")
+    hearing.hear(1.0)
+    assert hearing.within == 180.0
+
+
+def test_what_is_no_sign_ends_no_silence(hearing: Hearing) -> None:
+    os.write(hearing.inherited[0], b"rubbish\n")
+    hearing.hear(3.0)
+    assert (hearing.silence, hearing.within) == (3.0, LONGEST)
+
+
+def test_one_that_is_gone_is_silent_from_its_last_word_on() -> None:
+    hearing = Hearing()
+    end = os.dup(hearing.inherited[0])
+    hearing.begun()
+    Pipe(end).tell(180.0)
+    os.close(end)
+    hearing.hear(1.0)
+    hearing.hear(2.0)
+    assert (hearing.silence, hearing.within) == (2.0, 180.0)
+    hearing.close()
+    hearing.close()
+
+
+def test_a_process_has_begun_with_the_longest_time_there_is() -> None:
+    seconds = 100.0
+    given = Signs(clock=lambda: seconds)
+    seconds += 7
+    assert (given.last.age, given.last.within) == (7.0, LONGEST)
+    given.give()
+    assert (given.last.age, given.last.within) == (0.0, ROUND)
+
+
+def test_whoever_computes_for_long_has_more_time_and_a_hang_is_known_within_half_an_hour() -> None:
+    assert (ROUND, PIECE, LONGEST) == (3 * 60, 10 * 60, 30 * 60)
 
 
 def test_children_are_not_told_of_what_is_between_systemd_and_their_supervisor() -> None:

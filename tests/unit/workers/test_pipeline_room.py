@@ -22,6 +22,8 @@ from tests.support.denoising import (
     work,
 )
 from tests.support.ledgers import Life
+from workers import pipeline as stages
+from workers.load import load
 from workers.pipeline import CHUNK, Pipeline
 
 COUNT = 3 * CHUNK
@@ -120,6 +122,35 @@ def test_a_disk_that_fills_up_in_the_middle_ends_the_batch_there(
     life.clock.advance(60)
     work(life, pipeline)
     assert states(life) == ["denoised"] * COUNT
+
+
+def test_what_is_at_fault_itself_while_the_disk_is_full_has_had_a_try(
+    life: Life, disk: Disk, pipeline: Pipeline, denoisers: FakeDenoisers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def poisoned(file: Any, *, name: str) -> Any:
+        if name == "1.2.4.2":
+            raise ZeroDivisionError
+        return load(file, name=name)
+
+    monkeypatch.setattr(stages, "load", poisoned)
+    denoisers.before = fill(disk)
+    receive(life, CHUNK)
+    work(life, pipeline)
+    assert set(states(life)) == {"planned"}
+    assert tries(life) == ([0], [0, 1, 0, 0])
+
+
+def test_that_it_goes_on_is_told_once(life: Life, disk: Disk, pipeline: Pipeline) -> None:
+    receive(life, COUNT)
+    disk.free = 500 * MEGABYTE
+    assert pipeline.run_next()
+    disk.free = 600 * MEGABYTE
+    life.clock.advance(60)
+    with capture_logs() as lines:
+        assert pipeline.run_next()
+        assert not pipeline.run_next()
+    assert [line["event"] for line in lines].count("spool.room") == 1
 
 
 def test_a_worker_that_waits_for_room_writes_nothing_into_the_ledger_meanwhile(

@@ -71,13 +71,13 @@ def test_what_is_right_is_left_alone(was: Past) -> None:
 
 
 def test_what_comes_out_otherwise_is_not_kept(was: Past, spoilt: Path) -> None:
-    files = set(was.node.spool.root.rglob("*.dcm"))
+    before = files(was)
     was.change(ResultRow, sha256="0" * 64)
     done = made_again(was)
     assert done.made == ()
     assert len(done.left) == 5
     assert all("other bytes" in why for why in done.left.values())
-    assert set(was.node.spool.root.rglob("*.dcm")) == files
+    assert files(was) == before
 
 
 def test_what_cannot_be_made_again_is_said(was: Past, spoilt: Path) -> None:
@@ -88,6 +88,39 @@ def test_what_cannot_be_made_again_is_said(was: Past, spoilt: Path) -> None:
     assert "toy-ct" in why
     was.change(InstanceRow, path=None)
     assert "no longer kept" in next(iter(made_again(was).left.values()))
+
+
+def files(was: Past) -> set[Path]:
+    return set(was.node.spool.root.rglob("*.dcm"))
+
+
+def test_nothing_is_kept_past_the_watermark_and_that_is_said(
+    was: Past, spoilt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, rows = files(was), was.rows(ResultRow.id, ResultRow.path)
+    monkeypatch.setattr(was.node.spool, "free_bytes", lambda: 512 * 2**20 + 1)
+    done = made_again(was)
+    ((uid, why),) = done.left.items()
+    assert spoilt.name.startswith(uid)
+    assert "minimum_free" in why
+    assert (done.made, files(was)) == ((), before)
+    assert was.rows(ResultRow.id, ResultRow.path) == rows
+
+
+def test_what_the_ledger_names_no_more_leaves_no_file(
+    was: Past, spoilt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention forgets it just then."""
+    before, write = files(was), was.node.spool.write_atomic
+
+    def meanwhile(path: Path, data: bytes) -> None:
+        write(path, data)
+        was.change(ResultRow, path=None)
+
+    monkeypatch.setattr(was.node.spool, "write_atomic", meanwhile)
+    made_again(was)
+    assert files(was) == before
+    assert {path for (path,) in was.rows(ResultRow.path)} == {None}
 
 
 def test_nothing_is_made_while_the_spool_is_away(was: Past, spoilt: Path) -> None:

@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.errors import FailItem, OutOfSpace, StorageError
-from dicom_node.spool.spool import SHARDS, Spool
+from dicom_node.errors import FailItem, OutOfSpace, SpoolAway, StorageError
+from dicom_node.spool.spool import MARKER, SHARDS, Spool
 
 SHA = hashlib.sha256(b"bytes").hexdigest()
 
@@ -48,6 +49,24 @@ def test_discard_removes_the_file_and_may_be_repeated(spool: Spool) -> None:
     file.discard()
     file.discard()
     assert incoming(spool) == []
+
+
+def test_what_is_discarded_gives_its_room_back_at_once(spool: Spool) -> None:
+    """A file that is removed and still open fills the disk all the same."""
+    file = spool.incoming()
+    file.write(b"half of it")
+    file.discard()
+    still_open = [os.fspath(each.readlink()) for each in Path("/proc/self/fd").iterdir()
+                  if each.is_symlink()]  # fmt: skip
+    assert [name for name in still_open if file.path.name in name] == []
+
+
+def test_nothing_is_left_under_an_empty_mount_point(spool: Spool) -> None:
+    """Nobody would see it once the spool is mounted there again."""
+    (spool.root / MARKER).unlink()
+    with pytest.raises(SpoolAway):
+        spool.write_atomic(spool.result_path("1.2.3"), b"x")
+    assert [each for each in spool.root.rglob("*") if each.is_file()] == []
 
 
 def test_discard_leaves_a_committed_file_alone(spool: Spool) -> None:
@@ -246,3 +265,24 @@ def test_a_spool_that_is_there_and_full_is_no_matter_of_who_may_write(
     with pytest.raises(OutOfSpace, match="cannot be written: No space left") as caught:
         Spool(tmp_path)
     assert "uid" not in str(caught.value)
+
+
+def test_a_new_spool_on_a_full_disk_says_that_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def full(path: Path, mode: str = "r", *how: Any, **more: Any) -> Any:
+        if "r" not in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, *how, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OutOfSpace, match="cannot be written: No space left"):
+        Spool(tmp_path)
+
+
+def test_a_spool_that_is_there_is_opened_without_writing_anything(spool: Spool) -> None:
+    os.utime(spool.root, ns=(0, 0))
+    assert Spool(spool.root).marker == spool.marker
+    assert spool.root.stat().st_mtime_ns == 0
