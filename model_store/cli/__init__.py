@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from model_store.cli import training, versions
+from model_store.cli import making, training, versions
 from model_store.cli.adoption import add_adoption
 from model_store.cli.arms import add_arms
 from model_store.cli.evaluation import add_evaluation
@@ -18,6 +18,7 @@ from model_store.cli.trust import add_trust
 _ZOO = Path(__file__).parents[1] / "zoo"
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
+app.command()(making.make)
 app.command()(training.train)
 app.command()(versions.export)
 app.command()(versions.golden)

@@ -52,20 +52,7 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
 
         With --data, and not --quick, the simulated noise is also held against repeats.
         """
-        from model_store.evaluation.physics.fidelity import (  # noqa: PLC0415
-            compare_with_repeats,
-            fidelity_table,
-        )
-        from model_store.evaluation.physics.measure import (  # noqa: PLC0415
-            Measurement,
-            strength_sweep,
-        )
-        from model_store.evaluation.physics.report import (  # noqa: PLC0415
-            for_manifest,
-            summary,
-            sweep_summary,
-        )
-        from model_store.evaluation.physics.study import Study  # noqa: PLC0415
+        from model_store.evaluation.physics.session import measure_physics  # noqa: PLC0415
         from model_store.evaluation.session import ReleasedModel  # noqa: PLC0415
         from model_store.training.recipe_of import own_recipe  # noqa: PLC0415
         from model_store.training.release import refuse_signed, write_physics  # noqa: PLC0415
@@ -82,26 +69,18 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             if write:
                 refuse_signed(folder)  # rather now than in minutes
                 own_recipe(folder, released.manifest)  # the card needs it
-            study = Study.run(released, data, quick=quick)
-            agreements = [] if data is None or quick else compare_with_repeats(data)
+            results = measure_physics(released, data, strength, quick=quick, sweep=sweep)
         except ModelStoreError as error:
             raise failed(console, error) from error
-        results = summary(Measurement.of(study, strength)) | {"quick": quick}
-        tables = list(results["tables"])
-        if agreements:
-            results["simulation"] = fidelity_table(agreements)
-            tables.append(results["simulation"])
-        if sweep:
-            results["sweep"] = sweep_summary(strength_sweep(study))
-            tables.append(results["sweep"]["table"])
         if out is not None:
-            out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            text = json.dumps(results.summary, indent=2)
+            out.write_text(text + "\n", encoding="utf-8")
         if write:
-            write_physics(folder, for_manifest(results))
-        for table in tables:
+            write_physics(folder, results.for_manifest)
+        for table in results.tables:
             _print(table, console)
         if sweep:
-            found = results["sweep"]
+            found = results.summary["sweep"]
             console.print(f"largest strength that keeps every limit: {found['strength']}")
             for condition, best in found["by_condition"].items():
                 console.print(f"  {condition}: {best}", highlight=False)

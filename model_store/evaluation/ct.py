@@ -105,7 +105,8 @@ def ct_cases(
         return
     levels = LEVELS_HU[1:2] if quick else LEVELS_HU
     yield from _simulated(slices, levels, "patient not trained on", score)
-    yield from _pairs(data, 1 if quick else 2, score)
+    if PAIRS in recipe.data.held_out:
+        yield from _pairs(data, 1 if quick else 2, score)
 
 
 def phantom_case(recipe: Recipe, perceptual: Lpips | None = None) -> Case:

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from model_store.evaluation.ct import ct_cases, ct_spectra
+from model_store.evaluation.ct import PAIRS, ct_cases, ct_spectra
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.groups import Group, tables
 from model_store.evaluation.lpips import DESCRIPTION, Lpips
@@ -148,7 +148,8 @@ def _swept(
         partial(model, beyond=beyond), recipe, data, trained=trained, quick=quick
     )
     shown.append(sweep)
-    if isinstance(recipe.data, CtData) and isinstance(noise, ProjectionNoise):
+    held_out = recipe.data.held_out if isinstance(recipe.data, CtData) else ()
+    if PAIRS in held_out and isinstance(noise, ProjectionNoise):
         shown.append(ct_spectra(data))
     return validity
 

@@ -70,7 +70,10 @@ def whole(models: Catalogue, *, unsigned: bool, retired: bool = False) -> tuple[
 
 
 def judge(
-    asked: Sequence[Gate], candidate: Candidate, tell: Callable[[str], None] = lambda _: None
+    asked: Sequence[Gate],
+    candidate: Candidate,
+    tell: Callable[[str], None] = lambda _: None,
+    heard: Callable[[Verdict], None] = lambda _: None,
 ) -> tuple[Verdict, ...]:
     """Ask every gate; what a firm gate refused is not run any more.
 
@@ -82,6 +85,8 @@ def judge(
         What is judged.
     tell : callable
         Told the name of each gate before it is asked.
+    heard : callable
+        Told what each said, as soon as it did.
 
     Returns
     -------
@@ -95,8 +100,10 @@ def judge(
         if gate.runs and refused:
             why = f"not run: refused by {' and '.join(refused)}"
             said.append(Verdict(gate.name, False, why, judged=False))
+            heard(said[-1])
             continue
         said.append(gate.judge(candidate))
+        heard(said[-1])
         if gate.firm and not said[-1].passed:
             refused.append(gate.name)
     return tuple(said)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import model_store.training
-from model_store.cli.report import write_reports
 from model_store.evaluation.report import evaluate_version
+from model_store.reports.writing import write_reports
 from model_store.store import ModelStore
 from model_store.training import run
 from model_store.training.backbones import Backbone, build_backbone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from model_store.registry.gates import Verdict
     from model_store.registry.records import Move
 
-_PRODUCTION = "production"
+PRODUCTION = "production"
 
 
 @plain
@@ -83,7 +83,7 @@ def promote(  # noqa: PLR0917 -- options of a command
     from model_store.registry import promotion  # noqa: PLC0415
 
     name, person, stated = version_name(version), who(by), reason(why)
-    alias = ModelName(name.name, _PRODUCTION) if to is None else new_alias_name(to)
+    alias = ModelName(name.name, PRODUCTION) if to is None else new_alias_name(to)
     if alias.tag == SHADOW:
         raise typer.BadParameter(
             "a shadow is set with 'dicom-node model shadow'", param_hint="--to"
@@ -107,12 +107,12 @@ def promote(  # noqa: PLR0917 -- options of a command
     refused = [each.gate for each in said if not each.passed]
     firm = promotion.firmly_refused(asked, said)
     if refused and (firm or not force):
-        _refuse(node, alias, name, said, firm, as_json=as_json, who=person, why=stated)
+        refuse(node, alias, name, said, firm, as_json=as_json, who=person, why=stated)
     move = move_alias(
         node, alias, name, expected=expected, action="promote" if guarded else "set", who=person,
         why=stated, forced=bool(refused), gates=[each.entry() for each in said],
     )  # fmt: skip
-    _tell(node, move, as_json=as_json)
+    tell_moved(node, move, as_json=as_json)
 
 
 def _already(alias: ModelName, name: ModelName, *, as_json: bool) -> None:
@@ -122,18 +122,19 @@ def _already(alias: ModelName, name: ModelName, *, as_json: bool) -> None:
     Console(highlight=False).print(f"{alias} stands for {name} already; nothing to do")
 
 
-def _refuse(
+def refuse(
     node: Node,
     alias: ModelName,
     name: ModelName,
     said: Sequence[Verdict],
     firm: Sequence[str],
     *,
-    as_json: bool,
+    as_json: bool = False,
+    shown: bool = False,
     who: str,
     why: str,
-) -> None:
-    """Keep a refusal in the audit record, show every verdict, and end."""
+) -> NoReturn:
+    """Keep a refusal in the audit record, show every verdict that was not shown, and end."""
     entries = [each.entry() for each in said]
     with node.ledger.write() as unit:
         unit.record(
@@ -144,7 +145,8 @@ def _refuse(
     if as_json:
         print_json({"alias": str(alias), "target": str(name), "moved": False, "gates": entries})
         raise typer.Exit(Code.REFUSED)
-    print_verdicts(said)
+    if not shown:
+        print_verdicts(said)
     standing = node.models.aliases().get(alias) or "nothing"
     ways = (
         f"{listed(firm)} cannot be forced"
@@ -211,7 +213,7 @@ def rollback(
     )  # fmt: skip
     if over and not as_json:
         Console(highlight=False).print(f"passed over, retired: {listed(over)}")
-    _tell(node, move, as_json=as_json, over=over)
+    tell_moved(node, move, as_json=as_json, over=over)
 
 
 def _nothing_before(name: ModelName, over: Sequence[ModelName], known: bool) -> str:
@@ -290,7 +292,10 @@ def _either(text: str) -> ModelName:
         raise typer.BadParameter(str(error)) from error
 
 
-def _tell(node: Node, move: Move, *, as_json: bool, over: Sequence[ModelName] = ()) -> None:
+def tell_moved(
+    node: Node, move: Move, *, as_json: bool, over: Sequence[ModelName] = (), gates: bool = True
+) -> None:
+    """Say what an alias stands for now, and which routes follow."""
     routes = _routes(node, move.alias)
     if as_json:
         print_json(
@@ -298,7 +303,7 @@ def _tell(node: Node, move: Move, *, as_json: bool, over: Sequence[ModelName] = 
         )
         return
     console = Console(highlight=False, soft_wrap=True)
-    for each in move.gates:
+    for each in move.gates if gates else ():
         mark = "[green]passed [/]" if each["passed"] else "[bold yellow]forced [/]"
         console.print(f"{mark} {each['gate'] + ':':13}{escape(str(each['said']))}")
     was = f", before {move.previous}" if move.previous else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from dicom_node.cli.model import aliases, bench, content, engines, shadow, versions
+from dicom_node.cli.model import aliases, bench, content, engines, introduce, shadow, versions
 from dicom_node.cli.model.common import flowing
 
 _EXAMPLES = {
@@ -16,6 +16,10 @@ _EXAMPLES = {
     "verify": ("dicom-node model verify", "dicom-node model verify drunet-ct@1.2.0 --release"),
     "add": ("dicom-node model add /media/usb/drunet-ct/1.2.0",),
     "import": ("dicom-node model import drunet-ct-1.2.0.zip",),
+    "introduce": (
+        "dicom-node model introduce drunet-ct-1.2.0.zip --to ct-default@production "
+        "--why 'new kernels'",
+    ),
     "export": ("dicom-node model export drunet-ct@1.2.0 /media/usb",),
     "promote": (
         "dicom-node model promote drunet-ct@1.2.0 --to ct-default@production "
@@ -66,6 +70,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "verify": versions.verify,
     "add": content.add,
     "import": content.import_version,
+    "introduce": introduce.introduce,
     "export": content.export,
     "promote": aliases.promote,
     "rollback": aliases.rollback,

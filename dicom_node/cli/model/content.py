@@ -60,7 +60,7 @@ def add(
     3 refused: changed, not signed by a trusted key, or name and version are taken by other bytes.
     """
     node = reader(config)
-    _tell_added(_added(node, source, who(by)), as_json=as_json)
+    tell_added(added_from(node, source, who(by)), as_json=as_json)
 
 
 @plain
@@ -83,11 +83,11 @@ def import_version(
     node, person = reader(config), who(by)
     with tempfile.TemporaryDirectory(prefix="dicom-node-") as folder:
         unpacked = unpack(archive, Path(folder) / "version")
-        _tell_added(_added(node, unpacked.folder, person), as_json=as_json)
+        tell_added(added_from(node, unpacked.folder, person), as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
+class Added:
     """A version as it is in the store, its row in the ledger, its signer, and whether it is new.
 
     `deleted` is when its files were deleted, by whom and why.
@@ -100,7 +100,7 @@ class _Added:
     deleted: tuple[datetime, str, str] | None
 
 
-def _added(node: Node, source: Path, person: str) -> _Added:
+def added_from(node: Node, source: Path, person: str) -> Added:
     """Check a folder, copy it into the store and register it."""
     from model_store.errors import GraphError, QuarantinedError, UnsignedError  # noqa: PLC0415
     from model_store.graph import check_graph  # noqa: PLC0415
@@ -137,10 +137,11 @@ def _added(node: Node, source: Path, person: str) -> _Added:
         with node.ledger.read() as session:
             deleted = model_versions.deletion(session, name)
     by = None if signer is None else f"{signer.name} ({signer.key})"
-    return _Added(there, row, by, new, deleted)
+    return Added(there, row, by, new, deleted)
 
 
-def _tell_added(added: _Added, *, as_json: bool) -> None:
+def tell_added(added: Added, *, as_json: bool) -> None:
+    """Say what was added, and what may use it."""
     version, row = added.version, added.row
     if as_json:
         print_json({

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from model_store.cli import app
-from model_store.cli.report import write_reports
 from model_store.errors import DataError
 from model_store.manifest import TrainedNoise
 from model_store.reports.page import prose
+from model_store.reports.writing import write_reports
 from model_store.store import ModelStore
 from tests.support.factories.models import STORED, model_version
 
