@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from dicom_node.errors import ModelNotHere, OutOfSpace, RetryLater
-from dicom_node.ledger.tables import BatchRow
-from tests.support.denoising import FakeDenoisers, receive, states
+from dicom_node.errors import FailItem, ModelNotHere, OutOfSpace, RetryLater
+from dicom_node.ledger.tables import BatchRow, WorkItemRow
+from tests.support.denoising import FakeDenoisers, reasons, receive, states
 from tests.support.ledgers import Life
+from workers import pipeline as stages
+from workers.load import load
 from workers.pipeline import Pipeline
 
 HOUR = 3600.0
@@ -83,3 +87,44 @@ def test_what_nobody_thought_of_is_a_try_and_the_log_says_when_the_next_is(
     assert 2.5 <= wait <= 5
     (line,) = [line for line in lines if line["event"] == "batch.retry"]
     assert line["seconds"] == pytest.approx(wait, abs=0.06)
+
+
+def poison(patch: pytest.MonkeyPatch, faults: Mapping[str, Exception]) -> None:
+    """Have items of these UIDs raise when they are loaded."""
+
+    def poisoned(file: Any, *, name: str) -> Any:
+        if name in faults:
+            raise faults[name]
+        return load(file, name=name)
+
+    patch.setattr(stages, "load", poisoned)
+
+
+def tries_of_items(life: Life) -> list[int]:
+    return [row.tries for row in life.rows(select(WorkItemRow.tries).order_by(WorkItemRow.id))]
+
+
+def test_one_item_at_fault_is_tried_again_soon_and_that_is_a_try(
+    life: Life, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, {"1.2.4.2": ZeroDivisionError()})
+    wait, tries = worked(life, pipeline, 1000)
+    assert states(life) == ["denoised", "planned"]
+    assert (2.5 <= wait <= 5, tries, tries_of_items(life)) == (True, 1, [1, 1])
+
+
+def test_where_something_outside_is_at_fault_too_only_the_item_at_fault_has_had_a_try(
+    life: Life, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, {"1.2.4.1": RetryLater("away"), "1.2.4.2": ZeroDivisionError()})
+    assert worked(life, pipeline, 1000) == (500, 0)
+    assert (set(states(life)), tries_of_items(life)) == ({"planned"}, [0, 1])
+
+
+def test_what_can_never_be_done_fails_at_once_with_the_reason(
+    life: Life, pipeline: Pipeline, denoisers: FakeDenoisers
+) -> None:
+    denoisers.fault = FailItem("toy is broken")
+    _, tries = worked(life, pipeline, 60)
+    assert (states(life), tries) == (["failed"] * 2, 1)
+    assert set(reasons(life)) == {"toy is broken"}
