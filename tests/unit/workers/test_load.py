@@ -245,6 +245,14 @@ class TestBadInput:
         with pytest.raises(PassThrough):
             load(write(ct_slice(PhotometricInterpretation="RGB", SamplesPerPixel=3), tmp_path))
 
+    @pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
+    def test_numbers_that_are_no_integers_are_passed(self, tmp_path: Path, keyword: str) -> None:
+        image = ct_slice()
+        del image.PixelData
+        setattr(image, keyword, b"\0" * 64)
+        with pytest.raises(PassThrough, match="floating-point"):
+            load(write(image, tmp_path))
+
 
 class TestHeaders:
     def test_ten_thousand_private_attributes(self, tmp_path: Path) -> None:
