@@ -142,9 +142,12 @@ def test_nobody_is_held_up_by_a_systemd_that_does_not_listen(tmp_path: Path) -> 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(path)
         listener = Systemd(path, watched=True)
-        many = threading.Thread(
-            target=lambda: [listener.tell(180.0) for _ in range(3000)], daemon=True
-        )
+
+        def many_signs() -> None:
+            for _ in range(3000):
+                listener.tell(180.0)
+
+        many = threading.Thread(target=many_signs, daemon=True)
         many.start()
         eventually(lambda: not many.is_alive())
         assert server.recv(200).startswith(b"READY=1")
