@@ -199,4 +199,24 @@ AREAS: Final = (
             "tests/property/test_conditions.py",
         ),
     ),
+    Area(
+        "life",
+        (
+            "dicom_node.signs",
+            "dicom_node.heartbeat",
+            "dicom_node.ledger.processes",
+            "workers.remake",
+            "workers.returns",
+            "workers.pipeline:Pipeline.run_next,Pipeline._wait_for_room",
+        ),
+        (
+            f"{NODE}/test_signs.py",
+            f"{NODE}/test_heartbeat.py",
+            f"{NODE}/ledger/test_processes.py",
+            f"{UNIT}/workers/test_remake.py",
+            f"{UNIT}/workers/test_returns.py",
+            f"{UNIT}/workers/test_pipeline_room.py",
+        ),
+        always=("_a_child_", "_has_the_number", "_systemd_"),
+    ),
 )

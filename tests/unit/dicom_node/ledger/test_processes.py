@@ -103,6 +103,21 @@ def test_nobody_has_in_hand_what_others_hold_or_what_waits_or_is_done(life: Life
     assert waits in life.due_batches()
 
 
+def test_what_was_given_back_and_is_due_again_is_in_nobodys_hand(life: Life) -> None:
+    life.associate()
+    life.receive_series(3)
+    life.denoise_all()
+    beat(life)
+    (parcel_id, *_) = life.due_parcels()
+    parcel = life.take(parcel_id, INFER.name, limit=8)
+    assert parcel is not None
+    assert seen(life)[0].in_hand == f"parcel {parcel_id}"
+    for each in parcel.deliveries:
+        life.postpone(parcel, each.delivery_id)
+    life.end_try(parcel)
+    assert seen(life)[0].in_hand == ""
+
+
 def test_upkeep_has_in_hand_what_it_plans_and_intake_who_is_still_there(life: Life) -> None:
     upkeep = Process("a:8", "upkeep", "a", "a", 8, "0.1.0")
     beat(life, upkeep)
