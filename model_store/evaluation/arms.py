@@ -10,7 +10,7 @@ from typing import Any
 from model_store.errors import DataError
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.filters import FAMILIES
-from model_store.evaluation.groups import Group
+from model_store.evaluation.groups import NAMES, Group
 from model_store.evaluation.intervals import interval
 from model_store.evaluation.lpips import Lpips
 from model_store.evaluation.orders import (
@@ -149,7 +149,8 @@ def _condition(name: str, measured: Sequence[tuple[Arm, list[Group]]]) -> dict[s
     papers: dict[str, PaperTable] = {}
     for family in FAMILIES:
         if family in first.trials[0].scores:
-            rows.append([f"{family} (best per image)", *_row(_values(first, family))])
+            label = NAMES.get(family, f"{family} (best per image)")
+            rows.append([label, *_row(_values(first, family))])
     rows = [[*row, None, "", None, None, None] for row in rows]
     for arm, group in present:
         found = _found(arm, name)

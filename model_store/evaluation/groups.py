@@ -13,10 +13,11 @@ from model_store.evaluation.filters import FAMILIES, best_single
 from model_store.evaluation.trial import Scores, Trial
 
 ONE_SETTING = ", one setting"
-_NAMES = {
+NAMES = {
     "bm3d-mad": "bm3d, noise estimated",
     "model-strength": "model, best strength",
 }
+"""What tables call methods whose own name does not say it."""
 _CONTEST = ("PSNR", "SSIM", "PDR")
 _NOTE = (
     "Mean over images, central crops. Filters are at their best setting for each image and metric "
@@ -90,7 +91,7 @@ def tables(groups: Sequence[Group]) -> list[dict[str, Any]]:
             method: [_rounded(group, method, metric) for group in groups] for method in _methods()
         }
         rows = [
-            [_NAMES.get(method, method), *values]
+            [NAMES.get(method, method), *values]
             for method, values in found.items()
             if any(value is not None for value in values)
         ]

@@ -14,6 +14,7 @@ from scipy import ndimage
 from model_store.evaluation.arms import Arm
 from model_store.evaluation.filter_file import FilterFile
 from model_store.evaluation.filters import apply_filter
+from model_store.evaluation.groups import NAMES
 from model_store.evaluation.trial import Case
 from model_store.reports.pictures import SOFT_TISSUE, percentile_window
 
@@ -62,7 +63,9 @@ def tiles_of(case: Case, arms: Sequence[Arm], filters: FilterFile | None) -> lis
         deviation = float((noisy - reference).std())
         for family, grid in filters.of(case).items():
             best = max(grid, key=lambda setting: grid[setting][case.main])
-            tiles.append(Tile(family, apply_filter(family, best, noisy, deviation)))
+            tiles.append(
+                Tile(NAMES.get(family, family), apply_filter(family, best, noisy, deviation))
+            )
     for arm in arms:
         tiles.append(Tile(arm.name, case.crop(arm.model(case.noisy, beyond=case.beyond))))
     return [*tiles, Tile("reference", reference)]
