@@ -30,6 +30,13 @@ def add_report(app: typer.Typer, zoo_folder: Path) -> None:
             Path | None,
             typer.Option(help="folder of the held-out images; without it there are no pictures"),
         ] = None,
+        data_of: Annotated[
+            str | None,
+            typer.Option(
+                help="recipe (file, shipped name, or NAME@VERSION) whose held-out images to show; "
+                "absent: the version's own, or that of the one it was adopted like"
+            ),
+        ] = None,
         weights: Annotated[
             Path | None,
             typer.Option(help="folder of the weights that perceptual distances need"),
@@ -64,6 +71,7 @@ def add_report(app: typer.Typer, zoo_folder: Path) -> None:
                 versions,
                 out,
                 data=data,
+                data_of=data_of,
                 weights=weights,
                 results=results,
                 physics=physics,

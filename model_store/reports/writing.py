@@ -22,6 +22,7 @@ def write_reports(
     out: Path,
     *,
     data: Path | None = None,
+    data_of: str | None = None,
     weights: Path | None = None,
     results: Path | None = None,
     physics: Path | None = None,
@@ -39,6 +40,8 @@ def write_reports(
         Folder; made if missing.
     data, weights, results, physics, log : Path, optional
         As of the command.
+    data_of : str, optional
+        Whose held-out images to show, as of `model_store.training.recipe_of.data_recipe`.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def write_reports(
         )
         pages[f"{version.ref}.html"] = Page(
             findings,
-            () if data is None else _pictures(version, data, weights),
+            () if data is None else _pictures(version, data, weights, data_of),
             sorted(
                 str(alias) for alias, target in aliases.items() if str(target) == str(version.ref)
             ),
@@ -99,9 +102,11 @@ def _own_log(runs: Path | None, version: ModelVersion) -> Path | None:
     return next((folder for folder in logs if (folder / LOG).is_file()), None)
 
 
-def _pictures(version: ModelVersion, data: Path, weights: Path | None) -> list[CasePictures]:
+def _pictures(
+    version: ModelVersion, data: Path, weights: Path | None, data_of: str | None
+) -> list[CasePictures]:
 
-    recipe = data_recipe(version.folder, version.manifest)
+    recipe = data_recipe(version.folder, version.manifest, data_of)
     return picture_cases(
         held_out_cases(recipe, data, weights),
         ReleasedModel(version.folder),

@@ -39,6 +39,7 @@ def _version(folder: Path) -> str:
         "drl-cascade-3-stacked",
         "cnn10",
         "drunet",
+        "drunet-folded",
     ],
 )
 def test_export_has_free_sizes_no_batch_norm_and_its_weights_inside(

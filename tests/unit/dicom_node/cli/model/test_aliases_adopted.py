@@ -65,7 +65,8 @@ def test_from_a_foreign_file_to_a_promoted_version_without_force(
     assert "whether its training saw any of them is not known" in card
     assert "## Where it helps and where it harms" in card
     ModelVersion.open(folder).verify()
-    page = _store("report", "theirs@1.0.0", "--zoo", zoo, "--out", tmp_path / "pages")
+    shown: list[str | Path] = ["--data", data, "--data-of", recipe]
+    page = _store("report", "theirs@1.0.0", "--zoo", zoo, "--out", tmp_path / "pages", *shown)
     assert "theirs@1.0.0.html" in page
     _store("sign", "theirs@1.0.0", "--zoo", zoo, "--key", tmp_path / "keys" / "vendor.key")
     _store("pack", "theirs@1.0.0", "--zoo", zoo, "--out", tmp_path)

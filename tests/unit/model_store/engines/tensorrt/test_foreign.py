@@ -1,0 +1,24 @@
+"""TensorRT builds plans of networks that others would bring."""
+
+from __future__ import annotations
+
+import pytest
+
+from model_store.engines.tensorrt.library import Library
+from model_store.engines.tensorrt.network import BuildSettings, Network
+from model_store.engines.tensorrt.precision import Recipe, typed
+from model_store.engines.tensorrt.profile import Profile
+from model_store.ref import ModelRef
+
+foreign = pytest.importorskip("tests.support.factories.foreign")
+
+REF = ModelRef("theirs", "1.0.0", "0" * 64)
+SMALL = (Profile("slices", (1, 32, 32), (2, 32, 32), (2, 64, 64)),)
+
+
+@pytest.mark.parametrize("recipe", ["f32", "f16"])
+@pytest.mark.parametrize("kind", ["gelu", "window attention", "pixel shuffle"])
+def test_a_plan_is_built(kind: str, recipe: Recipe, library: Library) -> None:
+    given = typed(foreign.foreign(kind), recipe, REF)
+    made = Network(library, given, REF).build(SMALL, BuildSettings(), b"")
+    assert len(made.plan) > 1000
