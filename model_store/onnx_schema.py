@@ -35,9 +35,13 @@ TENSOR: Schema = {
     1: ("dims", "ints"), 2: ("data_type", "int"), 4: ("float_data", "floats"),
     5: ("int32_data", "ints"), 7: ("int64_data", "ints"), 8: ("name", "bytes"),
     9: ("raw_data", "bytes"), 12: ("doc_string", "bytes"), 13: ("external_data", "messages"),
+    16: ("metadata_props", "messages"),
     14: ("data_location", "int"),
 }  # fmt: skip
-PORT: Schema = {1: ("name", "bytes"), 2: ("type", "bytes"), 3: ("doc_string", "bytes")}
+PORT: Schema = {
+    1: ("name", "bytes"), 2: ("type", "bytes"), 3: ("doc_string", "bytes"),
+    4: ("metadata_props", "messages"),
+}  # fmt: skip
 TYPE: Schema = {1: ("tensor_type", "bytes"), 6: ("denotation", "bytes")}
 TENSOR_TYPE: Schema = {1: ("elem_type", "int"), 2: ("shape", "bytes")}
 SHAPE: Schema = {1: ("dim", "messages")}

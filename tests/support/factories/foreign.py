@@ -181,3 +181,16 @@ def onnx_bytes(
 def foreign(kind: str, **more: Any) -> bytes:
     """A network of a kind as an ONNX file."""
     return onnx_bytes(network(kind, **more))
+
+
+def newly_exported(kind: str) -> bytes:
+    """A network of a kind as the exporter writes it that torch takes by default."""
+    pytest.importorskip("onnxscript")
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network(kind), (torch.zeros(2, 1, 64, 96),), dynamo=True, dynamic_shapes=(free,),
+            input_names=["image"], output_names=["denoised"], verbose=False,
+        )  # fmt: skip
+    return bytes(program.model_proto.SerializeToString())

@@ -44,6 +44,15 @@ def test_every_kind_of_layer_runs_alike_on_both_engines(kind: str, tmp_path: Pat
             np.testing.assert_allclose(one.infer(images), other.infer(images), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["gelu", "window attention"])
+def test_what_the_default_exporter_of_torch_writes_runs_alike(kind: str, tmp_path: Path) -> None:
+    version = model_version(tmp_path, network=foreign.newly_exported(kind), tiling=TILING)
+    check_graph(version.read())
+    images = np.random.default_rng(0).standard_normal((2, 1, 104, 72)).astype(np.float32)
+    with OnnxRuntimeEngine(version, 1) as one, OpenVinoEngine(version, "f32", 1) as other:
+        np.testing.assert_allclose(one.infer(images), other.infer(images), atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", GLOBAL)
 def test_what_depends_on_the_whole_image_or_crops_is_refused_with_the_reason(kind: str) -> None:
     with pytest.raises(GraphError, match=GLOBAL[kind]):

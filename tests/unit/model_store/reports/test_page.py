@@ -99,7 +99,7 @@ class _Texts(HTMLParser):
 
 def _page(root: Path, **files: Any) -> str:
     store = ModelStore(root)
-    given = {}
+    given: dict[str, Any] = {}
     for name, content in files.items():
         given[name] = root / f"{name}.json"
         given[name].write_text(json.dumps(content))
