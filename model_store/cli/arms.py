@@ -81,7 +81,9 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         ),
         own: Annotated[
             Path | None,
-            typer.Option("--with", help="TOML that replaces keys of every arm: [data], [training]"),
+            typer.Option(
+                "--with", help="TOML whose tables data and training replace keys of every arm"
+            ),
         ] = None,
         iterations: Annotated[
             int | None, typer.Option(min=1, help="of every arm; absent: the recipes'")
@@ -144,6 +146,8 @@ def _trained(
 
     distance = Lpips.where(made.weights)
     runs = []
+    for recipe in recipes[:1]:
+        made.check(recipe)
     with progress_bar(console) as told:
         for number, recipe in enumerate(recipes):
             title = f"{recipe.stem} ({number + 1} of {len(recipes)})"

@@ -9,11 +9,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from model_store.errors import DataError, RecipeError
 from model_store.training.checkpoint import AVERAGE, Checkpoint
 from model_store.training.loop import Report
+from model_store.training.pairs.section import PairsData
 from model_store.training.precision import Choice
-from model_store.training.recipe import Recipe
+from model_store.training.recipe import CtData, Recipe
 from model_store.training.recipe_file import dump_toml, merged, parse_toml, read_toml, shipped
 from model_store.training.run import train
 from model_store.training.validation import Distance
@@ -117,6 +120,40 @@ class Reproduction:
             self._write(name, iterations, _own(own))
             for name in (publication.paper if paper else publication.recipes)
         ]
+
+    def refuse_without_gpu(self) -> None:
+        """Refuse the publication's own numbers of iterations where they would take months.
+
+        Raises
+        ------
+        DataError
+            If there is no GPU.
+        """
+        if not torch.cuda.is_available():
+            raise DataError(
+                f"{self.publication.name}: the publication's settings need a GPU, and there is "
+                "none here; --iterations N tries them with few"
+            )
+
+    def check(self, recipe: Path) -> None:
+        """Find what a recipe holds out before anything is trained.
+
+        Raises
+        ------
+        DataError
+            If a file or folder that is held out is not there.
+        """
+        wanted = Recipe.read(recipe).data
+        if isinstance(wanted, PairsData):
+            return
+        for name in wanted.held_out:
+            if isinstance(wanted, CtData):
+                found = (self.data / name).exists()
+            else:
+                folders = {self.data / source.folder for source in wanted.sources}
+                found = any((folder / name).exists() for folder in folders)
+            if not found:
+                raise DataError(f"{name}: is held out, and is not there: nothing would be")
 
     def train(
         self,

@@ -52,4 +52,6 @@ def _term(term: LossTerm | PerceptualTerm) -> str:
             detail = f" x (sharpness of the noise)^{term.sharpness:g}"
         if term.level is not None:
             detail += f" x min(1, noise / {term.level:g})"
+        if term.contrast is not None:
+            detail += f", at edges of about {term.contrast:g}"
     return f"{term.weight:g} x {term.name}{detail}"

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -87,5 +88,9 @@ def test_what_cannot_be_reproduced_says_why(data: Path, tmp_path: Path) -> None:
     own.write_text("[data]\nsauces = 3\n")
     assert "data.ct.sauces: Extra inputs" in said("wgan", "--with", str(own))
     assert "No such file" in said("wgan", "--with", str(tmp_path / "absent.toml"))
+    own.write_text(dump_toml({"data": {**XRAY, "held_out": ["nosuch.png"]}}))
+    assert "nosuch.png: is held out, and is not there" in said("n2n-xray", "--with", str(own))
+    if not torch.cuda.is_available():
+        assert "need a GPU, and there is none here" in said("n2n-xray", "--paper")
     listed = CliRunner().invoke(app, ["reproduce", "list"])
     assert "drl: 9 arms" in listed.output
