@@ -81,9 +81,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         ),
         own: Annotated[
             Path | None,
-            typer.Option(
-                "--with", help="TOML whose tables data and training replace keys of every arm"
-            ),
+            typer.Option("--with", help="TOML whose tables replace keys of every arm"),
         ] = None,
         iterations: Annotated[
             int | None, typer.Option(min=1, help="of every arm; absent: the recipes'")
@@ -122,6 +120,8 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         limit_threads(threads)
         try:
             made = Reproduction(ReproductionPlan.named(publication), out, data, weights)
+            if paper and iterations is None:
+                made.refuse_without_gpu()
             runs = _trained(
                 made,
                 made.recipes(paper=paper, iterations=iterations, own=own),

@@ -119,8 +119,9 @@ def _statement(groups: Sequence[Group], recipe: Recipe | None, training: dict[st
     values = [margin for _, margin in found]
     ahead = sum(value > 0 for value in values)
     parts = [
-        f"Against the filter that is best in the mean, at its best setting for each image: "
-        f"{min(values):+.1f} to {max(values):+.1f} dB, ahead in {ahead} of {len(values)} conditions."
+        "Against the filter that is best in the mean, at its best setting for each image: "
+        f"{min(values):+.1f} to {max(values):+.1f} dB, ahead in {ahead} of {len(values)} "
+        "conditions."
     ]
     if recipe is None:
         return parts[0]
