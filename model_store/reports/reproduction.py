@@ -129,7 +129,7 @@ class Reproduction:
         DataError
             If there is no GPU.
         """
-        if not torch.cuda.is_available():
+        if self.publication.paper and not torch.cuda.is_available():
             raise DataError(
                 f"{self.publication.name}: the publication's settings need a GPU, and there is "
                 "none here; --iterations N tries them with few"
