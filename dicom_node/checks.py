@@ -36,6 +36,10 @@ from model_store.errors import ModelStoreError
 
 _OWN_SECONDS: Final = 3.0
 _PROBE_BYTES: Final = 65_536
+_GONE: Final = (
+    "the images in {root} are in no ledger here. Mount its volume, mend [database] url, or restore "
+    "it from a backup, and do not start the node before: it would begin an empty one"
+)
 _PROBE: Final = "dicom-node-check"
 """A queue that nobody listens to."""
 
@@ -166,6 +170,9 @@ def _ledger(tree: Settings) -> str:
     except LedgerError as error:
         raise at_start(error) from error
     where = engine.url.render_as_string(hide_password=True)
+    if found is None and found_marker(tree.storage.path) is not None:
+        said = _GONE.format(root=tree.storage.path)
+        raise LedgerError(f"{where} has no ledger, and the spool has been in use: {said}")
     if found is None:
         return f"{where} has no ledger yet; {revision.HOW_TO_MAKE_ONE}"
     revision.require(found)

@@ -92,7 +92,7 @@ def test_one_that_is_stopped_leaves_whole_files_and_says_how_many(
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    for count, each in enumerate(ct_series(60, size=(128, 128))):
+    for count, each in enumerate(ct_series(60, size=(512, 512))):
         (folder / f"{count:02}").write_bytes(to_bytes(each))
     process = subprocess.Popen(
         command(folder, "-o", out), env=environment(), stdout=subprocess.PIPE, text=True
@@ -109,4 +109,4 @@ def test_one_that_is_stopped_leaves_whole_files_and_says_how_many(
     counted = int(said.partition(" of 60 files denoised")[0].split()[-1])
     assert counted in (len(made) - 1, len(made)), "it may be stopped before it has counted the last"
     for path in made:
-        assert dcmread(path).pixel_array.shape == (128, 128)
+        assert dcmread(path).pixel_array.shape == (512, 512)

@@ -82,13 +82,14 @@ def test_a_ledger_that_cannot_be_written_is_not_well(site: Site) -> None:
 def test_a_ledger_that_is_gone_from_a_spool_in_use_is_no_first_start(site: Site) -> None:
     """Somebody has deleted it, or its volume is away: a start would know none of the images."""
     path = Path(str(site.life.ledger.engine.url.database))
+    assert finding(site, "spool").ok
     for each in path.parent.glob(f"{path.name}*"):
         each.unlink()
     found = finding(site, "ledger")
     assert not found.ok
     assert "the spool has been in use" in found.message
     assert "do not start" in found.message
-    assert "mount" in found.message
+    assert "Mount its volume" in found.message
     assert not path.exists()
 
 
