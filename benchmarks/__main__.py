@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Any
 
 from benchmarks import _tables
 from benchmarks._machine import REPOSITORY, busy_cores, report, write
+from tests.support.servers import path_with_dcmtk_first
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -109,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="short runs; nothing is kept")
     parser.add_argument("--render", action="store_true", help="only write the tables again")
     options = parser.parse_args(arguments)
+    os.environ["PATH"] = path_with_dcmtk_first(os.environ["PATH"])
     if unknown := set(options.names) - set(names):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     failed = 0

@@ -15,7 +15,14 @@ from dicom_node import log
 from tests import NO_PACKAGE
 from tests.support.node import RunningNode
 from tests.support.postgres import Postgres
-from tests.support.servers import Orthanc, Redis, Server, StoreScp, find_program
+from tests.support.servers import (
+    Orthanc,
+    Redis,
+    Server,
+    StoreScp,
+    find_program,
+    path_with_dcmtk_first,
+)
 
 _PROGRAMS = {
     "dcmtk": ("storescu", "echoscu", "storescp"),
@@ -27,6 +34,8 @@ collect_ignore = [] if os.environ.get("FORMS") else ["forms"]
 
 settings.register_profile("node", deadline=None)  # a slow machine is no falsifying example
 settings.load_profile("node")
+
+os.environ["PATH"] = path_with_dcmtk_first(os.environ["PATH"])
 
 _SERVERS: dict[str, type[Server]] = {"orthanc": Orthanc, "redis": Redis, "postgresql": Postgres}
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)

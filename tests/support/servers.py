@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -51,6 +52,16 @@ def accepts(port: int) -> bool:
     with closing(socket.socket()) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def path_with_dcmtk_first(path: str) -> str:
+    """`path` with the interpreter's own folder last.
+
+    Where an environment is active, pynetdicom's programs of DCMTK's names would be found first.
+    """
+    own = Path(sys.executable).parent
+    places = [place for place in path.split(os.pathsep) if Path(place).resolve() != own.resolve()]
+    return os.pathsep.join([*places, str(own)])
 
 
 def find_program(name: str) -> str | None:
