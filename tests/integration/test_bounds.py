@@ -38,13 +38,15 @@ def stopped(server: Postgres) -> Iterator[None]:
     assert server.process is not None
     parent = psutil.Process(server.process.pid)
     processes = [parent, *parent.children(recursive=True)]
-    for process in processes:
-        process.suspend()
     try:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # a worker that was done meanwhile
+                process.suspend()
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @pytest.fixture(scope="module")
