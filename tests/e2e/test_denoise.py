@@ -86,6 +86,11 @@ def test_one_file_of_each_kind(images: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "letter").exists()
 
 
+def _as_at_a_terminal() -> None:
+    """Whatever was started in the background of a shell ignores the interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_that_is_stopped_leaves_whole_files_and_says_how_many(
     tmp_path: Path, number: signal.Signals, code: int
@@ -95,8 +100,9 @@ def test_one_that_is_stopped_leaves_whole_files_and_says_how_many(
     for count, each in enumerate(ct_series(60, size=(512, 512))):
         (folder / f"{count:02}").write_bytes(to_bytes(each))
     process = subprocess.Popen(
-        command(folder, "-o", out), env=environment(), stdout=subprocess.PIPE, text=True
-    )
+        command(folder, "-o", out), env=environment(), stdout=subprocess.PIPE, text=True,
+        preexec_fn=_as_at_a_terminal,  # noqa: PLW1509 -- no threads run here
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir())):
         assert process.poll() is None, "it was done before it was stopped"
