@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from dicom_node import running
 from dicom_node.bell.broker import rings_of
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import BrokerAway, LedgerError, NodeError, RetryLater, StorageError
+from dicom_node.finding import Finding
 from dicom_node.heartbeat import open_ledger
 from dicom_node.intake.marker import open_spool
 from dicom_node.ledger import processes, revision
@@ -42,22 +42,6 @@ _GONE: Final = (
 )
 _PROBE: Final = "dicom-node-check"
 """A queue that nobody listens to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was checked.
-
-    Attributes
-    ----------
-    warning : bool
-        Whether it is no fault, and yet a person should know.
-    """
-
-    what: str
-    ok: bool
-    message: str
-    warning: bool = False
 
 
 def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
@@ -192,13 +176,12 @@ def _processes(tree: Settings, ledger: Finding) -> Iterator[Finding]:
         return
     try:
         if revision.current(make_engine(tree.database_url)) is None:
-            said = [running.NOTHING]
+            found = [running.NOTHING]
         else:
-            said = list(running.roles(open_ledger(tree)))
+            found = list(running.roles(open_ledger(tree)))
     except NodeError as error:
-        yield Finding("processes", False, str(error))
-        return
-    yield from (Finding(each.what, each.ok, each.message, each.warning) for each in said)
+        found = [Finding("processes", False, str(error))]
+    yield from found
 
 
 def _broker(tree: Settings) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from dicom_node.finding import Finding
 from dicom_node.ledger import holders, processes
 from dicom_node.ledger.processes import Role, Sighting
 from dicom_node.ledger.unit_of_work import Ledger
@@ -26,30 +26,14 @@ _LACKING: Final = {
 _HOW_TO_START: Final = "'dicom-node up', or whoever starts it where you are, starts it"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What is to be said of the processes of one role, or of all.
-
-    Attributes
-    ----------
-    warning : bool
-        Whether it is no fault, and yet a person should know.
-    """
-
-    what: str
-    ok: bool
-    message: str
-    warning: bool = False
-
-
-NOTHING: Final = Said(
+NOTHING: Final = Finding(
     "processes", True, f"the node does not run: none of its processes does; {_HOW_TO_START}",
     warning=True,
 )  # fmt: skip
 """Of a node that does not run at all, which is no fault before its first start."""
 
 
-def roles(ledger: Ledger) -> Iterator[Said]:
+def roles(ledger: Ledger) -> Iterator[Finding]:
     """What is to be said of each role; of a node that does not run at all, one thing.
 
     Raises
@@ -88,9 +72,9 @@ def silent_here(ledger: Ledger, role: Role) -> str:
     return "; ".join(faults)
 
 
-def _of_role(role: Role, found: Sequence[Sighting], at: datetime) -> Said:
+def _of_role(role: Role, found: Sequence[Sighting], at: datetime) -> Finding:
     if not found:
-        return Said(role, False, f"none runs, though others do: {_LACKING[role]}; start it")
+        return Finding(role, False, f"none runs, though others do: {_LACKING[role]}; start it")
     faults = {each.process.name: _fault(each) for each in found}
     well = [each for each in found if not faults[each.process.name]]
     silent = [each for each in found if faults[each.process.name]]
@@ -99,7 +83,9 @@ def _of_role(role: Role, found: Sequence[Sighting], at: datetime) -> Said:
     only_old = bool(well) and all(at - each.sign_at > _NEWS for each in silent)
     if not well:
         words.append(_LACKING[role])
-    return Said(role, not silent or only_old, "; ".join(words), warning=only_old and bool(silent))
+    return Finding(
+        role, not silent or only_old, "; ".join(words), warning=only_old and bool(silent)
+    )
 
 
 def _named(each: Sighting) -> str:

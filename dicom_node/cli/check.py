@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, settings
 from dicom_node.errors import LedgerError
+from dicom_node.finding import Finding
 from dicom_node.ledger.processes import Role
 from dicom_node.settings import Settings
 
@@ -41,7 +42,7 @@ def check(
     if role is not None:
         _probe(settings(config), role)
         return
-    from dicom_node.checks import Finding, look  # noqa: PLC0415 -- pynetdicom and Celery
+    from dicom_node.checks import look  # noqa: PLC0415 -- pynetdicom and Celery
 
     tree = settings(config)
     findings: list[Finding] = []

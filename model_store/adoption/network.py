@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
 from model_store.engines.base import Images
+from model_store.engines.onnxruntime import Library
 from model_store.errors import EngineError, EngineUnavailableError
-
-_SILENT = 4
 
 
 class Network:
@@ -33,24 +31,13 @@ class Network:
 
     def __init__(self, data: bytes, threads: int = 0) -> None:
         try:
-            onnxruntime = importlib.import_module("onnxruntime")
-        except ImportError as error:
-            raise EngineUnavailableError(
-                "adopting a network needs ONNX Runtime: pip install 'dicom-node[onnxruntime]'"
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _SILENT  # sizes that it does not take are tried on purpose
-        options.intra_op_num_threads = threads
-        state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-        self._errors: tuple[type[Exception], ...] = (
-            RuntimeError, MemoryError, ValueError, state.Fail, state.InvalidArgument,
-            state.InvalidGraph, state.InvalidProtobuf, state.RuntimeException, state.NotImplemented,
-        )  # fmt: skip
-        self.library = f"onnxruntime {onnxruntime.__version__}"
+            library = Library()
+        except EngineUnavailableError as error:
+            raise EngineUnavailableError(f"adopting a network needs it: {error}") from error
+        self._errors, self.library = library.errors, f"onnxruntime {library.version}"
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
+            # sizes that it does not take are tried on purpose
+            self._session: Any = library.session(data, threads, quiet=True)
         except self._errors as error:
             line = str(error).strip().splitlines() or [""]
             raise EngineError(f"ONNX Runtime cannot load it: {line[0][:300]}") from error

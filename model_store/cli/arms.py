@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from model_store.cli.console import failed, progress_bar
 from model_store.cli.options import (
+    Backbones,
     Filters,
     Markdown,
     Out,
@@ -20,16 +20,13 @@ from model_store.cli.options import (
     Threads,
     limit_threads,
 )
+from model_store.cli.results import tell
 from model_store.errors import ModelStoreError
 
 if TYPE_CHECKING:
     from model_store.reports.reproduction import Reproduction
 
 Data = Annotated[Path, typer.Option(help="folder that the recipes' images are below")]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="folder of ImageNet weights, for perceptual losses and distances"),
-]
 Phantom = Annotated[
     bool, typer.Option(help="draw the picture of a digital phantom, which is nobody's image")
 ]
@@ -44,7 +41,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         arm: Annotated[list[str], typer.Argument(help="run folders, or NAME@VERSION")],
         data: Data,
         zoo: Annotated[Path, typer.Option(help="folder of model versions")] = zoo_folder,
-        weights: Weights = None,
+        weights: Backbones = None,
         filters: Filters = None,
         out: Out = None,
         markdown: Markdown = None,
@@ -70,7 +67,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
             )  # fmt: skip
         except ModelStoreError as error:
             raise failed(console, error) from error
-        _tell(results, console, out, markdown)
+        tell(results, console, out, markdown)
 
     @app.command()
     def reproduce(  # noqa: PLR0917
@@ -89,7 +86,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         paper: Annotated[
             bool, typer.Option(help="the publication's settings; needs a GPU")
         ] = False,
-        weights: Weights = None,
+        weights: Backbones = None,
         filters: Filters = None,
         precision: Annotated[
             Precision | None, typer.Option(help="arithmetic of the training; absent: the recipes'")
@@ -134,7 +131,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
             )  # fmt: skip
         except ModelStoreError as error:
             raise failed(console, error) from error
-        _tell(results, console, out / "results.json", out / "tables.md")
+        tell(results, console, out / "results.json", out / "tables.md")
         console.print(f"tables and figures: {out}", highlight=False)
 
 
@@ -146,8 +143,7 @@ def _trained(
 
     distance = Lpips.where(made.weights)
     runs = []
-    for recipe in recipes[:1]:
-        made.check(recipe)
+    made.check(recipes[0])  # all arms hold out the same
     with progress_bar(console) as told:
         for number, recipe in enumerate(recipes):
             title = f"{recipe.stem} ({number + 1} of {len(recipes)})"
@@ -206,20 +202,3 @@ def _compared(
         for said in drawn:
             console.print(said, highlight=False, soft_wrap=True)
     return results
-
-
-def _tell(
-    results: dict[str, Any], console: Console, out: Path | None, markdown: Path | None
-) -> None:
-    from model_store.evaluation.card import table_of  # noqa: PLC0415
-    from model_store.evaluation.report import print_summary  # noqa: PLC0415
-
-    if out is not None:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if markdown is not None:
-        parts = [table_of(table) for table in results["summary"]["tables"]]
-        orders = results["summary"].get("orders")
-        if orders:
-            parts.append("\n".join(f"- {statement}" for statement in orders))
-        markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print_summary(results, console)

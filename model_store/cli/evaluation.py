@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from model_store.cli.console import failed, progress_bar
 from model_store.cli.options import Filters, Markdown, Out, Quick, Threads, limit_threads
+from model_store.cli.results import tell
 from model_store.errors import ModelStoreError
 
 Data = Annotated[
@@ -88,18 +88,4 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
             raise failed(console, error) from error
         for line in results["refused"]:
             console.print(f"refused: {line}", highlight=False, soft_wrap=True)
-        _show(results, console, out, markdown)
-
-
-def _show(
-    results: dict[str, Any], console: Console, out: Path | None, markdown: Path | None
-) -> None:
-    from model_store.evaluation.card import table_of  # noqa: PLC0415
-    from model_store.evaluation.report import print_summary  # noqa: PLC0415
-
-    if out is not None:
-        out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if markdown is not None:
-        parts = [table_of(table) for table in results["summary"]["tables"]]
-        markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print_summary(results, console)
+        tell(results, console, out, markdown)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from model_store.cli.console import failed, progress_bar
-from model_store.cli.options import Precision, limit_threads
+from model_store.cli.options import ArmName, Backbones, Precision, Quick, Threads, limit_threads
 from model_store.errors import ModelStoreError
 from model_store.manifest import LEAST_STRENGTH
 
@@ -52,17 +52,14 @@ def make(  # noqa: PLR0917
         ),
     ] = None,
     budget: Annotated[float | None, typer.Option(help="minutes to fit the training into")] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="folder of ImageNet weights, for perceptual losses and distances"),
-    ] = None,
-    arm: Annotated[str | None, typer.Option(help="arm of a recipe that has several")] = None,
+    weights: Backbones = None,
+    arm: ArmName = None,
     precision: Annotated[
         Precision | None, typer.Option(help="arithmetic of the training; absent: the recipe's")
     ] = None,
     compare: Annotated[bool, typer.Option(help="against classical filters")] = True,
-    quick: Annotated[bool, typer.Option(help="few images, coarse grids")] = False,
-    threads: Annotated[int, typer.Option(min=0, help="processor threads; 0: all")] = 0,
+    quick: Quick = False,
+    threads: Threads = 0,
 ) -> None:
     """Make a version of a recipe: train, export, measure, verify, report, sign and pack it.
 

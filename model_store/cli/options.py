@@ -17,6 +17,11 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+Backbones = Annotated[
+    Path | None,
+    typer.Option(help="folder of ImageNet weights, for perceptual losses and distances"),
+]
+ArmName = Annotated[str | None, typer.Option(help="arm of a recipe that has several")]
 Filters = Annotated[
     Path | None,
     typer.Option(help="file of the filters' scores: read, completed and kept for other models"),

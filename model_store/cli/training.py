@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from model_store.cli.console import failed, progress_bar
-from model_store.cli.options import Precision, limit_threads
+from model_store.cli.options import ArmName, Backbones, Precision, limit_threads
 from model_store.errors import ModelStoreError
 
 
@@ -23,11 +23,8 @@ def train(  # noqa: PLR0917
     cache: Annotated[Path | None, typer.Option(help="folder for simulated noise and pairs")] = None,
     resume: Annotated[bool, typer.Option(help="go on from the checkpoint in --out")] = False,
     threads: Annotated[int | None, typer.Option(help="processor threads")] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="folder of ImageNet weights, for perceptual losses and distances"),
-    ] = None,
-    arm: Annotated[str | None, typer.Option(help="arm of a recipe that has several")] = None,
+    weights: Backbones = None,
+    arm: ArmName = None,
     precision: Annotated[
         Precision | None,
         typer.Option(help="arithmetic of the training; absent: the recipe's, or the resumed run's"),

@@ -11,6 +11,50 @@ from model_store.engines.base import Engine, Images, engine_error
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.store import ModelVersion
 
+_ERROR, _FATAL = 3, 4
+"""Severities below which ONNX Runtime prints nothing."""
+
+
+class Library:
+    """ONNX Runtime as it is installed.
+
+    Attributes
+    ----------
+    version : str
+        Of the library.
+    errors : tuple of type
+        What loading and running a graph may raise.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If it is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._module = importlib.import_module("onnxruntime")
+        except ImportError as error:
+            raise EngineUnavailableError(
+                "ONNX Runtime is not installed: pip install 'dicom-node[onnxruntime]'"
+            ) from error
+        state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+        self.version = str(self._module.__version__)
+        self.errors: tuple[type[Exception], ...] = (
+            RuntimeError, MemoryError, ValueError, state.Fail, state.InvalidArgument,
+            state.InvalidGraph, state.InvalidProtobuf, state.RuntimeException, state.NotImplemented,
+        )  # fmt: skip
+
+    def session(self, data: bytes, threads: int, *, quiet: bool = False) -> Any:
+        """A graph on the processor; 0 threads leave their number to the library.
+
+        With `quiet` nothing is printed of what it cannot run, which is raised in any case.
+        """
+        options = self._module.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _FATAL if quiet else _ERROR
+        return self._module.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
 
 class OnnxRuntimeEngine(Engine):
     """A model version run by ONNX Runtime in f32.
@@ -33,27 +77,12 @@ class OnnxRuntimeEngine(Engine):
     """
 
     def __init__(self, version: ModelVersion, threads: int = 0) -> None:
-        try:
-            onnxruntime = importlib.import_module("onnxruntime")
-        except ImportError as error:
-            raise EngineUnavailableError(
-                "ONNX Runtime is not installed: pip install 'dicom-node[onnxruntime]'"
-            ) from error
+        library = Library()
         super().__init__(version.ref, name="onnxruntime", precision="f32", device="CPU")
         self._threads = threads
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-        self._errors: tuple[type[Exception], ...] = (
-            RuntimeError, MemoryError, ValueError, state.Fail, state.InvalidArgument,
-            state.InvalidGraph, state.InvalidProtobuf, state.RuntimeException, state.NotImplemented,
-        )  # fmt: skip
-        self._library = str(onnxruntime.__version__)
+        self._errors, self._library = library.errors, library.version
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                version.read(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = library.session(version.read(), threads)
         except self._errors as error:
             raise engine_error(version.ref, "loading", error) from error
         self._input = self._session.get_inputs()[0].name

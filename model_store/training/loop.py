@@ -150,10 +150,11 @@ class Trainer:
                 self._learning_rate(done.step, done.step / done.iterations),
                 {"loss": loss, **self._parts},
             )
-            if self.progress.step % self._section.validate_every == 0:
-                self._validated(log, folder)
-            if self._section.schedule == "plateau" and not self.progress.step % self._section.epoch:
-                plateau = self.progress.plateau.after(self.validate()["PSNR"])
+            step, measured = self.progress.step, None
+            if step % self._section.validate_every == 0:
+                measured = self._validated(log, folder)
+            if self._section.schedule == "plateau" and step % self._section.epoch == 0:
+                plateau = self.progress.plateau.after((measured or self.validate())["PSNR"])
                 self.progress = replace(self.progress, plateau=plateau)
             if report is not None:
                 report(self.progress)
@@ -178,11 +179,13 @@ class Trainer:
         self.generator.load_state_dict(current)
         return found
 
-    def _validated(self, log: TrainingLog, folder: Path) -> None:
+    def _validated(self, log: TrainingLog, folder: Path) -> dict[str, float]:
         """Measure, and add a line to the log."""
         log.flush()
-        found = {name: float(f"{value:.6g}") for name, value in self.validate().items()}
-        note(folder / LOG, self.progress.step, {VALIDATION: found})
+        found = self.validate()
+        rounded = {name: float(f"{value:.6g}") for name, value in found.items()}
+        note(folder / LOG, self.progress.step, {VALIDATION: rounded})
+        return found
 
     def snapshot(self) -> Checkpoint:
         """Everything needed to go on from here, copied."""

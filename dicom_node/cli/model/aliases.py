@@ -45,16 +45,7 @@ PRODUCTION = "production"
 def promote(  # noqa: PLR0917 -- options of a command
     version: names.VersionArgument,
     why: WhyOption,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="LABEL@ALIAS",
-            autocompletion=names.aliases,
-            show_default=False,
-            help="Alias that is to stand for it; absent: NAME@production.",
-        ),
-    ] = None,
+    to: names.PromotedOption = None,
     config: ConfigOption = None,
     force: Annotated[
         bool,

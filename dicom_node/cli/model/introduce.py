@@ -39,16 +39,7 @@ def introduce(  # noqa: PLR0917 -- options of a command
         typer.Argument(help="Zip file, or folder of the version.", exists=True),
     ],
     why: WhyOption,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="LABEL@ALIAS",
-            autocompletion=names.aliases,
-            show_default=False,
-            help="Alias that is to stand for it; absent: NAME@production.",
-        ),
-    ] = None,
+    to: names.PromotedOption = None,
     config: ConfigOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Promote without asking.")] = False,
     by: ByOption = None,

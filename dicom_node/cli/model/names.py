@@ -74,3 +74,13 @@ AliasArgument = Annotated[
         metavar="LABEL@ALIAS", help="Alias.", autocompletion=aliases, show_default=False
     ),
 ]
+PromotedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="LABEL@ALIAS",
+        autocompletion=aliases,
+        show_default=False,
+        help="Alias that is to stand for it; absent: NAME@production.",
+    ),
+]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.checks import Finding, look
+from dicom_node.checks import look
+from dicom_node.finding import Finding
 from dicom_node.settings import Settings
 from tests.support.site import ALIAS, NEW, OLD, Site
 from tests.support.writers import holding

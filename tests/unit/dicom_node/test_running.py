@@ -17,12 +17,12 @@ import pytest
 from dicom_node import process_names, running
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import LedgerError
+from dicom_node.finding import Finding
 from dicom_node.ledger import processes
 from dicom_node.ledger.bounds import Bounds
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.processes import Process, Role
 from dicom_node.ledger.unit_of_work import Ledger
-from dicom_node.running import Said
 from dicom_node.upkeep.taking_back import take_back_gone
 from tests.support.ledgers import Life
 from tests.support.writers import holding
@@ -54,7 +54,7 @@ def beat(life: Life, role: Role, pid: int = 0, host: str = "elsewhere", age: flo
         processes.beat(unit, process, timedelta(seconds=age), 180.0)
 
 
-def said(life: Life) -> dict[str, Said]:
+def said(life: Life) -> dict[str, Finding]:
     return {each.what: each for each in running.roles(life.ledger)}
 
 
