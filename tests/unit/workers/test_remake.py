@@ -123,6 +123,25 @@ def test_what_the_ledger_names_no_more_leaves_no_file(
     assert {path for (path,) in was.rows(ResultRow.path)} == {None}
 
 
+def test_what_the_ledger_names_no_more_counts_as_left_and_is_not_recorded_as_made(
+    was: Past, spoilt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = was.node.spool.write_atomic
+
+    def meanwhile(path: Path, data: bytes) -> None:
+        write(path, data)
+        was.change(ResultRow, path=None)
+
+    monkeypatch.setattr(was.node.spool, "write_atomic", meanwhile)
+    done = made_again(was)
+    assert done.made == ()
+    ((uid, why),) = done.left.items()
+    assert spoilt.name.startswith(uid)
+    assert "meanwhile" in why
+    events = [event for (event,) in was.rows(AuditRow.event)]
+    assert AuditEvent.RESULT_REMADE.value not in events
+
+
 def test_nothing_is_made_while_the_spool_is_away(was: Past, spoilt: Path) -> None:
     marker = was.node.spool.root / "spool.marker"
     text = marker.read_text()
