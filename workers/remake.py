@@ -101,13 +101,15 @@ class _Keeper:
         new = replace(each.result, path=storage.name(path))
         try:
             with self._node.ledger.write() as unit:
-                unit.connection.execute(
+                named = unit.connection.execute(
                     update(ResultRow)
                     .where(ResultRow.work_item_id == each.item.work_item_id)
                     .where(ResultRow.path == each.result.path)
                     .where(ResultRow.sha256 == hashlib.sha256(data).hexdigest())
                     .values(path=new.path)
                 )
+                if not named.rowcount:
+                    raise FailItem("its row changed meanwhile: it was forgotten, or made again")
                 unit.record(
                     AuditEvent.RESULT_REMADE,
                     {"result": each.sop_instance_uid, "who": self._who},
