@@ -44,11 +44,24 @@ class AwareDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Read in UTC; what is no time is now: due, nobody's any more, and not old enough to go.
+
+        PostgreSQL looks at what is written itself; in a file of SQLite it is a text like any other,
+        and a row that cannot be read would stop whoever asks for it, with all other rows behind it.
+        """
+        read = super().result_processor(dialect, coltype)
+
+        def time(value: Any) -> datetime | None:
+            if value is None:
+                return None
+            try:
+                found: datetime = value if read is None else read(value)
+            except (ValueError, TypeError):
+                return datetime.now(UTC)
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+        return time
 
 
 def _where_known(name: str, column: str) -> Index:

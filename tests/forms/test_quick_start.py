@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,12 @@ def shown() -> Iterator[Sandbox]:
     """
     first = documents.block(PAGE, "make demo\n").strip()
     with Sandbox() if missing() is None else Folder() as made:
-        made.install(f"{first} DEMO=--offline")
+        try:
+            made.install(f"{first} DEMO=--offline")
+        except AssertionError as error:
+            with suppress(OSError):
+                error.add_note(made.read(f"{SOURCES}/demo-report/node.log")[-20_000:])
+            raise
         yield made
 
 

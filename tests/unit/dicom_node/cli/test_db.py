@@ -15,3 +15,22 @@ def test_a_new_database_is_made_by_upgrade(tmp_path: Path) -> None:
     assert shell.run("db", "upgrade").exit_code == 0
     assert shell.run("db", "upgrade").exit_code == 0
     assert shell.run("study", "list").exit_code == 0
+
+
+def test_a_spool_that_was_in_use_is_given_no_empty_ledger_unasked(tmp_path: Path) -> None:
+    """Its images would be nobody's, and nothing would say so."""
+    folder = tmp_path / "node"
+    config = tmp_path / "node.toml"
+    config.write_text(CONFIG.format(folder=folder), encoding="utf-8")
+    shell = Shell(config)
+    shell.run("db", "upgrade")
+    assert shell.run("study", "list").exit_code == 0
+    for file in folder.glob("ledger.sqlite*"):
+        file.unlink()
+    for words in (("db", "upgrade"), ("up",), ("study", "list")):
+        refused = shell.run(*words)
+        assert refused.exit_code == 1, words
+        assert "are in no ledger" in refused.stderr
+    assert not (folder / "ledger.sqlite").exists()
+    assert shell.run("db", "upgrade", "--begin-anew").exit_code == 0
+    assert shell.run("study", "list").exit_code == 0
