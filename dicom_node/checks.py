@@ -13,7 +13,7 @@ from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import BrokerAway, LedgerError, NodeError, RetryLater, StorageError
 from dicom_node.finding import Finding
 from dicom_node.heartbeat import open_ledger
-from dicom_node.intake.marker import open_spool
+from dicom_node.intake.marker import open_spool, require_unused
 from dicom_node.ledger import processes, revision
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
@@ -36,10 +36,6 @@ from model_store.errors import ModelStoreError
 
 _OWN_SECONDS: Final = 3.0
 _PROBE_BYTES: Final = 65_536
-_GONE: Final = (
-    "the images in {root} are in no ledger here. Mount its volume, mend [database] url, or restore "
-    "it from a backup, and do not start the node before: it would begin an empty one"
-)
 _PROBE: Final = "dicom-node-check"
 """A queue that nobody listens to."""
 
@@ -154,10 +150,8 @@ def _ledger(tree: Settings) -> str:
     except LedgerError as error:
         raise at_start(error) from error
     where = engine.url.render_as_string(hide_password=True)
-    if found is None and found_marker(tree.storage.path) is not None:
-        said = _GONE.format(root=tree.storage.path)
-        raise LedgerError(f"{where} has no ledger, and the spool has been in use: {said}")
     if found is None:
+        require_unused(tree.storage.path, where)
         return f"{where} has no ledger yet; {revision.HOW_TO_MAKE_ONE}"
     revision.require(found)
     _write_and_read(open_ledger(tree))

@@ -66,7 +66,11 @@ class CommitInDoubt(LedgerError):
     """The connection was lost while a transaction was committed: it may have been, or not."""
 
 
-class OtherMigration(LedgerError):
+class OtherLedger(LedgerError):
+    """The ledger is not the one that this process began to work on; the process has to end."""
+
+
+class OtherMigration(OtherLedger):
     """The ledger is at a migration that this release does not work on; the process has to end."""
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from dicom_node import signs
 from dicom_node.bell.outbox import SilentBell
-from dicom_node.errors import LedgerError, OtherMigration
+from dicom_node.errors import LedgerError, OtherLedger
 from dicom_node.ledger import processes
 from dicom_node.ledger.bounds import INTAKE
 from dicom_node.ledger.engine import make_engine
@@ -113,7 +113,7 @@ class Heartbeat:
             with self._ledger.write() as unit:
                 sign = self._last()
                 processes.beat(unit, self._process, timedelta(seconds=sign.age), sign.within)
-        except OtherMigration:
+        except OtherLedger:
             return False  # the process's own loop ends, and says why
         except LedgerError as error:
             self._log.debug("heartbeat.waiting", error=str(error))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from dicom_node.bell.broker import rings_of
 from dicom_node.bell.outbox import Bell, BrokerBell
-from dicom_node.intake.marker import open_spool
-from dicom_node.ledger import past
+from dicom_node.intake.marker import open_spool, require_unused
+from dicom_node.ledger import past, revision
 from dicom_node.ledger.bounds import COMMAND, Bounds
 from dicom_node.ledger.engine import make_engine
-from dicom_node.ledger.revision import require_current
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.settings import Settings
@@ -59,7 +58,9 @@ class Node:
             The spool is away, or its folders cannot be made.
         """
         engine = make_engine(settings.database_url, bounds)
-        require_current(engine)
+        if revision.current(engine) is None:
+            require_unused(settings.storage.path, engine.url.render_as_string(hide_password=True))
+        revision.require_current(engine)
         chosen = bell if bell is not None else BrokerBell(rings_of(settings))
         ledger = Ledger(engine, chosen, bounds=bounds)
         spool = open_spool(settings.storage.path, ledger, away=away)

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from dicom_node import allocator, signs
-from dicom_node.errors import LedgerError, OtherMigration
+from dicom_node.errors import LedgerError, OtherLedger
 from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.intake.intake import LedgerIntake
 from dicom_node.ledger.processes import Role
@@ -19,7 +19,7 @@ from dicom_node.network.accept.server import Server
 from dicom_node.node import Node
 from dicom_node.settings import Settings
 
-_MIGRATED: Final = "intake ends; it is started again by whoever supervises it"
+_ENDS: Final = "intake ends; it is started again by whoever supervises it"
 
 
 def admission(tree: Settings) -> Admission:
@@ -37,8 +37,9 @@ def receive(node: Node, stop: threading.Event) -> None:
 
     Raises
     ------
-    OtherMigration
-        Somebody has migrated the ledger meanwhile; what was sent since was answered 0xA700.
+    OtherLedger
+        Somebody has migrated or replaced the ledger meanwhile; what was sent since was answered
+        0xA700.
     """
     tree = node.settings
     name = f"{socket.gethostname()}:{tree.node.port}"
@@ -79,9 +80,9 @@ def _look(node: Node) -> None:
     """Notice also while nothing arrives that this process is of another release."""
     try:
         node.ledger.require_still()
-    except OtherMigration as error:
+    except OtherLedger as error:
         structlog.get_logger("intake").critical(
-            "ledger.migrated", error=str(error), next=_MIGRATED, answer="0xA700"
+            "ledger.other", error=str(error), next=_ENDS, answer="0xA700"
         )
         raise
     except LedgerError as error:

@@ -11,7 +11,7 @@ import structlog
 
 from dicom_node.bell.broker import broker_configuration, rings_of
 from dicom_node.bell.outbox import Queue
-from dicom_node.errors import BrokerAway, ConfigError, LedgerError, OtherMigration, RetryLater
+from dicom_node.errors import BrokerAway, ConfigError, LedgerError, OtherLedger, RetryLater
 from dicom_node.listeners import listener
 from dicom_node.models import Models
 from dicom_node.settings import Settings
@@ -209,7 +209,7 @@ def require_broker(tree: Settings) -> str:
 
 def at_start(error: LedgerError) -> LedgerError:
     """Say of a ledger that cannot be used at start what to do."""
-    if isinstance(error, OtherMigration):
+    if isinstance(error, OtherLedger):
         return error
     return LedgerError(
         f"{error}; start the database, or correct the address; without the key "

@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from dicom_node import signs
-from dicom_node.errors import NodeError, OtherMigration
+from dicom_node.errors import NodeError, OtherLedger
 from dicom_node.heartbeat import Heartbeat
 from dicom_node.ledger import holders
 from dicom_node.ledger.stuck import StuckWriter
@@ -133,8 +133,8 @@ class Supervisor:
 
         Raises
         ------
-        OtherMigration
-            Somebody has migrated the ledger meanwhile; everything was stopped in order.
+        OtherLedger
+            Somebody has migrated or replaced the ledger meanwhile; everything was stopped in order.
         """
         take_back_gone(self._ledger)
         for role in self._roles:
@@ -145,8 +145,8 @@ class Supervisor:
                 signs.own().give(signs.PIECE)  # a look may wait for the ledger
                 if self._heartbeat is not None:
                     self._heartbeat.look()
-        except OtherMigration as error:
-            self._log.critical("ledger.migrated", error=str(error), next="the node ends")
+        except OtherLedger as error:
+            self._log.critical("ledger.other", error=str(error), next="the node ends")
             raise
         finally:
             signs.own().ending()
@@ -242,7 +242,7 @@ class Supervisor:
         )  # fmt: skip
         try:
             take_back_gone(self._ledger)
-        except OtherMigration:
+        except OtherLedger:
             raise
         except NodeError as error:
             self._log.error("ledger.unreachable", error=str(error))

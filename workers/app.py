@@ -23,7 +23,7 @@ from celery.signals import (
 
 from dicom_node import log, signs
 from dicom_node.bell.broker import broker_configuration
-from dicom_node.errors import ConfigError, NodeError, OtherMigration
+from dicom_node.errors import ConfigError, NodeError, OtherLedger
 from dicom_node.heartbeat import Heartbeat, open_ledger
 from dicom_node.ledger.bounds import WORK
 from dicom_node.ledger.engine import make_engine
@@ -155,7 +155,7 @@ def _require_migration() -> None:
     try:
         app.node.ledger.require_still()
         take_back_gone(app.node.ledger)
-    except OtherMigration as error:
+    except OtherLedger as error:
         _refuse(error)
     except NodeError as error:
         structlog.get_logger("worker").error("ledger.unreachable", error=str(error))

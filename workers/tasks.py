@@ -10,7 +10,7 @@ from celery.worker import state
 
 from dicom_node import signs
 from dicom_node.bell.outbox import Queue
-from dicom_node.errors import NodeError, OtherMigration
+from dicom_node.errors import NodeError, OtherLedger
 from model_store.engines.base import DeviceLostError
 from workers.app import app
 
@@ -29,7 +29,7 @@ def infer(_ledger_id: int) -> None:
     """
     try:
         _work(_infer_next)
-    except OtherMigration as error:
+    except OtherLedger as error:
         _end("worker", error)
     except NodeError as error:
         structlog.get_logger("worker").error(
@@ -47,7 +47,7 @@ def deliver(_ledger_id: int) -> None:
     """Deliver due parcels, the most urgent first. What is left by a fault is rung for again."""
     try:
         _work(app.courier.run_next)
-    except OtherMigration as error:
+    except OtherLedger as error:
         _end("delivery", error)
     except NodeError as error:
         structlog.get_logger("delivery").error(
@@ -60,9 +60,9 @@ def _infer_next() -> bool:
     return app.pipeline.run_next()
 
 
-def _end(name: str, error: OtherMigration) -> None:
+def _end(name: str, error: OtherLedger) -> None:
     structlog.get_logger(name).critical(
-        "ledger.migrated", error=str(error),
+        "ledger.other", error=str(error),
         next="this worker ends; it is started again by whoever supervises it",
     )  # fmt: skip
     state.should_stop = _OTHER_MIGRATION

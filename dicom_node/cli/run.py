@@ -34,19 +34,23 @@ def up(config: ConfigOption = None) -> None:
     is embedded, both in the storage folder.
     """
     from dicom_node import startup, supervisor
+    from dicom_node.intake.marker import require_unused
 
     tree = settings(config)
     stop = supervisor.stop_on_signals()
     engine = make_engine(tree.database_url, bounds.MIGRATION)
     try:
         found = revision.current(engine)
+        where = engine.url.render_as_string(hide_password=True)
+        if found is None:
+            require_unused(tree.storage.path, where)
         if found != revision.REVISION:
             from dicom_node.ledger import migrate
 
             migrate.upgrade(engine)
         if found is None:
             structlog.get_logger("node").warning(
-                "ledger.made", where=engine.url.render_as_string(hide_password=True),
+                "ledger.made", where=where,
                 meaning="a new, empty one; if there was one before, stop, mount its volume and "
                 "start again",
             )  # fmt: skip

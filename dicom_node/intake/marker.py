@@ -10,10 +10,36 @@ from pathlib import Path
 
 import structlog
 
-from dicom_node.errors import StorageError
+from dicom_node.errors import LedgerError, StorageError
 from dicom_node.ledger import spools
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.spool.spool import MARKER, Spool, found_marker
+
+
+def require_unused(root: Path, where: str) -> None:
+    """Refuse to take a spool that was in use for the spool of a ledger that is not there.
+
+    Parameters
+    ----------
+    root
+        ``[storage] path``.
+    where
+        The ledger's address, without its password.
+
+    Raises
+    ------
+    LedgerError
+        A spool is in `root`.
+    StorageError
+        It cannot be read.
+    """
+    if found_marker(root) is not None:
+        raise LedgerError(
+            f"{where} has no ledger, and the spool has been in use: the images in {root} are in no "
+            "ledger here. Mount its volume, mend [database] url, or restore it from a backup; only "
+            "if it is lost for good, 'dicom-node db upgrade --begin-anew' makes an empty one, "
+            "which knows none of them"
+        )
 
 
 def open_spool(root: Path, ledger: Ledger, *, away: bool = False) -> Spool:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from dicom_node.errors import ConfigError
 from dicom_node.ledger import document
 from dicom_node.ledger.bounds import COMMAND, Bounds
+from dicom_node.ledger.identity import LedgerFile
 
 _MOST_LOG_BYTES: Final = 64 * 2**20
 """What SQLite's write-ahead log is cut down to when it begins anew."""
@@ -118,6 +119,7 @@ def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
                 "[storage] path, or give this user the right to write there"
             ) from error
     engine = create_engine(url, connect_args={"timeout": bounds.lock})
+    file = LedgerFile(database) if database and database != ":memory:" else None
 
     @event.listens_for(engine, "do_connect")
     def _open(_dialect: Any, _entry: Any, arguments: list[Any], words: dict[str, Any]) -> None:
@@ -127,7 +129,7 @@ def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
         when it is back; and SQLite, closing it, removes a write-ahead log by its path: that of the
         real one.
         """
-        if database and database != ":memory:" and not words.get("uri"):
+        if file is not None and not words.get("uri"):
             arguments[0] = f"file:{quote(arguments[0])}?mode=rw"
             words["uri"] = True
 
@@ -144,6 +146,8 @@ def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
+        if file is not None:
+            file.require_same()
         read_only = connection.get_execution_options().get("read_only", False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 

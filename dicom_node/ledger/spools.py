@@ -8,6 +8,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from dicom_node.ledger.identity import FIRST_MARKER
 from dicom_node.ledger.tables import InstanceRow, ResultRow, SpoolRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 
@@ -19,8 +20,7 @@ _REMEMBER: Final = {
 
 def marker(session: Session) -> str | None:
     """Marker of the ledger's spool; the one that was there first counts."""
-    first = select(SpoolRow.marker).order_by(SpoolRow.made_at, SpoolRow.marker).limit(1)
-    return session.execute(first).scalar_one_or_none()
+    return session.execute(FIRST_MARKER).scalar_one_or_none()
 
 
 def remember(unit: UnitOfWork, found: str) -> None:

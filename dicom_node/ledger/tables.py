@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -56,7 +57,7 @@ class AwareDateTime(TypeDecorator[datetime]):
             if value is None:
                 return None
             try:
-                found: datetime = value if read is None else read(value)
+                found = cast(datetime, value if read is None else read(value))
             except (ValueError, TypeError):
                 return datetime.now(UTC)
             return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

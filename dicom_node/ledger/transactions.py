@@ -17,6 +17,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.ledger import faults, revision
 from dicom_node.ledger.bounds import Bounds
 from dicom_node.ledger.deadline import Deadlines, HasSocket, WatchedTransaction
+from dicom_node.ledger.identity import Identity
 
 LOOK_AGAIN_SECONDS: Final = 5.0
 """How long a process goes on before it asks whether the ledger is still at its migration."""
@@ -44,8 +45,8 @@ class Transactions:
         Tells the time, UTC. Absent, it is the database server's, which all machines share; SQLite
         is on this machine and has this machine's.
     look_again_seconds : float
-        A transaction asks first whether somebody has migrated the ledger meanwhile, if none has
-        asked for so long.
+        A transaction asks first whether somebody has migrated or replaced the ledger meanwhile, if
+        none has asked for so long.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Transactions:
         self._reading = engine.execution_options(read_only=True)
         self._has_server = engine.dialect.name == "postgresql"
         self._deadlines = Deadlines()
+        self._identity = Identity()
         self._look_again_seconds = look_again_seconds
         self._look_again_at = time.monotonic() + look_again_seconds
 
@@ -80,8 +82,8 @@ class Transactions:
             The database cannot be reached in time, or answers with an error.
         CommitInDoubt
             It did not say whether it has committed.
-        OtherMigration
-            Somebody has migrated the ledger meanwhile: this process has to end.
+        OtherLedger
+            Somebody has migrated or replaced the ledger meanwhile: this process has to end.
         """
         opened: _Open | None = None
         committing = False
@@ -166,4 +168,5 @@ class Transactions:
         if time.monotonic() < self._look_again_at:
             return
         revision.require_still(connection)
+        self._identity.require_same(connection)
         self._look_again_at = time.monotonic() + self._look_again_seconds

@@ -102,7 +102,7 @@ class Ledger:
     bounds : Bounds
         How long a transaction may take.
     look_again_seconds : float
-        How often it is asked whether somebody has migrated the ledger meanwhile.
+        How often it is asked whether somebody has migrated or replaced the ledger meanwhile.
     """
 
     def __init__(
@@ -130,8 +130,8 @@ class Ledger:
             If the database cannot be reached in time, or answers with an error.
         CommitInDoubt
             If it did not say whether it has committed.
-        OtherMigration
-            If somebody has migrated the ledger meanwhile: this process has to end.
+        OtherLedger
+            If somebody has migrated or replaced the ledger meanwhile: this process has to end.
         """
         with self._transactions.open() as (connection, at):
             unit = UnitOfWork(connection, at)
@@ -153,8 +153,8 @@ class Ledger:
         ------
         LedgerError
             If the database cannot be reached in time, or answers with an error.
-        OtherMigration
-            If somebody has migrated the ledger meanwhile: this process has to end.
+        OtherLedger
+            If somebody has migrated or replaced the ledger meanwhile: this process has to end.
         """
         with (
             self._transactions.open(read_only=True) as (connection, at),
@@ -180,8 +180,8 @@ class Ledger:
         ------
         LedgerError
             If the database cannot be reached.
-        OtherMigration
-            If somebody has migrated the ledger meanwhile: this process has to end.
+        OtherLedger
+            If somebody has migrated or replaced the ledger meanwhile: this process has to end.
         """
         with self.read():
             pass

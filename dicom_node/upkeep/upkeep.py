@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from dicom_node import signs
-from dicom_node.errors import LedgerError, OtherMigration
+from dicom_node.errors import LedgerError, OtherLedger
 from dicom_node.ledger import batches, holders, parcels, processes, ringing, turns
 from dicom_node.ledger.clock import Waits
 from dicom_node.ledger.log_file import LogFile
@@ -73,8 +73,8 @@ class Upkeep:
 
         Raises
         ------
-        OtherMigration
-            Somebody has migrated the ledger meanwhile.
+        OtherLedger
+            Somebody has migrated or replaced the ledger meanwhile.
         """
         poll = self._settings.upkeep.poll_seconds
         chores = (
@@ -91,9 +91,9 @@ class Upkeep:
                 for chore in chores:
                     signs.own().give(signs.PIECE)
                     chore.do()
-            except OtherMigration as error:
+            except OtherLedger as error:
                 self._log.critical(
-                    "ledger.migrated", error=str(error),
+                    "ledger.other", error=str(error),
                     next="upkeep ends; it is started again by whoever supervises it",
                 )  # fmt: skip
                 raise

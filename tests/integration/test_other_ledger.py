@@ -44,7 +44,8 @@ def test_a_node_ends_that_is_given_another_ledger_and_starts_on_none(
     running_node.start()
     assert answer(running_node, 1) == SUCCESS
     ledger = running_node.folder / "spool" / "ledger.sqlite"
-    ledger.rename(running_node.folder / "away.sqlite")
+    for file in ledger.parent.glob("ledger.sqlite*"):
+        file.unlink()
     other = make_engine(f"sqlite:///{ledger}")
     migrate.upgrade(other)
     other.dispose()

@@ -50,6 +50,8 @@ def test_nobody_goes_on_in_a_file_that_was_put_in_its_place(tmp_path: Path) -> N
     (tmp_path / "other").mkdir()
     other = make_engine(fresh_url(tmp_path / "other"))
     other.dispose()
+    for file in tmp_path.glob("ledger.sqlite-*"):
+        file.unlink()
     (tmp_path / "other" / "ledger.sqlite").rename(tmp_path / "ledger.sqlite")
     for use in (record, rows):
         with pytest.raises(OtherLedger, match="is another file"):
