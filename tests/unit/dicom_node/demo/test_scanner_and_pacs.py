@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 
+from dicom_node.demo import scanner
 from dicom_node.demo.errors import DemoError
 from dicom_node.demo.network import LOOPBACK, Endpoint, answers, free_port
 from dicom_node.demo.pacs import Pacs
@@ -26,6 +32,40 @@ def test_what_is_sent_arrives_byte_for_byte(slices: tuple[Path, ...], tmp_path: 
     assert all(sent.started < arrival.at <= sent.ended for arrival in arrivals)
     for arrival, file in zip(arrivals, slices, strict=True):
         assert dcmread(arrival.path).PixelData == dcmread(file).PixelData
+
+
+class Late(threading.Event):
+    """A thread that the machine takes off the processor as soon as it has passed."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        passed = super().wait(timeout)
+        time.sleep(0.05)
+        return passed
+
+
+def test_no_answer_is_taken_by_the_thread_beside(
+    slices: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pynetdicom's own thread of an association took one now and then: the sender waited 60 s."""
+    begin, get = Association.__init__, DIMSEServiceProvider.get_msg
+
+    def late(association: Association, *arguments: Any) -> None:
+        begin(association, *arguments)
+        if association.is_requestor:
+            association._reactor_checkpoint = Late()
+            association._reactor_checkpoint.set()
+
+    def get_late(messages: DIMSEServiceProvider, block: bool = False) -> Any:
+        time.sleep(0.2 if block else 0.0)
+        return get(messages, block)
+
+    with Pacs(tmp_path) as pacs:
+        monkeypatch.setattr(Association, "__init__", late)
+        monkeypatch.setattr(DIMSEServiceProvider, "get_msg", get_late)
+        monkeypatch.setattr(scanner, "_TIMEOUT_S", 2.0)
+        address = Endpoint(LOOPBACK, pacs.port, "PACS")
+        assert answers(address, "SCANNER")
+        assert len(send(slices, address).sop_uids) == len(slices)
 
 
 def test_the_source_of_a_result_is_noted(slices: tuple[Path, ...], tmp_path: Path) -> None:
