@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 
 from dicom_node.demo.errors import DemoError
-from dicom_node.demo.network import Endpoint, without_delay
+from dicom_node.demo.network import Endpoint, leave_answers, without_delay
 
 _TIMEOUT_S = 60.0
 
@@ -75,7 +75,7 @@ def send(
         node.host,
         node.port,
         ae_title=node.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, without_delay)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, without_delay), (evt.EVT_CONN_OPEN, leave_answers)],
     )
     if not association.is_established:
         raise DemoError(f"the association to {node} was not established")

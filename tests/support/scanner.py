@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
+from dicom_node.demo.network import leave_answers
 from tests.support.factories.dicom import write
 
 
@@ -33,7 +34,9 @@ def send(datasets: Sequence[Dataset], port: int, folder: Path) -> list[int | Non
     contexts = {(str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)) for ds in datasets}
     for sop_class, syntax in sorted(contexts):
         entity.add_requested_context(sop_class, syntax)
-    association = entity.associate("127.0.0.1", port, ae_title="DENOISE")
+    association = entity.associate(
+        "127.0.0.1", port, ae_title="DENOISE", evt_handlers=[(evt.EVT_CONN_OPEN, leave_answers)]
+    )
     if not association.is_established:
         return [None] * len(datasets)
     statuses: list[int | None] = []
