@@ -16,7 +16,8 @@ from sqlalchemy import Select, and_, func, literal, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from dicom_node.bell.outbox import Queue, Ring
-from dicom_node.ledger.tables import AwareDateTime, BatchRow, ParcelRow
+from dicom_node.ledger.aware_date_time import AwareDateTime
+from dicom_node.ledger.tables import BatchRow, ParcelRow
 
 # Written out, or the indices that have only such rows would not be used.
 _DUE: Final[Any] = literal_column("'due'")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, select, text
 
-from dicom_node.ledger.tables import AwareDateTime
+from dicom_node.ledger.aware_date_time import AwareDateTime
 
 TABLE = Table("t", MetaData(), Column("id", Integer, primary_key=True), Column("at", AwareDateTime))
 
