@@ -17,6 +17,7 @@ from tests.chaos.faults.broker import (
 from tests.chaos.faults.clock import ClockJumps
 from tests.chaos.faults.disk import FullDisk, SpoolAway
 from tests.chaos.faults.ledger import (
+    LedgerRemoved,
     LockedSqlite,
     LockedTables,
     Migrated,
@@ -29,7 +30,7 @@ from tests.chaos.faults.models import ModelAway, WorkerWithoutModel
 from tests.chaos.faults.network import SilentAssociations
 from tests.chaos.faults.objects import Poison, SameInstant
 from tests.chaos.faults.pacs import AnswersLost, PacsAborts, PacsDown, PacsSilent, Refuses
-from tests.chaos.faults.processes import Kill, KillEverything, Stop, StopOne
+from tests.chaos.faults.processes import Kill, KillEverything, LeftStopped, Stop, StopOne
 
 
 def every_fault() -> list[Fault]:
@@ -44,10 +45,13 @@ def every_fault() -> list[Fault]:
         Stop("upkeep"),
         Stop("infer"),
         Stop("deliver"),
+        LeftStopped("intake"),
+        LeftStopped("infer"),
         StopOne("infer"),
         StopOne("deliver"),
         StopInTransaction(),
         LockedSqlite(),
+        LedgerRemoved(),
         LockedTables(),
         ServerKilled(),
         ServerStopped(),

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -83,6 +84,33 @@ class LockedSqlite(Fault):
             self._connection.execute("ROLLBACK")
             self._connection.close()
             self._connection = None
+
+    def clean(self, scene: Scene) -> None:
+        self.heal(scene)
+
+
+class LedgerRemoved(Fault):
+    """The ledger's file is moved away under the running node, and put back."""
+
+    name = "ledger removed"
+    says = "the ledger's file away for 12 s, under processes that have it open"
+    forms = ONE_MACHINE
+    seconds = 12.0
+
+    def __init__(self) -> None:
+        self._moved: tuple[Path, Path] | None = None
+
+    def inject(self, scene: Scene) -> None:
+        assert isinstance(scene.form, OneMachine)
+        path = Path(scene.form.database)
+        self._moved = path, path.with_name("moved")
+        path.rename(self._moved[1])
+
+    def heal(self, scene: Scene) -> None:
+        if self._moved is not None:
+            path, away = self._moved
+            away.rename(path)
+            self._moved = None
 
     def clean(self, scene: Scene) -> None:
         self.heal(scene)

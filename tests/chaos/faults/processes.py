@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Final
 
-from tests.chaos.fault import CLUSTER, Fault, Scene
+from tests.chaos.fault import CLUSTER, ONE_MACHINE, Fault, Scene
 from tests.chaos.system import send_signal
 
 _BETWEEN_SECONDS: Final = 2.0
@@ -63,6 +63,24 @@ class Stop(Fault):
 
     def clean(self, scene: Scene) -> None:
         self.heal(scene)
+
+
+class LeftStopped(Fault):
+    """SIGSTOP of every process of a role, by somebody who forgets it: the supervisor ends them."""
+
+    forms = ONE_MACHINE
+    seconds = 0.0
+
+    def __init__(self, role: str) -> None:
+        self.name = f"{role} left stopped"
+        self.says = f"SIGSTOP of every {role} process, and nobody lets it go on"
+        self._role = role
+
+    def inject(self, scene: Scene) -> None:
+        send_signal(scene.form.processes(self._role), signal.SIGSTOP)
+
+    def clean(self, scene: Scene) -> None:
+        send_signal(scene.form.processes(self._role), signal.SIGCONT)
 
 
 class StopOne(Fault):
