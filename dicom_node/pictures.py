@@ -12,6 +12,8 @@ from PIL import Image as Picture
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
+from model_store.window import Window
+
 Image = npt.NDArray[np.float32]
 """``[H, W]`` in HU or grey levels, larger is brighter."""
 
@@ -22,27 +24,6 @@ _AERATED, _VESSEL_SD = (-930.0, -700.0), 250.0
 _WELL_SHOWN, _NEARLY_CLIPPED = 0.4, 0.45
 _STEP = 16
 _BLOCK = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A grey-scale window in image units.
-
-    Parameters
-    ----------
-    name : str
-        What a reader calls it.
-    centre, width : float
-        As in Window Center and Window Width.
-    """
-
-    name: str
-    centre: float
-    width: float
-
-    def __str__(self) -> str:
-        return f"{self.name} (C {self.centre:g}, W {self.width:g})"
-
 
 LUNG = Window("lung window", -600.0, 1500.0)
 SOFT_TISSUE = Window("soft-tissue window", 40.0, 400.0)
@@ -118,14 +99,6 @@ def percentile_window(image: Image, full: float) -> Window:
     return Window("1st to 99.5th percentile", float(low + high) / 2, float(max(high - low, 1.0)))
 
 
-def grey(image: Image, window: Window) -> npt.NDArray[np.uint8]:
-    """Map to 8 bits by the linear VOI function (PS3.3 C.11.2.1.2.1)."""
-    span = max(window.width - 1, 1.0)
-    level = ((image - (window.centre - 0.5)) / span + 0.5) * 255
-    eight: npt.NDArray[np.uint8] = np.clip(np.rint(level), 0, 255).astype(np.uint8)
-    return eight
-
-
 def difference_scale(difference: Image) -> float:
     """Return the round number that shows most of a difference without clipping."""
     spread = float(np.std(difference)) * _SPREAD
@@ -150,12 +123,13 @@ def view(
     first, second = _sized(before, side), _sized(after, side)
     difference = _sized(after - before, side)
     scale = difference_scale(difference)
+    grain = Window("difference", 0.5, 2 * scale + 1)
     return View(
         title=title,
         note=note,
-        before=_png(grey(first, window)),
-        after=_png(grey(second, window)),
-        difference=_png(grey(difference, Window("difference", 0.5, 2 * scale + 1))),
+        before=_png(window.linear(first)),
+        after=_png(window.linear(second)),
+        difference=_png(grain.linear(difference)),
         scale=scale,
         unit=unit,
     )

@@ -42,8 +42,8 @@ _QUIET: Final = "ignore:You're running the worker with superuser privileges"
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
-    """One kind of process.
+class ChildSpec:
+    """What one child process runs.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Role:
 
 @dataclass(slots=True)
 class _Child:
-    role: Role
+    spec: ChildSpec
     process: subprocess.Popen[bytes]
     signs: Hearing
     told: bool = False
@@ -69,7 +69,7 @@ class _Child:
     again_at: float | None = None
 
 
-def roles(settings: Settings) -> tuple[Role, ...]:
+def child_specs(settings: Settings) -> tuple[ChildSpec, ...]:
     """The processes of ``dicom-node up``, in the order in which they stop."""
     python = ("-P", "-m")  # what lies in the working folder is nobody's module
     node = (*python, "dicom_node")
@@ -77,7 +77,7 @@ def roles(settings: Settings) -> tuple[Role, ...]:
               "--without-mingle", "--without-heartbeat")  # fmt: skip
     threads = 1 + sum(destination.associations for destination in settings.destinations)
     infer = tuple(
-        Role(
+        ChildSpec(
             f"infer-{i + 1}" if settings.workers.processes > 1 else "infer",
             (*celery, "-Q", "infer", "-P", "solo", "-n", f"infer-{i + 1}@%h"),
             120,
@@ -86,15 +86,15 @@ def roles(settings: Settings) -> tuple[Role, ...]:
     )
     deliver = (*celery, "-Q", "deliver", "-P", "threads", "-c", str(threads), "-n", "deliver@%h")
     return (
-        Role("intake", (*node, "intake"), 30),
-        Role("upkeep", (*node, "upkeep"), 10),
+        ChildSpec("intake", (*node, "intake"), 30),
+        ChildSpec("upkeep", (*node, "upkeep"), 10),
         *infer,
-        Role("deliver", deliver, 60),
+        ChildSpec("deliver", deliver, 60),
     )
 
 
 class Supervisor:
-    """Runs the roles until it is told to stop.
+    """Runs the children until it is told to stop.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Supervisor:
         ledger: Ledger,
         heartbeat: Heartbeat | None = None,
     ) -> None:
-        self._roles = roles(settings)
+        self._specs = child_specs(settings)
         self._ledger = ledger
         self._heartbeat = heartbeat
         self._environment = signs.for_children(os.environ) | {"PYTHONWARNINGS": _QUIET}
@@ -137,8 +137,8 @@ class Supervisor:
             Somebody has migrated or replaced the ledger meanwhile; everything was stopped in order.
         """
         take_back_gone(self._ledger)
-        for role in self._roles:
-            self._start(role)
+        for spec in self._specs:
+            self._start(spec)
         try:
             while not stop.wait(_LOOK_SECONDS):
                 self._look()
@@ -163,7 +163,7 @@ class Supervisor:
             if child.again_at is None:
                 self._died(child)
             elif child.again_at <= time.monotonic():
-                self._start(child.role)
+                self._start(child.spec)
 
     def _end_stuck(self) -> None:
         """End a child that stopped in the middle of a write: nobody else can write until then."""
@@ -174,7 +174,7 @@ class Supervisor:
         for child in self._children.values():
             if child.process.pid == holder.pid and child.process.poll() is None:
                 self._log.error(
-                    "process.killed", role=child.role.name, pid=holder.pid,
+                    "process.killed", role=child.spec.name, pid=holder.pid,
                     why=f"{holder} held the ledger's write lock and did not go on",
                     next="what it had not committed is taken back, and it is started again",
                 )  # fmt: skip
@@ -208,36 +208,36 @@ class Supervisor:
                 continue
             child.told = True
             self._log.error(
-                "process.silent", role=child.role.name, pid=child.process.pid, stopped=stopped,
+                "process.silent", role=child.spec.name, pid=child.process.pid, stopped=stopped,
                 seconds=round(child.signs.silence), state=None if found is None else found.state,
                 next="it is ended; what it held is taken back, and it is started again",
             )  # fmt: skip
             child.process.kill()
 
-    def _start(self, role: Role) -> None:
+    def _start(self, spec: ChildSpec) -> None:
         hearing = Hearing()
         process = subprocess.Popen(
-            [sys.executable, *role.arguments],
+            [sys.executable, *spec.arguments],
             env=self._environment | hearing.environment(),
             pass_fds=hearing.inherited,
             start_new_session=True,
             preexec_fn=_end_with_parent(),  # noqa: PLW1509 -- no threads run in the supervisor
         )
         hearing.begun()
-        self._children[role.name] = _Child(role, process, hearing)
-        self._log.info("process.started", role=role.name, pid=process.pid)
+        self._children[spec.name] = _Child(spec, process, hearing)
+        self._log.info("process.started", role=spec.name, pid=process.pid)
 
     def _died(self, child: _Child) -> None:
-        role = child.role
+        spec = child.spec
         child.signs.close()
         lived = time.monotonic() - child.started
         if lived > _SETTLED_SECONDS:
             pause = 0.0
         else:
-            pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, 2 * self._pause.get(role.name, 0.0)))
-        self._pause[role.name] = pause
+            pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, 2 * self._pause.get(spec.name, 0.0)))
+        self._pause[spec.name] = pause
         self._log.error(
-            "process.died", role=role.name, code=child.process.returncode,
+            "process.died", role=spec.name, code=child.process.returncode,
             restart_seconds=round(pause, 1),
         )  # fmt: skip
         try:
@@ -249,13 +249,13 @@ class Supervisor:
         child.again_at = time.monotonic() + pause
 
     def _stop(self) -> None:
-        for role in self._roles:
-            child = self._children.get(role.name)
+        for spec in self._specs:
+            child = self._children.get(spec.name)
             if child is None:
                 continue
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
-            if role.name == "intake":
+            if spec.name == "intake":
                 self._wait(child)
         for child in self._children.values():
             self._wait(child)
@@ -263,10 +263,10 @@ class Supervisor:
 
     def _wait(self, child: _Child) -> None:
         try:
-            child.process.wait(child.role.grace_seconds)
+            child.process.wait(child.spec.grace_seconds)
         except subprocess.TimeoutExpired:
             self._log.error(
-                "process.killed", role=child.role.name, after_seconds=child.role.grace_seconds,
+                "process.killed", role=child.spec.name, after_seconds=child.spec.grace_seconds,
                 next="its work is taken up again at the next start",
             )  # fmt: skip
             child.process.kill()

@@ -19,7 +19,7 @@ from model_store.errors import GraphError
 from model_store.onnx_tensor import FLOAT, only, read_tensor
 from model_store.operators.layers import LONGEST_STEP
 from model_store.operators.table import OPERATORS, RULES, WHY_NOT
-from model_store.operators.value import IMAGE_RANK, Attribute, Node, Value
+from model_store.operators.value import IMAGE_RANK, Attribute, GraphNode, Value
 from model_store.protobuf import Message, ProtobufError, read_message
 
 OPSETS = range(13, 22)
@@ -137,7 +137,7 @@ def _check_model(model: Message) -> Graph:
 
 
 def _sized(
-    nodes: Sequence[Node], constants: Mapping[str, Value], source: str, target: str
+    nodes: Sequence[GraphNode], constants: Mapping[str, Value], source: str, target: str
 ) -> tuple[dict[str, Value], int]:
     """Follow images of several sizes; gives the literals in the graph, and the multiply-adds."""
     small, large = (_followed(nodes, constants, source, size) for size in _SIZES)
@@ -161,7 +161,7 @@ def _sized(
 
 
 def _followed(
-    nodes: Sequence[Node], constants: Mapping[str, Value], source: str, size: Sequence[int]
+    nodes: Sequence[GraphNode], constants: Mapping[str, Value], source: str, size: Sequence[int]
 ) -> dict[str, Value]:
     """Every tensor that an image of `size` becomes."""
     values = dict(constants)
@@ -184,7 +184,7 @@ def _followed(
     return values
 
 
-def _inputs(node: Node, values: Mapping[str, Value]) -> list[Value | None]:
+def _inputs(node: GraphNode, values: Mapping[str, Value]) -> list[Value | None]:
     for name in node.inputs:
         if name and name not in values:
             raise node.wrong(f"it takes {name!r}, which nothing before it makes")
@@ -212,7 +212,7 @@ def _check_output(
     raise GraphError(f"images [N, 1, H, W] = {list(size)} become {list(shape)}")
 
 
-def _check_growth(node: Node, small: Value, large: Value) -> None:
+def _check_growth(node: GraphNode, small: Value, large: Value) -> None:
     """Refuse what depends on the whole image: no tile could give what the image gives."""
     if small.image and small.mixed != large.mixed:
         raise node.wrong(
@@ -268,7 +268,7 @@ def _port(kind: str, graph: Message, constants: Mapping[str, Value]) -> str:
     return port.text("name")
 
 
-def _node(part: memoryview) -> Node:
+def _node(part: memoryview) -> GraphNode:
     node = read_message("a node", part, schema.NODE)
     operator, name = node.text("op_type"), node.text("name") or "without a name"
     where = f"node {name} ({operator})"
@@ -288,7 +288,7 @@ def _node(part: memoryview) -> Node:
     outputs = node.texts("output")
     while len(outputs) > 1 and not outputs[-1]:
         outputs.pop()
-    return Node(operator, where, node.texts("input"), outputs, attributes)
+    return GraphNode(operator, where, node.texts("input"), outputs, attributes)
 
 
 def _attribute(where: str, part: memoryview) -> tuple[str, Attribute]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from model_store.errors import ManifestError
 from model_store.ref import ModelRef
+from model_store.strict import Strict
 
 ADOPTED: Final = "adopted"
 """Key of the metrics under which a network that was trained elsewhere says where it came from."""
@@ -20,11 +21,7 @@ LEAST_STRENGTH: Final = 0.01
 """A version that is to change less than this is no denoiser."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class InputSpec(_Frozen):
+class InputSpec(Strict):
     """How physical values become network input: ``x = (value + offset) / scale``.
 
     For ``units = "HU"`` the two numbers are used as they stand. For ``units = "stored"`` (linear
@@ -41,14 +38,14 @@ class InputSpec(_Frozen):
     maximum: float
 
 
-class TilingSpec(_Frozen):
+class TilingSpec(Strict):
     """Overlap in pixels that makes tiles seamless, and the multiple that sizes must have."""
 
     margin: int = Field(ge=0)
     stride: int = Field(ge=1)
 
 
-class TrainedNoise(_Frozen):
+class TrainedNoise(Strict):
     """Noise that the model was trained for, as a standard deviation in input units."""
 
     minimum_sd: float
@@ -56,7 +53,7 @@ class TrainedNoise(_Frozen):
     description: str
 
 
-class Validity(_Frozen):
+class Validity(Strict):
     """Where a model version helps and where it harms, from a sweep over levels of fresh noise.
 
     The points of `gain_curve` and `noise_sd` belong together, from the most noise to the least.
@@ -110,7 +107,7 @@ class Validity(_Frozen):
         return self
 
 
-class Manifest(_Frozen):
+class Manifest(Strict):
     """Everything about a model version that is not its weights.
 
     ``files`` maps each file name beside the manifest to its SHA-256; it holds at least the file

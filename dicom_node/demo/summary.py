@@ -13,7 +13,8 @@ from dicom_node.demo import results
 from dicom_node.demo.images import ImageCredit, SeriesFiles
 from dicom_node.demo.results import Origin, ResultFiles
 from dicom_node.noise import Noise
-from dicom_node.pictures import Box, View, Window
+from dicom_node.pictures import Box, View
+from model_store.window import Window
 
 _CT_CROP, _LUNG_CROP, _CT_SIDE = 192, 144, 576
 _DX_CROP, _DX_SIDE = 384, 760

@@ -16,7 +16,7 @@ from model_store.adoption.measuring import (
     measure_tiling,
     output_of,
 )
-from model_store.adoption.network import Network
+from model_store.adoption.network import ForeignNetwork
 from model_store.engines.behaviour import check_behaviour
 from model_store.engines.golden import GOLDEN, Golden, golden_images
 from model_store.engines.onnxruntime import OnnxRuntimeEngine
@@ -117,7 +117,7 @@ def look(
     """
     tell("looking through the file")
     graph = check_graph(data)
-    network = Network(data, threads)
+    network = ForeignNetwork(data, threads)
     tell("stride")
     stride = answers.stride or measure_stride(network)
     manifest = _manifest(data, answers, graph, TilingSpec(margin=0, stride=stride))

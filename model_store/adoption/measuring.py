@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from model_store.adoption.network import Network
+from model_store.adoption.network import ForeignNetwork
 from model_store.engines.base import Images
 from model_store.engines.golden import golden_images
 from model_store.engines.tiles import ROUNDING, tile_difference
@@ -26,7 +26,7 @@ _SEED = 4711
 _CLEARLY = 4.0
 
 
-def measure_stride(network: Network) -> int:
+def measure_stride(network: ForeignNetwork) -> int:
     """The smallest number whose multiples the network takes as rows and columns, and keeps.
 
     Raises
@@ -46,7 +46,7 @@ def measure_stride(network: Network) -> int:
     )
 
 
-def measure_reach(network: Network, stride: int, low: float, high: float) -> int:
+def measure_reach(network: ForeignNetwork, stride: int, low: float, high: float) -> int:
     """How many pixels away a pixel still changes another one.
 
     One side of an image of noise is replaced by other noise, along rows and along columns, at
@@ -55,7 +55,7 @@ def measure_reach(network: Network, stride: int, low: float, high: float) -> int
 
     Parameters
     ----------
-    network : Network
+    network : ForeignNetwork
     stride : int
         Of its sizes.
     low, high : float
@@ -86,7 +86,9 @@ def measure_reach(network: Network, stride: int, low: float, high: float) -> int
     return reach
 
 
-def measure_tiling(network: Network, manifest: Manifest, stride: int, reach: int) -> TilingSpec:
+def measure_tiling(
+    network: ForeignNetwork, manifest: Manifest, stride: int, reach: int
+) -> TilingSpec:
     """The smallest stride and margin with which tiles fit together.
 
     A network may take sizes that it pads itself: where its tiles may begin is then another stride
@@ -114,7 +116,7 @@ def measure_tiling(network: Network, manifest: Manifest, stride: int, reach: int
     )
 
 
-def output_of(network: Network, manifest: Manifest) -> Literal["image", "residual"] | None:
+def output_of(network: ForeignNetwork, manifest: Manifest) -> Literal["image", "residual"] | None:
     """Whether it gives the denoised image or what is to be added; None if that does not show."""
     images = golden_images(manifest)
     made = network.run(images).astype(np.float64)
@@ -128,7 +130,7 @@ def output_of(network: Network, manifest: Manifest) -> Literal["image", "residua
 
 
 def _reached(
-    network: Network, stride: int, length: int, values: tuple[float, float], *, along: int
+    network: ForeignNetwork, stride: int, length: int, values: tuple[float, float], *, along: int
 ) -> int:
     low, high = values
     across = -(-_SIDE // stride) * stride

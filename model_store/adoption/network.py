@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from model_store.engines.base import Images
-from model_store.engines.onnxruntime import Library
+from model_store.engines.onnxruntime import OnnxRuntime
 from model_store.errors import EngineError, EngineUnavailableError
 
 
-class Network:
+class ForeignNetwork:
     """An ONNX file in memory that can be run.
 
     Parameters
@@ -31,7 +31,7 @@ class Network:
 
     def __init__(self, data: bytes, threads: int = 0) -> None:
         try:
-            library = Library()
+            library = OnnxRuntime()
         except EngineUnavailableError as error:
             raise EngineUnavailableError(f"adopting a network needs it: {error}") from error
         self._errors, self.library = library.errors, f"onnxruntime {library.version}"

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from model_store.engines.openvino import load_openvino, supports
 from model_store.engines.tensorrt.cuda import CudaDevice
 from model_store.engines.tensorrt.device import DeviceProperties, require_device
-from model_store.engines.tensorrt.library import INSTALL, Library, installed, load_library
+from model_store.engines.tensorrt.library import INSTALL, TensorrtLibrary, installed, load_library
 from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic
 from model_store.errors import EngineUnavailableError
 
@@ -87,7 +87,7 @@ def _tensorrt() -> Iterator[Option]:
         yield Option("tensorrt", recipe, about.name, name, _missing(library, about, recipe))
 
 
-def _gpu() -> tuple[Library, DeviceProperties]:
+def _gpu() -> tuple[TensorrtLibrary, DeviceProperties]:
     installed()
     require_device()
     library, device = load_library(), CudaDevice()
@@ -96,7 +96,7 @@ def _gpu() -> tuple[Library, DeviceProperties]:
     return library, about
 
 
-def _missing(library: Library, about: DeviceProperties, recipe: Recipe) -> str:
+def _missing(library: TensorrtLibrary, about: DeviceProperties, recipe: Recipe) -> str:
     """Why a recipe cannot run on a GPU; empty if it can."""
     if library.refuses(about.compute_capability):
         return f"TensorRT for RTX does not run on {about.name}: install the full TensorRT"

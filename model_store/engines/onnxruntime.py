@@ -15,7 +15,7 @@ _ERROR, _FATAL = 3, 4
 """Severities below which ONNX Runtime prints nothing."""
 
 
-class Library:
+class OnnxRuntime:
     """ONNX Runtime as it is installed.
 
     Attributes
@@ -77,7 +77,7 @@ class OnnxRuntimeEngine(Engine):
     """
 
     def __init__(self, version: ModelVersion, threads: int = 0) -> None:
-        library = Library()
+        library = OnnxRuntime()
         super().__init__(version.ref, name="onnxruntime", precision="f32", device="CPU")
         self._threads = threads
         self._errors, self._library = library.errors, library.version

@@ -24,7 +24,7 @@ from model_store.evaluation.orders import (
 from model_store.evaluation.papers import METRICS, Figures, PaperTable, arm_of
 from model_store.evaluation.report import cases_of, trial_of
 from model_store.evaluation.run_model import RunModel
-from model_store.evaluation.session import Denoiser, ReleasedModel
+from model_store.evaluation.session import MeasuredModel, ReleasedModel
 from model_store.training.recipe import Recipe
 from model_store.training.recipe_of import data_recipe
 
@@ -39,7 +39,7 @@ class Arm:
     ----------
     name : str
         As the tables show it.
-    model : Denoiser
+    model : MeasuredModel
         The network.
     recipe : Recipe
         What it was trained by, or whose held-out data it is measured on.
@@ -50,7 +50,7 @@ class Arm:
     """
 
     name: str
-    model: Denoiser
+    model: MeasuredModel
     recipe: Recipe
     minutes: float | None
     adopted: bool = False

@@ -13,8 +13,6 @@ from itertools import pairwise
 from typing import Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -31,6 +29,7 @@ from model_store.generators.sections import (
     SharpXrSection,
     WganVggSection,
 )
+from model_store.strict import Strict
 from model_store.training.noise import AwgnNoise
 from model_store.training.objective import for_fidelity
 from model_store.training.recipe import CtData, Recipe, plain
@@ -39,11 +38,7 @@ Order = tuple[str, str, str]
 METRICS = ("PSNR", "SSIM", "PDR")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Figures(_Strict):
+class Figures(Strict):
     """What a publication reports for one arm; None where it reports nothing."""
 
     psnr: float | None = None
@@ -57,7 +52,7 @@ class Figures(_Strict):
         return value
 
 
-class PaperTable(_Strict):
+class PaperTable(Strict):
     """One table of a publication.
 
     Attributes
@@ -92,7 +87,7 @@ class PaperTable(_Strict):
     setting: str
     arms: dict[str, Figures] = Field(min_length=1)
     noisy: Figures | None = None
-    filters: dict[str, Figures] = {}
+    filters: dict[str, Figures] = Field(default_factory=dict)
     claims: tuple[tuple[Literal["PSNR", "SSIM", "PDR"], str, str], ...] = ()
     alike: tuple[tuple[Literal["PSNR", "SSIM", "PDR"], str, str, float], ...] = ()
     series: tuple[tuple[str, ...], ...] = ()

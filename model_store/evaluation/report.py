@@ -17,7 +17,7 @@ from model_store.evaluation.groups import Group, tables
 from model_store.evaluation.lpips import DESCRIPTION, Lpips
 from model_store.evaluation.margins import margins
 from model_store.evaluation.pairs import pair_cases
-from model_store.evaluation.session import Denoiser, ReleasedModel
+from model_store.evaluation.session import MeasuredModel, ReleasedModel
 from model_store.evaluation.trial import Case, Trial, run_trial
 from model_store.evaluation.validity import measure_validity
 from model_store.evaluation.xray import xray_cases
@@ -164,7 +164,7 @@ def cases_of(
     return cases(recipe, data, perceptual, quick=quick)
 
 
-def trial_of(case: Case, model: Denoiser, filters: FilterFile | None) -> Trial:
+def trial_of(case: Case, model: MeasuredModel, filters: FilterFile | None) -> Trial:
     """Run one case, on as much around the crop as the network looks at."""
     settings = None if filters is None else filters.of(case)
     return run_trial(case, partial(model, beyond=case.beyond), settings, margin=model.margin)

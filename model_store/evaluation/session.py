@@ -15,7 +15,7 @@ from model_store.manifest import InputSpec, Manifest
 Floats = NDArray[np.float32]
 
 
-class Denoiser(Protocol):
+class MeasuredModel(Protocol):
     """What evaluation measures: images in, images out, both in the model's units."""
 
     @property

@@ -23,7 +23,7 @@ from model_store.generators.drl import Drl, DrlConfig
 
 _LEVEL = re.compile(r"levels\.(\d+)\.")
 
-Network = Literal["drl", "cnn10"]
+NetworkName = Literal["drl", "cnn10"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class DrlCascadeConfig:
     levels: int = 2
     blend: float = 1.0
     stack_input: bool = False
-    first: Network = "drl"
-    further: Network = "drl"
+    first: NetworkName = "drl"
+    further: NetworkName = "drl"
 
 
 class DrlCascade(Generator):
@@ -145,7 +145,7 @@ class DrlCascade(Generator):
         return self._networks()[:-1]
 
 
-def _network(kind: Network, width: int, inputs: int) -> Generator:
+def _network(kind: NetworkName, width: int, inputs: int) -> Generator:
     if kind == "cnn10":
         return Cnn10(Cnn10Config(width, inputs))
     return Drl(DrlConfig(width, inputs))

@@ -5,18 +5,15 @@ from __future__ import annotations
 import tomllib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from model_store.errors import RecipeError
+from model_store.strict import Strict
 
 _Count = Annotated[int, Field(ge=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DnganSection(_Strict):
+class DnganSection(Strict):
     """A DNGAN generator: feature maps between and inside its blocks (`inner` 64 or 32)."""
 
     system: Literal["dngan"]
@@ -24,14 +21,14 @@ class DnganSection(_Strict):
     inner: int = Field(default=64, ge=1)
 
 
-class N2nUnetSection(_Strict):
+class N2nUnetSection(Strict):
     """A Noise2Noise U-Net; `residual` adds the input to its output."""
 
     system: Literal["n2n-unet"]
     residual: bool = False
 
 
-class SharpXrSection(_Strict):
+class SharpXrSection(Strict):
     """A SharpXR U-Net: widths of the encoder's stages, one decoder or two, global residual."""
 
     system: Literal["sharpxr"]
@@ -42,7 +39,7 @@ class SharpXrSection(_Strict):
     residual: bool = True
 
 
-class WganVggSection(_Strict):
+class WganVggSection(Strict):
     """A WGAN-VGG generator: width, global residual, the published ReLU of the last layer."""
 
     system: Literal["wgan-vgg"]
@@ -57,14 +54,14 @@ class WganVggSection(_Strict):
         return self
 
 
-class DrlSection(_Strict):
+class DrlSection(Strict):
     """A DRL generator."""
 
     system: Literal["drl"]
     width: int = Field(default=64, ge=1)
 
 
-class DrlCascadeSection(_Strict):
+class DrlCascadeSection(Strict):
     """A cascade: width, number and networks of its levels, share of the change, stacked input."""
 
     system: Literal["drl-cascade"]
@@ -76,14 +73,14 @@ class DrlCascadeSection(_Strict):
     further: Literal["drl", "cnn10"] = "drl"
 
 
-class Cnn10Section(_Strict):
+class Cnn10Section(Strict):
     """A CNN10 generator."""
 
     system: Literal["cnn10"]
     width: int = Field(default=64, ge=1)
 
 
-class DrunetSection(_Strict):
+class DrunetSection(Strict):
     """A DRUNet: width of its first stage, residual blocks a stage, resolutions.
 
     `blocks` is one number for all stages, or one for each from the first to the bottom. With `fold`
@@ -116,7 +113,7 @@ GeneratorSection = Annotated[
 ]
 
 
-class DnganCriticSection(_Strict):
+class DnganCriticSection(Strict):
     """A DNGAN critic: first width, connected neurons; `compact` halves in all four blocks."""
 
     system: Literal["dngan"]
@@ -125,7 +122,7 @@ class DnganCriticSection(_Strict):
     compact: bool = False
 
 
-class PatchCriticSection(_Strict):
+class PatchCriticSection(Strict):
     """A 70 x 70 PatchGAN critic; `condition` lets it see the noisy input as second channel."""
 
     system: Literal["patchgan"]
@@ -133,7 +130,7 @@ class PatchCriticSection(_Strict):
     condition: bool = False
 
 
-class WganCriticSection(_Strict):
+class WganCriticSection(Strict):
     """A Wasserstein critic: first width, connected neurons."""
 
     system: Literal["wgan-vgg"]

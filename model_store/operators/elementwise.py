@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from model_store.operators.value import MOST_KNOWN, Array, Node, Rule, Value, few, pixels_in
+from model_store.operators.value import MOST_KNOWN, Array, GraphNode, Rule, Value, few, pixels_in
 
 ACTIVATIONS: Final = (
     "Celu", "Clip", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
@@ -42,7 +42,7 @@ _ARGUMENTS: Final = {
 _CASTS: Final = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_}
 
 
-def elementwise(node: Node, values: Sequence[Value | None]) -> Value:
+def elementwise(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Any operator whose result at a place depends on its inputs at that place alone."""
     node.given(values, 0)
     shapes = [value.shape for value in values if value is not None]
@@ -53,7 +53,7 @@ def elementwise(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, pixels_in(values), _worked_out(node, values))
 
 
-def _worked_out(node: Node, values: Sequence[Value | None]) -> Array | None:
+def _worked_out(node: GraphNode, values: Sequence[Value | None]) -> Array | None:
     work, known = _WORKED_OUT.get(node.operator), few(values)
     if work is None or known is None or None in values:
         return None
@@ -65,7 +65,7 @@ def _worked_out(node: Node, values: Sequence[Value | None]) -> Array | None:
     return made if made.size <= MOST_KNOWN else None
 
 
-def cast(node: Node, values: Sequence[Value | None]) -> Value:
+def cast(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """To float32, int32, int64 or bool."""
     source = node.given(values, 0)
     kind = _CASTS.get(node.integer("to", 0))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from model_store.operators.value import IMAGE_RANK, Array, Node, Rule, Shape, Value, pixels_in
+from model_store.operators.value import IMAGE_RANK, Array, GraphNode, Rule, Shape, Value, pixels_in
 
 LONGEST_STEP: Final = 64
 """Pixels; of a kernel, stride, dilation or padding."""
@@ -20,14 +20,14 @@ _ROI_SCALES_SIZES: Final = 4
 _FIRST_PARAMETER: Final = 1
 
 
-def _image(node: Node, values: Sequence[Value | None]) -> Value:
+def _image(node: GraphNode, values: Sequence[Value | None]) -> Value:
     source = node.given(values, 0)
     if not source.image or len(source.shape) != IMAGE_RANK:
         raise node.wrong("it must take an image")
     return source
 
 
-def _weights(node: Node, values: Sequence[Value | None]) -> tuple[Value, Array]:
+def _weights(node: GraphNode, values: Sequence[Value | None]) -> tuple[Value, Array]:
     source = node.given(values, 0)
     weights = values[1].known if len(values) > 1 and values[1] is not None else None
     usable = source.image and len(source.shape) == IMAGE_RANK
@@ -38,7 +38,7 @@ def _weights(node: Node, values: Sequence[Value | None]) -> tuple[Value, Array]:
     return source, weights
 
 
-def convolution(node: Node, values: Sequence[Value | None]) -> Value:
+def convolution(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Conv in two dimensions."""
     source, weights = _weights(node, values)
     group = node.integer("group", 1)
@@ -53,7 +53,7 @@ def convolution(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, image=True, macs=macs)
 
 
-def transposed(node: Node, values: Sequence[Value | None]) -> Value:
+def transposed(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """ConvTranspose in two dimensions."""
     source, weights = _weights(node, values)
     group = node.integer("group", 1)
@@ -74,7 +74,7 @@ def transposed(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, image=True, macs=macs)
 
 
-def pooled(node: Node, values: Sequence[Value | None]) -> Value:
+def pooled(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """AveragePool and MaxPool in two dimensions."""
     source = _image(node, values)
     kernel = node.integers("kernel_shape")
@@ -84,7 +84,7 @@ def pooled(node: Node, values: Sequence[Value | None]) -> Value:
     return Value((*source.shape[:2], *sides), image=True)
 
 
-def _two(node: Node, name: str, count: int, default: int) -> list[int]:
+def _two(node: GraphNode, name: str, count: int, default: int) -> list[int]:
     found = node.integers(name)
     if found is not None and len(found) != count:
         raise node.wrong(f"{name} are {found}, not {count} numbers")
@@ -94,7 +94,7 @@ def _two(node: Node, name: str, count: int, default: int) -> list[int]:
     return found
 
 
-def _slid(node: Node, sides: Shape, kernel: Shape) -> list[int]:
+def _slid(node: GraphNode, sides: Shape, kernel: Shape) -> list[int]:
     """Sides of what a kernel makes that slides over an image."""
     strides, dilations = _two(node, "strides", 2, 1), _two(node, "dilations", 2, 1)
     pads = _two(node, "pads", 4, 0)
@@ -112,7 +112,7 @@ def _slid(node: Node, sides: Shape, kernel: Shape) -> list[int]:
     return made
 
 
-def resized(node: Node, values: Sequence[Value | None]) -> Value:
+def resized(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Resize by scales, or to sizes that follow from those of the image."""
     source = node.given(values, 0)
     factors = values[2] if len(values) > _ROI_SCALES_SIZES - 2 else None
@@ -139,7 +139,7 @@ def resized(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(tuple(shape), source.image)
 
 
-def padded(node: Node, values: Sequence[Value | None]) -> Value:
+def padded(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Pad by constants, or by what follows from the sizes of the image."""
     source = node.given(values, 0)
     pads = node.numbers(values, 1, "pads")
@@ -153,7 +153,7 @@ def padded(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(tuple(shape), source.image)
 
 
-def to_space(node: Node, values: Sequence[Value | None]) -> Value:
+def to_space(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """DepthToSpace: channels become pixels (pixel shuffle)."""
     n, channels, rows, columns = _image(node, values).shape
     side = node.integer("blocksize", 0)
@@ -162,7 +162,7 @@ def to_space(node: Node, values: Sequence[Value | None]) -> Value:
     return Value((n, channels // side**2, rows * side, columns * side), image=True)
 
 
-def to_depth(node: Node, values: Sequence[Value | None]) -> Value:
+def to_depth(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """SpaceToDepth: pixels become channels (pixel unshuffle)."""
     n, channels, rows, columns = _image(node, values).shape
     side = node.integer("blocksize", 0)
@@ -171,7 +171,7 @@ def to_depth(node: Node, values: Sequence[Value | None]) -> Value:
     return Value((n, channels * side**2, rows // side, columns // side), image=True)
 
 
-def batch_norm(node: Node, values: Sequence[Value | None]) -> Value:
+def batch_norm(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """BatchNormalization with the statistics of the training."""
     source = node.given(values, 0)
     if node.integer("training_mode", 0):
@@ -182,14 +182,14 @@ def batch_norm(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(source.shape, source.image)
 
 
-def layer_norm(node: Node, values: Sequence[Value | None]) -> Value:
+def layer_norm(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """LayerNormalization from an axis on."""
     source = node.given(values, 0)
     axis = node.axis(node.integer("axis", -1), len(source.shape))
     return Value(source.shape, pixels_in(values), mixed=math.prod(source.shape[axis:]))
 
 
-def lp_norm(node: Node, values: Sequence[Value | None]) -> Value:
+def lp_norm(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """LpNormalization along an axis."""
     source = node.given(values, 0)
     axis = node.axis(node.integer("axis", -1), len(source.shape))

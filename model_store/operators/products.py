@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from model_store.operators.value import Node, Rule, Shape, Value, few, pixels_in
+from model_store.operators.value import GraphNode, Rule, Shape, Value, few, pixels_in
 
 PRODUCTS: Final = ("Einsum", "Gemm", "MatMul")
 SOFTMAX: Final = ("LogSoftmax", "Softmax")
@@ -23,7 +23,7 @@ _WORKED_OUT: Mapping[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def matmul(node: Node, values: Sequence[Value | None]) -> Value:
+def matmul(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """MatMul of matrices or stacks of them."""
     one, other = node.given(values, 0), node.given(values, 1)
     if min(len(one.shape), len(other.shape)) < _MATRIX or one.shape[-1] != other.shape[-2]:
@@ -35,7 +35,7 @@ def matmul(node: Node, values: Sequence[Value | None]) -> Value:
     return _product(values, (*stack, one.shape[-2], other.shape[-1]), one.shape[-1])
 
 
-def gemm(node: Node, values: Sequence[Value | None]) -> Value:
+def gemm(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Gemm: one matrix by another."""
     one, other = node.given(values, 0).shape, node.given(values, 1).shape
     if len(one) != _MATRIX or len(other) != _MATRIX:
@@ -47,7 +47,7 @@ def gemm(node: Node, values: Sequence[Value | None]) -> Value:
     return _product(values, (one[0], other[1]), one[1])
 
 
-def einsum(node: Node, values: Sequence[Value | None]) -> Value:
+def einsum(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Einsum that names every axis of its inputs and of its output."""
     equation = node.word("equation", "").replace(" ", "")
     left, arrow, right = equation.partition("->")
@@ -72,14 +72,14 @@ def _product(values: Sequence[Value | None], shape: Shape, summed: int) -> Value
     return Value(shape, pixels_in(values), mixed=summed, macs=math.prod(shape) * summed)
 
 
-def softmax(node: Node, values: Sequence[Value | None]) -> Value:
+def softmax(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Softmax and LogSoftmax along an axis."""
     source = node.given(values, 0)
     axis = node.axis(node.integer("axis", -1), len(source.shape))
     return Value(source.shape, source.image, mixed=source.shape[axis])
 
 
-def reduced(node: Node, values: Sequence[Value | None]) -> Value:
+def reduced(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Sum, mean, largest or least along axes."""
     source = node.given(values, 0)
     rank = len(source.shape)

@@ -11,7 +11,7 @@ import numpy as np
 from model_store.operators.value import (
     MOST_KNOWN,
     Array,
-    Node,
+    GraphNode,
     Rule,
     Shape,
     Value,
@@ -33,7 +33,7 @@ _LITERALS: Final = {
 }  # fmt: skip
 
 
-def literal(node: Node, values: Sequence[Value | None]) -> Value:
+def literal(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Constant: one tensor, or numbers."""
     name, value = next(iter(node.attributes.items()), ("", None))
     if values or len(node.attributes) != 1 or name not in {"value", *_LITERALS}:
@@ -46,19 +46,19 @@ def literal(node: Node, values: Sequence[Value | None]) -> Value:
     return Value.constant(array if name.endswith("s") else array.reshape(-1)[:1].reshape(()))
 
 
-def shape_of(node: Node, values: Sequence[Value | None]) -> Value:
+def shape_of(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Shape: the sides as numbers; they depend on no pixel."""
     source = node.given(values, 0)
     start, end = node.integer("start", 0), node.integer("end", _NO_LIMIT)
     return Value.constant(np.array(source.shape[start:end], np.int64))
 
 
-def size_of(node: Node, values: Sequence[Value | None]) -> Value:
+def size_of(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Size: how many numbers there are."""
     return Value.constant(np.array(node.given(values, 0).size, np.int64))
 
 
-def reshaped(node: Node, values: Sequence[Value | None]) -> Value:
+def reshaped(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Reshape to what follows from sizes; 0 takes a side over, -1 is what is left."""
     source = node.given(values, 0)
     wanted = node.numbers(values, 1, "the shape")
@@ -76,7 +76,7 @@ def reshaped(node: Node, values: Sequence[Value | None]) -> Value:
     return _same_numbers(source, tuple(shape))
 
 
-def flattened(node: Node, values: Sequence[Value | None]) -> Value:
+def flattened(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Flatten to a matrix."""
     source = node.given(values, 0)
     axis = node.integer("axis", 1)
@@ -85,7 +85,7 @@ def flattened(node: Node, values: Sequence[Value | None]) -> Value:
     return _same_numbers(source, shape)
 
 
-def squeezed(node: Node, values: Sequence[Value | None]) -> Value:
+def squeezed(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Squeeze: without axes of one place."""
     source = node.given(values, 0)
     rank = len(source.shape)
@@ -101,7 +101,7 @@ def squeezed(node: Node, values: Sequence[Value | None]) -> Value:
     )
 
 
-def unsqueezed(node: Node, values: Sequence[Value | None]) -> Value:
+def unsqueezed(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Unsqueeze: with axes of one place more."""
     source = node.given(values, 0)
     axes = node.axes(values, 1)
@@ -122,7 +122,7 @@ def _same_numbers(source: Value, shape: Shape) -> Value:
     return Value(shape, source.image, known)
 
 
-def transposed(node: Node, values: Sequence[Value | None]) -> Value:
+def transposed(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Transpose."""
     source = node.given(values, 0)
     rank = len(source.shape)
@@ -133,7 +133,7 @@ def transposed(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(tuple(source.shape[axis] for axis in order), source.image, known)
 
 
-def joined(node: Node, values: Sequence[Value | None]) -> Value:
+def joined(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Concat along an axis."""
     parts = [value for value in values if value is not None]
     if not parts or len(parts) != len(values) or "axis" not in node.attributes:
@@ -148,7 +148,7 @@ def joined(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, pixels_in(parts), np.concatenate(known, axis) if known else None)
 
 
-def divided(node: Node, values: Sequence[Value | None]) -> list[Value]:
+def divided(node: GraphNode, values: Sequence[Value | None]) -> list[Value]:
     """Split along an axis."""
     source = node.given(values, 0)
     axis = node.axis(node.integer("axis", 0), len(source.shape))
@@ -168,7 +168,7 @@ def divided(node: Node, values: Sequence[Value | None]) -> list[Value]:
     ]
 
 
-def sliced(node: Node, values: Sequence[Value | None]) -> Value:
+def sliced(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Slice along axes, from and to what follows from sizes."""
     source = node.given(values, 0)
     starts, ends = node.numbers(values, 1, "starts"), node.numbers(values, 2, "ends")
@@ -190,7 +190,7 @@ def sliced(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(tuple(shape), source.image, known[0][tuple(cut)] if known else None)
 
 
-def gathered(node: Node, values: Sequence[Value | None]) -> Value:
+def gathered(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Gather: places along an axis, by constants or by what follows from sizes."""
     source, places = node.given(values, 0), node.given(values, 1)
     axis = node.axis(node.integer("axis", 0), len(source.shape))
@@ -207,7 +207,7 @@ def gathered(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, source.image, made)
 
 
-def expanded(node: Node, values: Sequence[Value | None]) -> Value:
+def expanded(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Expand to a shape that follows from sizes."""
     source, wanted = node.given(values, 0), node.numbers(values, 1, "the shape")
     try:
@@ -220,7 +220,7 @@ def expanded(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, source.image)
 
 
-def tiled(node: Node, values: Sequence[Value | None]) -> Value:
+def tiled(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Tile: side by side, as often as follows from sizes."""
     source, times = node.given(values, 0), node.numbers(values, 1, "the repeats")
     if times is None or len(times) != len(source.shape) or min(times, default=1) < 0:
@@ -232,7 +232,7 @@ def tiled(node: Node, values: Sequence[Value | None]) -> Value:
     return Value(shape, source.image)
 
 
-def filled(node: Node, values: Sequence[Value | None]) -> Value:
+def filled(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """ConstantOfShape: one number everywhere."""
     shape = tuple(node.numbers(values, 0, "the shape") or ())
     value = node.attributes.get("value", np.zeros(1, np.float32))
@@ -243,7 +243,7 @@ def filled(node: Node, values: Sequence[Value | None]) -> Value:
     return Value.constant(np.full(shape, value.reshape(())))
 
 
-def counted(node: Node, values: Sequence[Value | None]) -> Value:
+def counted(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Range between numbers that follow from sizes."""
     known = few(values)
     if known is None or len(known) != _RANGE or any(each.size != 1 for each in known):
@@ -257,7 +257,7 @@ def counted(node: Node, values: Sequence[Value | None]) -> Value:
     return Value.constant((start + step * np.arange(count)).astype(known[0].dtype))
 
 
-def same(node: Node, values: Sequence[Value | None]) -> Value:
+def same(node: GraphNode, values: Sequence[Value | None]) -> Value:
     """Identity."""
     if len(values) != 1 or node.attributes:
         raise node.wrong("it must take one value and nothing else")

@@ -58,7 +58,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """An operator with its inputs, as the file has it.
 
     Parameters
@@ -131,7 +131,7 @@ class Node:
         )  # fmt: skip
 
 
-Rule = Callable[[Node, Sequence[Value | None]], Value | list[Value]]
+Rule = Callable[[GraphNode, Sequence[Value | None]], Value | list[Value]]
 """What a node makes of its inputs; raises `GraphError` if it must not be so."""
 
 

@@ -19,7 +19,7 @@ from model_store.ref import ModelName
 from model_store.registry import metric_rules
 from model_store.registry.certificates import Certificates, certified
 from model_store.registry.limits import EquivalenceLimits, limit_of, unit_of
-from model_store.registry.metric_rules import MetricRule
+from model_store.registry.metric_rules import MetricBounds
 from model_store.registry.records import RegisteredVersion
 from model_store.store import ModelVersion
 from model_store.trust.key import PublicKey
@@ -309,7 +309,7 @@ class MetricsGate(Gate):
 
     name = "metrics"
 
-    def __init__(self, rules: Sequence[MetricRule]) -> None:
+    def __init__(self, rules: Sequence[MetricBounds]) -> None:
         self._rules = rules
 
     def _judge(self, candidate: Candidate) -> Verdict:

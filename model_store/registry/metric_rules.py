@@ -18,7 +18,7 @@ EVERY: Final = "*"
 _VALIDITY: Final = "validity"
 
 
-class MetricRule(Protocol):
+class MetricBounds(Protocol):
     """One number of a manifest and the bounds that it must keep."""
 
     @property
@@ -73,17 +73,17 @@ class RuleResult:
         return self.short == 0
 
 
-def applies(rule: MetricRule, manifest: Manifest) -> bool:
+def applies(rule: MetricBounds, manifest: Manifest) -> bool:
     """Whether a rule is meant for this version's modalities."""
     return not rule.modality or not set(rule.modality).isdisjoint(manifest.modality)
 
 
-def held_against(rule: MetricRule, manifest: Manifest) -> tuple[RuleResult, ...]:
+def held_against(rule: MetricBounds, manifest: Manifest) -> tuple[RuleResult, ...]:
     """Hold every number that a rule means against its bounds.
 
     Parameters
     ----------
-    rule : MetricRule
+    rule : MetricBounds
         Bounds and path; whether it is meant for this version is not asked here.
     manifest : Manifest
         Where the numbers are: ``metrics``, and ``validity`` for paths that start so.
@@ -102,7 +102,7 @@ def held_against(rule: MetricRule, manifest: Manifest) -> tuple[RuleResult, ...]
     return (RuleResult(rule.metric, None, said),)
 
 
-def _tree(rule: MetricRule, manifest: Manifest) -> Mapping[str, Any]:
+def _tree(rule: MetricBounds, manifest: Manifest) -> Mapping[str, Any]:
     if rule.keys[0] != _VALIDITY:
         return manifest.metrics
     validity = manifest.validity
@@ -125,7 +125,7 @@ def _places(
             yield (*before, key), tree
 
 
-def _finding(rule: MetricRule, keys: tuple[str, ...], beside: Mapping[str, Any]) -> RuleResult:
+def _finding(rule: MetricBounds, keys: tuple[str, ...], beside: Mapping[str, Any]) -> RuleResult:
     where = ".".join(f'"{key}"' if "." in key else key for key in keys)
     number = _number(beside[keys[-1]])
     if number is None:

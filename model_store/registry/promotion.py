@@ -27,7 +27,7 @@ from model_store.registry.gates import (
     Verdict,
 )
 from model_store.registry.limits import EquivalenceLimits
-from model_store.registry.metric_rules import MetricRule
+from model_store.registry.metric_rules import MetricBounds
 from model_store.store import ModelStore, ModelVersion
 
 
@@ -35,7 +35,7 @@ class PromotionRules(EquivalenceLimits, Protocol):
     """What is asked of a version before a guarded alias is moved to it."""
 
     @property
-    def metrics(self) -> Sequence[MetricRule]:
+    def metrics(self) -> Sequence[MetricBounds]:
         """Rules for the numbers in its manifest."""
 
 

@@ -18,9 +18,10 @@ from PIL import Image as Picture
 
 from model_store.evaluation.lpips import Lpips
 from model_store.evaluation.report import cases_of
-from model_store.evaluation.session import Denoiser
+from model_store.evaluation.session import MeasuredModel
 from model_store.evaluation.trial import Case
 from model_store.training.recipe import CtData, Recipe
+from model_store.window import Window
 
 Floats = NDArray[np.float32]
 
@@ -33,30 +34,6 @@ _BLOCK = 16
 _AERATED = (-930.0, -700.0)
 _MOSTLY = 0.5
 _ENLARGED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A linear grey-scale window in the unit of the values.
-
-    Parameters
-    ----------
-    name : str
-        What a reader calls it.
-    centre, width : float
-        Black is ``centre - width / 2``, white ``centre + width / 2``.
-    """
-
-    name: str
-    centre: float
-    width: float
-
-    def grey(self, values: Floats) -> NDArray[np.uint8]:
-        """Map to 8 bits, clipped."""
-        level = ((values - self.centre) / self.width + 0.5) * 255
-        eight: NDArray[np.uint8] = np.clip(np.rint(level), 0, 255).astype(np.uint8)
-        return eight
-
 
 SOFT_TISSUE = Window("soft tissue, W 400 L 40 HU", 40.0, 400.0)
 LUNG = Window("lung, W 1500 L \N{MINUS SIGN}600 HU", -600.0, 1500.0)
@@ -112,7 +89,7 @@ class CasePictures:
 
 
 def picture_cases(
-    cases: Iterable[Case], model: Denoiser, *, units: str, limit: int = 3
+    cases: Iterable[Case], model: MeasuredModel, *, units: str, limit: int = 3
 ) -> list[CasePictures]:
     """Denoise a few cases of different groups and, as far as there are such, images.
 
@@ -120,7 +97,7 @@ def picture_cases(
     ----------
     cases : iterable of Case
         Held-out images; taken from only until there are enough.
-    model : Denoiser
+    model : MeasuredModel
         The model version.
     units : {"HU", "stored"}
         Of the values; decides about the windows.
@@ -251,13 +228,13 @@ def _row(case: Case, denoised: Floats, window: Window, units: str, *, numbers: b
     how = "1 : 1" if enlarged == 1 else f"{enlarged} : 1, nearest neighbour"
     sign = "\N{MINUS SIGN}"
     pixels = (
-        ("Input", before_text, window.grey(noisy)),
-        ("Denoised", after_text, window.grey(after)),
-        ("Reference", "", window.grey(reference)),
+        ("Input", before_text, window.linear_exact(noisy)),
+        ("Denoised", after_text, window.linear_exact(after)),
+        ("Reference", "", window.linear_exact(reference)),
         (
             "Denoised less input",
             f"black {sign}{scale:g}, white +{scale:g} {unit}",
-            grain.grey(difference),
+            grain.linear_exact(difference),
         ),
     )
     return Row(

@@ -96,13 +96,13 @@ def side_by_side(case: Case, tiles: Sequence[Tile], *, units: str) -> Image.Imag
         left, top = _GAP + index % across * width, _GAP // 2 + index // across * height
         draw.text((left, top), _fitting(tile.title, columns), _INK, _font(14))
         top += _TITLE
-        sheet.paste(Image.fromarray(window.grey(tile.image)), (left, top))
+        sheet.paste(Image.fromarray(window.linear_exact(tile.image)), (left, top))
         row, column, side = detail
         box = (left + column, top + row, left + column + side, top + row + side)
         draw.rectangle(box, outline=_RING)
         top += rows + _GAP // 2
         cut = tile.image[row : row + side, column : column + side]
-        enlarged = Image.fromarray(window.grey(cut)).resize(
+        enlarged = Image.fromarray(window.linear_exact(cut)).resize(
             (side * _ENLARGED, side * _ENLARGED), Image.Resampling.NEAREST
         )
         sheet.paste(enlarged.crop((0, 0, columns, rows)), (left, top))

@@ -19,11 +19,11 @@ from model_store.training.noise import ProjectionNoise, ordered_pairs, white_noi
 from model_store.training.patches import (
     VALIDATION,
     Batch,
-    Window,
+    Square,
     noise_weight,
     random_deviation,
+    random_square,
     random_turn,
-    random_window,
     shares_of,
 )
 from model_store.training.recipe import CtData, CtSource, InputSection
@@ -170,7 +170,7 @@ class CtPatches:
         return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
 
     def validation(self, index: int) -> Batch:
-        """Batch `index` of other windows and noise levels, its targets clean."""
+        """Batch `index` of other squares and noise levels, its targets clean."""
         generator = np.random.default_rng([self._seed, VALIDATION, index])
         return Batch.stack([self._one(generator, False) for _ in range(self._size)])
 
@@ -178,10 +178,10 @@ class CtPatches:
         self, generator: np.random.Generator, noisy_target: bool, sign: float = 1.0
     ) -> tuple[Floats, Floats, float]:
         item = self._slices[generator.choice(len(self._slices), p=self._share)]
-        window = body_window(item.clean, self._patch, generator)
-        clean = np.asarray(item.clean[window])
+        square = body_square(item.clean, self._patch, generator)
+        clean = np.asarray(item.clean[square])
         if isinstance(self._data.noise, ProjectionNoise):
-            noisy, target, weight = self._projected(item, window, generator, noisy_target, sign)
+            noisy, target, weight = self._projected(item, square, generator, noisy_target, sign)
         else:
             draw = white_noise(self._data.noise, 0.0, generator)
             white, weight = [draw(_fraction(clean)) for _ in range(1 + noisy_target)], 1.0
@@ -193,13 +193,13 @@ class CtPatches:
     def _projected(
         self,
         item: NoisySlice,
-        window: Window,
+        square: Square,
         generator: np.random.Generator,
         noisy_target: bool,
         sign: float,
     ) -> tuple[Floats, Floats, float]:
         """Noisy patch, target and weight, with one or two of the slice's realisations."""
-        clean = np.asarray(item.clean[window])
+        clean = np.asarray(item.clean[square])
         if noisy_target:
             pairs = ordered_pairs(len(item.noise))
             first, second = pairs[generator.integers(len(pairs))]
@@ -210,7 +210,7 @@ class CtPatches:
         )
 
         def with_noise(index: int) -> Floats:
-            noise = item.noise[index][window].astype(np.float32)
+            noise = item.noise[index][square].astype(np.float32)
             noisy: Floats = clean + np.float32(sign * deviation) * noise
             if generator.random() < 0.5:  # noqa: PLR2004
                 noisy = np.maximum(noisy, LOWEST_HU)
@@ -232,16 +232,16 @@ def _hounsfield(fraction: Floats) -> Floats:
     return result
 
 
-def body_window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
-    """Draw a window: most often mainly soft tissue, else mainly body, seldom anything."""
+def body_square(image: Floats, patch: int, generator: np.random.Generator) -> Square:
+    """Draw a square: most often mainly soft tissue, else mainly body, seldom anything."""
     lower, upper, share = (-200, 300, 0.6) if generator.random() < 0.65 else (-950, 3000, 0.7)  # noqa: PLR2004
-    window = random_window(image, patch, generator)
+    square = random_square(image, patch, generator)
     for _ in range(7):
-        coarse = image[window][::4, ::4]
+        coarse = image[square][::4, ::4]
         if ((coarse > lower) & (coarse < upper)).mean() > share:
             break
-        window = random_window(image, patch, generator)
-    return window
+        square = random_square(image, patch, generator)
+    return square
 
 
 def prepare_ct(data: CtData, folder: Path, cache: Path, seed: int) -> list[NoisySlice]:

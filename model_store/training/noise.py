@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from model_store.strict import Strict
 from model_store.training.simulation.xray import awgn, poisson
 
 Floats = NDArray[np.float32]
@@ -23,17 +24,13 @@ Draw = Callable[[Floats], Floats]
 _DARKEST_MEAN = 0.02
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ProjectionNoise(_Strict):
+class ProjectionNoise(Strict):
     """CT: low dose simulated in projections, its level drawn from the data section's range."""
 
     kind: Literal["projection"]
 
 
-class MixedNoise(_Strict):
+class MixedNoise(Strict):
     """Radiographs: quantum and electronic noise in random proportion, white or blurred.
 
     Level and share of the blurred come from the data section.
@@ -42,7 +39,7 @@ class MixedNoise(_Strict):
     kind: Literal["mixed"]
 
 
-class AwgnNoise(_Strict):
+class AwgnNoise(Strict):
     """White normal noise: of one level (`psnr`, dB), or uniform between two deviations of 0..1."""
 
     kind: Literal["awgn"]
@@ -67,7 +64,7 @@ class AwgnNoise(_Strict):
         return self.minimum_sd or 0.0, self.maximum_sd or 0.0
 
 
-class PoissonNoise(_Strict):
+class PoissonNoise(Strict):
     """Poisson noise of one level over an image (`psnr`, dB), a share of its variance electronic."""
 
     kind: Literal["poisson"]
@@ -80,7 +77,7 @@ class PoissonNoise(_Strict):
         return deviation_of(self.psnr), deviation_of(self.psnr)
 
 
-class PoissonGaussianNoise(_Strict):
+class PoissonGaussianNoise(Strict):
     """Poisson noise of ``counts`` at a value of 1 plus normal noise, both drawn uniformly.
 
     The defaults are SharpXR's (arXiv 2508.08518, its code).

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 Floats = NDArray[np.float32]
-Window = tuple[slice, slice]
+Square = tuple[slice, slice]
 
 _WEIGHT_KNEE_HU = 10.0
 _WEIGHT_KNEE = 0.015
@@ -50,8 +50,8 @@ class PatchSource(Protocol):
         """Batch `index` of a series apart from those of `batch`, its targets clean if any are."""
 
 
-def random_window(image: Floats, patch: int, generator: np.random.Generator) -> Window:
-    """Draw a ``patch x patch`` window of `image`."""
+def random_square(image: Floats, patch: int, generator: np.random.Generator) -> Square:
+    """Draw a ``patch x patch`` square of `image`."""
     top, left = (int(generator.integers(length - patch + 1)) for length in image.shape)
     return slice(top, top + patch), slice(left, left + patch)
 

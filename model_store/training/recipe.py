@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from model_store.errors import RecipeError
 from model_store.generators.sections import CriticSection, GeneratorSection
+from model_store.strict import Strict
 from model_store.training.noise import CtNoise, MixedNoise, ProjectionNoise, XrayNoise
 from model_store.training.pairs.section import PairsData, Target
 from model_store.training.recipe_file import parse_toml, read_toml
@@ -26,11 +27,7 @@ Zoom = tuple[Annotated[float, Field(ge=0.25, le=4)], Annotated[float, Field(ge=0
 Betas = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class InputSection(_Strict):
+class InputSection(Strict):
     """Network input of a physical value: ``x = (value + offset) / scale``."""
 
     units: Literal["HU", "stored"]
@@ -64,7 +61,7 @@ class InputSection(_Strict):
         return (share - self.unit_shift) / self.unit_gain * self.scale - self.offset
 
 
-class CtSource(_Strict):
+class CtSource(Strict):
     """One folder of CT slices of one patient.
 
     `scales` are the block sizes by which a slice is averaged down (1 keeps it); `smooth` is the
@@ -81,7 +78,7 @@ class CtSource(_Strict):
     total_variation: float = Field(default=0.0, ge=0)
 
 
-class CtData(_Strict):
+class CtData(Strict):
     """Clean CT slices and their noise: low dose simulated in projections, or white.
 
     `target` "noisy" trains on a second, independent realisation of the noise (Noise2Noise).
@@ -129,7 +126,7 @@ class CtData(_Strict):
         return self
 
 
-class XraySource(_Strict):
+class XraySource(Strict):
     """Radiographs below one folder whose file names match `pattern`, averaged down by `scales`."""
 
     folder: str
@@ -137,7 +134,7 @@ class XraySource(_Strict):
     scales: tuple[int, ...] = (2,)
 
 
-class XrayData(_Strict):
+class XrayData(Strict):
     """Quiet radiographs, and noise drawn on the fly.
 
     Standard deviations are fractions of the full range. `held_out` holds file names. `curves`
@@ -171,7 +168,7 @@ class XrayData(_Strict):
         return self.noise.range_sd
 
 
-class LossTerm(_Strict):
+class LossTerm(Strict):
     """One weighted term of the loss, evaluated on 0..1 (see `InputSection.unit_gain`).
 
     Three more, for "systematic" alone, let it weigh more where edges suffer more: its weight is
@@ -200,7 +197,7 @@ class LossTerm(_Strict):
         return self
 
 
-class PerceptualTerm(_Strict):
+class PerceptualTerm(Strict):
     """Distance of feature maps of a frozen ImageNet network, the mean of each layer summed.
 
     `layers` are torchvision's indices for VGG, stages ("layer2") for ResNet-34. `window`, lowest
@@ -225,7 +222,7 @@ class PerceptualTerm(_Strict):
 AnyTerm = Annotated[LossTerm | PerceptualTerm, Field(discriminator="name")]
 
 
-class AdversarySection(_Strict):
+class AdversarySection(Strict):
     """The critic that a generator is trained against; images reach it on 0..1.
 
     `steps` are the critic's for each one of the generator. `weight` multiplies the adversarial
@@ -242,7 +239,7 @@ class AdversarySection(_Strict):
     gradient_penalty: float = Field(default=10.0, gt=0)
 
 
-class TrainingSection(_Strict):
+class TrainingSection(Strict):
     """The optimisation.
 
     `freeze_norm_at` is the share of the run after which batch normalisation keeps its statistics,
@@ -276,7 +273,7 @@ class TrainingSection(_Strict):
     loss: tuple[AnyTerm, ...] = (LossTerm(name="mse"),)
 
 
-class ReleaseSection(_Strict):
+class ReleaseSection(Strict):
     """What the manifest and the model card say that nothing can measure."""
 
     modality: tuple[str, ...] = Field(min_length=1)
@@ -289,7 +286,7 @@ class ReleaseSection(_Strict):
     differences: str
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """What a training run depends on but the data's bytes, and what it is released as.
 
     Without a `critic` the loss has at least one term; with one it may be the adversarial term

@@ -15,8 +15,8 @@ from model_store.training.patches import (
     Floats,
     noise_weight,
     random_deviation,
+    random_square,
     random_turn,
-    random_window,
     resized,
     shares_of,
 )
@@ -60,7 +60,7 @@ class XrayPatches:
         return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
 
     def validation(self, index: int) -> Batch:
-        """Batch `index` of other windows and other noise, its targets clean."""
+        """Batch `index` of other squares and other noise, its targets clean."""
         generator = np.random.default_rng([self._seed, VALIDATION, index])
         return Batch.stack([self._one(generator, False) for _ in range(self._size)])
 
@@ -68,7 +68,7 @@ class XrayPatches:
         self, generator: np.random.Generator, noisy_target: bool
     ) -> tuple[Floats, Floats, float]:
         image = self._images[generator.choice(len(self._images), p=self._share)]
-        turned = random_turn(generator)(self._window(image, generator))
+        turned = random_turn(generator)(self._square(image, generator))
         curve = _curve(generator) if self._data.curves else _unchanged
         clean = curve(turned)
         draw, weight = self._noise(lambda: float(curve(image[::8, ::8]).mean()), generator)
@@ -76,13 +76,13 @@ class XrayPatches:
         target = draw(clean) if noisy_target else clean
         return np.ascontiguousarray(noisy), np.ascontiguousarray(target), weight
 
-    def _window(self, image: Floats, generator: np.random.Generator) -> Floats:
-        """A window of the image, of another size brought to that of a patch if the data say so."""
+    def _square(self, image: Floats, generator: np.random.Generator) -> Floats:
+        """A square of the image, of another size brought to that of a patch if the data say so."""
         if self._data.zoom is None:
-            return image[random_window(image, self._patch, generator)]
+            return image[random_square(image, self._patch, generator)]
         factor = float(np.exp(generator.uniform(*np.log(self._data.zoom))))
         side = min(max(round(self._patch / factor), 2), *image.shape)
-        return resized(image[random_window(image, side, generator)], self._patch)
+        return resized(image[random_square(image, side, generator)], self._patch)
 
     def _noise(
         self, mean: Callable[[], float], generator: np.random.Generator

@@ -23,9 +23,10 @@ from typing import Annotated, Literal
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from model_store.errors import TrustError
+from model_store.strict import Strict
 
 ALGORITHM: Literal["Ed25519"] = "Ed25519"
 PUBLIC_SUFFIX = ".pub"
@@ -36,16 +37,14 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class Revocation(BaseModel):
+class Revocation(Strict):
     """Since when a key is no longer trusted, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     since: date
     reason: str
 
 
-class PublicKey(BaseModel):
+class PublicKey(Strict):
     """The public half of a key, as its file has it.
 
     Attributes
@@ -63,8 +62,6 @@ class PublicKey(BaseModel):
     revoked : Revocation, optional
         That it is no longer trusted.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=200)
     created: date

@@ -11,15 +11,16 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from model_store.errors import QuarantinedError, TrustError
 from model_store.ref import ModelName
+from model_store.strict import Strict
 
 _SUFFIX = ".quarantine.json"
 
 
-class QuarantineNote(BaseModel):
+class QuarantineNote(Strict):
     """Why a version is in quarantine.
 
     Attributes
@@ -31,8 +32,6 @@ class QuarantineNote(BaseModel):
     reason : str
         The error that was found.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str
     found: datetime

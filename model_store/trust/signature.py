@@ -14,10 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from model_store.errors import SignatureError, TrustError, UnsignedError
 from model_store.store import ModelVersion
+from model_store.strict import Strict
 from model_store.trust.key import ALGORITHM, KeyId, PrivateKey
 
 SIGNATURE = "manifest.sig"
@@ -27,7 +28,7 @@ _LARGEST = 4096  # bytes; a signature has about 300
 _SIGNATURE_BYTES = 64
 
 
-class Signature(BaseModel):
+class Signature(Strict):
     """One signature, as its file has it.
 
     Attributes
@@ -42,8 +43,6 @@ class Signature(BaseModel):
     signature : str
         The 64 bytes in base64.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: KeyId
     algorithm: Literal["Ed25519"] = ALGORITHM

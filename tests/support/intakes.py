@@ -44,7 +44,7 @@ class FailingLedger(Ledger):
             raise CommitInDoubt("it went away while it committed")
 
 
-class Node:
+class IntakeNode:
     """An intake on a folder of its own."""
 
     def __init__(self, folder: Path, **options: Any) -> None:

@@ -80,3 +80,14 @@ def test_events_of_the_log_have_one_form() -> None:
     ]
     assert found
     assert [each for each in found if not form.fullmatch(str(each[1]))] == []
+
+
+def test_a_class_is_named_as_no_other_is() -> None:
+    """One word for one thing."""
+    places: dict[str, list[str]] = {}
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from dicom_node import pictures
-from dicom_node.pictures import Box, Window
+from dicom_node.pictures import Box
 from dicom_node.sheet import SIDE, SheetRow, draw
+from model_store.window import Window
 from workers.direct.denoised_file import DenoisedFile, Provenance
 from workers.direct.grey_image import MARK
 from workers.results import software_version

@@ -11,8 +11,8 @@ from model_store.engines.tensorrt.cuda import CudaDevice
 from model_store.engines.tensorrt.device import Device, DeviceProperties, require_device
 from model_store.engines.tensorrt.executor import Executor
 from model_store.engines.tensorrt.key import plan_key
-from model_store.engines.tensorrt.library import Library, installed, load_library
-from model_store.engines.tensorrt.network import BuildOutput, BuildSettings, Network
+from model_store.engines.tensorrt.library import TensorrtLibrary, installed, load_library
+from model_store.engines.tensorrt.network import BuildOutput, BuildSettings, TensorrtNetwork
 from model_store.engines.tensorrt.plan import Plan, PlanCache, default_folder
 from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic, typed
 from model_store.engines.tensorrt.profile import BATCH, Profile, profiles_of
@@ -38,7 +38,7 @@ class PlanWithProfiles:
 def make_plan(
     version: ModelVersion,
     recipe: Recipe,
-    library: Library,
+    library: TensorrtLibrary,
     device: DeviceProperties,
     folder: Path,
     *,
@@ -55,7 +55,7 @@ def make_plan(
         Its ONNX bytes are read and verified here.
     recipe : {"f32", "f16", "int8", "fp8"}
         The last two are calibrated on the version's golden images, those in its own files first.
-    library : Library
+    library : TensorrtLibrary
     device : DeviceProperties
     folder : Path
         Of the `PlanCache`.
@@ -89,7 +89,7 @@ def make_plan(
 
     def build(timings: bytes) -> BuildOutput:
         try:
-            return Network(library, given, version.ref).build(profiles, settings, timings)
+            return TensorrtNetwork(library, given, version.ref).build(profiles, settings, timings)
         except EngineMemoryError:
             raise
         except EngineError as error:
@@ -193,7 +193,7 @@ class TensorrtEngine(Engine):
 def _fitted(  # noqa: PLR0917 -- as `make_plan`
     version: ModelVersion,
     recipe: Recipe,
-    library: Library,
+    library: TensorrtLibrary,
     device: DeviceProperties,
     folder: Path,
     batch: int,

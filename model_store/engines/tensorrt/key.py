@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from model_store.engines.tensorrt.device import DeviceProperties
-from model_store.engines.tensorrt.library import Library
+from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.network import BuildSettings
 from model_store.engines.tensorrt.precision import Recipe
 from model_store.engines.tensorrt.profile import Profile
@@ -43,7 +43,7 @@ def plan_key(
     recipe: Recipe,
     profiles: Sequence[Profile],
     settings: BuildSettings,
-    library: Library,
+    library: TensorrtLibrary,
     device: DeviceProperties,
 ) -> PlanKey:
     """Key of the plan that would be built here and now.
@@ -54,7 +54,7 @@ def plan_key(
         The ONNX file as it was released, and as TensorRT gets it; weights are inside.
     recipe, profiles, settings
         How the plan is built.
-    library : Library
+    library : TensorrtLibrary
         With its full version: no plan is taken across versions.
     device : DeviceProperties
         The device with its driver.

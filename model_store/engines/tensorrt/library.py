@@ -20,7 +20,7 @@ _RTX_REFUSES: Final = frozenset({(9, 0)})
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
+class TensorrtLibrary:
     """A TensorRT that can be imported here.
 
     Parameters
@@ -89,7 +89,7 @@ def installed() -> str:
     raise EngineUnavailableError(f"TensorRT is not installed: {INSTALL}")
 
 
-def load_library() -> Library:
+def load_library() -> TensorrtLibrary:
     """Import TensorRT.
 
     Raises
@@ -102,4 +102,6 @@ def load_library() -> Library:
         api = importlib.import_module(name)
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailableError(f"{name} cannot be imported ({error}): {INSTALL}") from error
-    return Library("tensorrt" if name == "tensorrt" else "tensorrt_rtx", str(api.__version__), api)
+    return TensorrtLibrary(
+        "tensorrt" if name == "tensorrt" else "tensorrt_rtx", str(api.__version__), api
+    )

@@ -1,4 +1,4 @@
-"""Network: a strongly typed TensorRT network of a model version, and its plan's bytes."""
+"""A strongly typed TensorRT network of a model version, and its plan's bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from model_store.engines.base import EngineMemoryError
-from model_store.engines.tensorrt.library import Library
+from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.profile import Profile, Size
 from model_store.errors import EngineError
 from model_store.ref import ModelRef
@@ -52,12 +52,12 @@ class BuildOutput:
     timings: bytes
 
 
-class Network:
+class TensorrtNetwork:
     """A strongly typed network, parsed and checked.
 
     Parameters
     ----------
-    library : Library
+    library : TensorrtLibrary
     data : bytes
         ONNX in the precision that is wanted, with its weights inside.
     ref : ModelRef
@@ -70,7 +70,7 @@ class Network:
         ``[N, 1, H, W]`` with free N, H and W.
     """
 
-    def __init__(self, library: Library, data: bytes, ref: ModelRef) -> None:
+    def __init__(self, library: TensorrtLibrary, data: bytes, ref: ModelRef) -> None:
         self._api, self._library, self._ref = library.api, library, ref
         self._log = library.log()
         self._builder: Any = self._api.Builder(self._log)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from model_store.engines.tensorrt.device import DeviceMemoryError, Handle
-from model_store.engines.tensorrt.library import Library
+from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.plan import Plan
 from model_store.engines.tensorrt.profile import Size
 from model_store.errors import EngineError
@@ -56,7 +56,7 @@ class TensorrtProgram(Program):
 
     Parameters
     ----------
-    library : Library
+    library : TensorrtLibrary
     plan : Plan
     ref : ModelRef
         Named in messages.
@@ -67,7 +67,7 @@ class TensorrtProgram(Program):
         If TensorRT does not take the plan; `DeviceMemoryError` if memory is what is missing.
     """
 
-    def __init__(self, library: Library, plan: Plan, ref: ModelRef) -> None:
+    def __init__(self, library: TensorrtLibrary, plan: Plan, ref: ModelRef) -> None:
         self._api, self._ref, self._log = library.api, ref, library.log()
         self._runtime: Any = self._api.Runtime(self._log)
         self._engine: Any = self._runtime.deserialize_cuda_engine(plan.data)

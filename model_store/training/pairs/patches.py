@@ -1,4 +1,4 @@
-"""Training patches of pairs: the same window of both images."""
+"""Training patches of pairs: the same square of both images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store.errors import DataError
-from model_store.training.ct_patches import body_window
+from model_store.training.ct_patches import body_square
 from model_store.training.pairs.cache import StoredPair, prepare_pairs
 from model_store.training.pairs.facts import Facts
 from model_store.training.pairs.listing import Told, nobody
@@ -17,8 +17,8 @@ from model_store.training.patches import (
     Batch,
     Floats,
     noise_weight,
+    random_square,
     random_turn,
-    random_window,
 )
 from model_store.training.recipe import InputSection, Recipe
 
@@ -30,7 +30,7 @@ class PairPatches:
 
     With a noisy target either of a pair is the input as often as the other, since each is as good a
     target for the other. Validation draws from the pairs of other patients, or without such from
-    other windows of the same; where no clean image exists its targets are the noisy partners, so
+    other squares of the same; where no clean image exists its targets are the noisy partners, so
     that its PSNR has the partner's noise in it: of use to compare two states of one network.
 
     Parameters
@@ -84,9 +84,9 @@ class PairPatches:
         self, pair: StoredPair, generator: np.random.Generator
     ) -> tuple[Floats, Floats, float]:
         hounsfield = self._input.units == "HU"
-        choose = body_window if hounsfield else random_window
-        window = choose(pair.partner, self._patch, generator)
-        images = pair.noisy[window], pair.partner[window]
+        choose = body_square if hounsfield else random_square
+        square = choose(pair.partner, self._patch, generator)
+        images = pair.noisy[square], pair.partner[square]
         if self._both_ways and generator.random() < _HALF:
             images = images[::-1]
         turn = random_turn(generator)

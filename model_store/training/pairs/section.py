@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from model_store.strict import Strict
 
 Target = Literal["clean", "noisy"]
 
 
-class PairsData(BaseModel):
+class PairsData(Strict):
     """Pairs of images that differ in their noise: two folders, or a table of files.
 
     All paths are below the folder of ``--data``; those in a table are relative to the table.
@@ -49,8 +51,6 @@ class PairsData(BaseModel):
     dataset : str
         Data set of HDF5 files, if they have several.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["pairs"]
     noisy: str | None = None

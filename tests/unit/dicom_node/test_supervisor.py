@@ -21,7 +21,7 @@ from dicom_node import supervisor
 from dicom_node.ledger.stuck import StuckWriter
 from dicom_node.ledger.tables import BatchRow
 from dicom_node.settings import Settings
-from dicom_node.supervisor import Role, Supervisor, roles
+from dicom_node.supervisor import ChildSpec, Supervisor, child_specs
 from tests.support.ledgers import Life
 from tests.support.waiting import eventually
 from tests.support.writers import HOLD
@@ -30,10 +30,12 @@ SLEEPS = ("-c", "import time; time.sleep(600)")
 
 
 class Watched:
-    """A supervisor in a thread, with roles of the test's own."""
+    """A supervisor in a thread, with children of the test's own."""
 
-    def __init__(self, life: Life, chosen: tuple[Role, ...], patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(supervisor, "roles", lambda settings: chosen)
+    def __init__(
+        self, life: Life, chosen: tuple[ChildSpec, ...], patch: pytest.MonkeyPatch
+    ) -> None:
+        patch.setattr(supervisor, "child_specs", lambda settings: chosen)
         self.supervisor = Supervisor(life.settings, None, life.ledger)
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
@@ -73,7 +75,9 @@ def test_what_dies_is_started_again_though_another_crashes_all_the_time(
 ) -> None:
     starts = tmp_path / "starts"
     crash = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(3)"
-    watched = Watched(life, (Role("bad", ("-c", crash), 5), Role("good", SLEEPS, 5)), monkeypatch)
+    watched = Watched(
+        life, (ChildSpec("bad", ("-c", crash), 5), ChildSpec("good", SLEEPS, 5)), monkeypatch
+    )
     monkeypatch.setattr(supervisor, "_LONGEST_PAUSE", 300.0)
     watched.start()
     try:
@@ -93,7 +97,7 @@ def test_what_crashes_after_a_long_life_is_not_started_without_pause(
     starts = tmp_path / "starts"
     crash = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(3)"
     monkeypatch.setattr(supervisor, "_SETTLED_SECONDS", 0.0)
-    watched = Watched(life, (Role("bad", ("-c", crash), 5),), monkeypatch)
+    watched = Watched(life, (ChildSpec("bad", ("-c", crash), 5),), monkeypatch)
     watched.start()
     try:
         eventually(lambda: starts.exists() and len(starts.read_text()) >= 2)
@@ -111,7 +115,7 @@ def test_a_dead_workers_batch_is_due_again_at_once(
     life.associate()
     life.receive_series(3)
     life.planner.plan()
-    watched = Watched(life, (Role("infer", SLEEPS, 5),), monkeypatch)
+    watched = Watched(life, (ChildSpec("infer", SLEEPS, 5),), monkeypatch)
     watched.start()
     try:
         eventually(lambda: watched.pid("infer"))
@@ -135,7 +139,7 @@ def test_a_process_that_does_not_stop_is_killed(
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         f"open({str(ready)!r}, 'w').close(); time.sleep(600)"
     )
-    watched = Watched(life, (Role("deaf", ("-c", deaf), 0.5),), monkeypatch)
+    watched = Watched(life, (ChildSpec("deaf", ("-c", deaf), 0.5),), monkeypatch)
     watched.start()
     eventually(ready.exists)
     pid = watched.pid("deaf")
@@ -146,8 +150,8 @@ def test_a_process_that_does_not_stop_is_killed(
 
 @pytest.mark.parametrize(("processes", "names"), [(1, ["infer"]), (2, ["infer-1", "infer-2"])])
 def test_there_is_a_process_for_each_role(processes: int, names: list[str]) -> None:
-    found = roles(Settings(workers={"processes": processes}))
-    assert [role.name for role in found] == ["intake", "upkeep", *names, "deliver"]
+    found = child_specs(Settings(workers={"processes": processes}))
+    assert [each.name for each in found] == ["intake", "upkeep", *names, "deliver"]
     assert sys.executable not in found[0].arguments
 
 
@@ -162,7 +166,7 @@ def test_a_child_that_stopped_within_a_write_is_ended_and_started_again(
         f"sys.argv[1:] = [{path!r}, 'BEGIN IMMEDIATE', 'stopped']\n{HOLD}"
     )
     monkeypatch.setattr(supervisor, "StuckWriter", partial(StuckWriter, stopped_seconds=0.5))
-    watched = Watched(life, (Role("infer", ("-c", stops), 5),), monkeypatch)
+    watched = Watched(life, (ChildSpec("infer", ("-c", stops), 5),), monkeypatch)
     watched.start()
     try:
         eventually(lambda: watched.pid("infer") is not None)
@@ -188,7 +192,7 @@ def test_a_child_that_was_stopped_is_ended_and_started_again(
 ) -> None:
     """Outside of a write, too: nobody waits for its lock, and it does nothing."""
     monkeypatch.setattr(supervisor, "STOPPED_SECONDS", 0.5)
-    watched = Watched(life, (Role("upkeep", ("-c", SIGNS), 5),), monkeypatch)
+    watched = Watched(life, (ChildSpec("upkeep", ("-c", SIGNS), 5),), monkeypatch)
     with capture_logs() as lines:
         watched.start()
         try:
@@ -214,7 +218,7 @@ time.sleep(600)
 def test_a_child_whose_loop_hangs_is_ended_when_it_said_that_it_would_be_round(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched = Watched(life, (Role("deliver", ("-c", HANGS), 5),), monkeypatch)
+    watched = Watched(life, (ChildSpec("deliver", ("-c", HANGS), 5),), monkeypatch)
     watched.start()
     try:
         eventually(lambda: runs(watched.pid("deliver")))
@@ -229,11 +233,11 @@ def test_a_child_is_let_be_that(life: Life, monkeypatch: pytest.MonkeyPatch, asl
     """One that loads a model gives no sign yet; what nobody could hear is no silence."""
     if asleep == "starts":
         monkeypatch.setattr(supervisor, "STOPPED_SECONDS", 0.2)
-        role = Role("infer", SLEEPS, 5)
+        spec = ChildSpec("infer", SLEEPS, 5)
     else:
         monkeypatch.setattr(supervisor, "_LONGEST_LOOK", 0.0)
-        role = Role("infer", ("-c", HANGS), 5)
-    watched = Watched(life, (role,), monkeypatch)
+        spec = ChildSpec("infer", ("-c", HANGS), 5)
+    watched = Watched(life, (spec,), monkeypatch)
     watched.start()
     try:
         eventually(lambda: runs(watched.pid("infer")))
@@ -248,9 +252,9 @@ def test_a_child_is_let_be_that(life: Life, monkeypatch: pytest.MonkeyPatch, asl
 def test_nothing_in_the_working_folder_is_imported_by_a_process(name: str, tmp_path: Path) -> None:
     """Whoever starts the node stands anywhere: in a home full of scripts, in a checkout."""
     (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the working folder')\n")
-    for role in roles(Settings()):
+    for spec in child_specs(Settings()):
         began = subprocess.run(
-            [sys.executable, *role.arguments, "--help"],
+            [sys.executable, *spec.arguments, "--help"],
             cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        assert began.returncode == 0, (role.name, began.stderr[-300:])
+        assert began.returncode == 0, (spec.name, began.stderr[-300:])

@@ -21,12 +21,12 @@ from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.tables import AssociationRow, AuditRow, InstanceRow
 from dicom_node.network.accept.ports import Caller
 from tests.support.factories.received import CALLER, data_set_of
-from tests.support.intakes import Node
+from tests.support.intakes import IntakeNode
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path)
+def node(tmp_path: Path) -> Iterator[IntakeNode]:
+    node = IntakeNode(tmp_path)
     node.intake.opened(CALLER)
     yield node
     node.ledger.away = False
@@ -34,7 +34,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     node.intake.stop()
 
 
-def test_success_means_file_and_row(node: Node) -> None:
+def test_success_means_file_and_row(node: IntakeNode) -> None:
     assert node.store("1.2.3") == SUCCESS
     (row,) = node.instances()
     assert data_set_of(node.named().read_bytes()) == b"data"
@@ -42,13 +42,13 @@ def test_success_means_file_and_row(node: Node) -> None:
     assert node.events() == [AuditEvent.ASSOCIATION_OPENED, AuditEvent.INSTANCE_STORED]
 
 
-def test_a_resend_changes_nothing_and_is_success(node: Node) -> None:
+def test_a_resend_changes_nothing_and_is_success(node: IntakeNode) -> None:
     assert node.store("1.2.3") == node.store("1.2.3") == SUCCESS
     assert len(node.instances()) == len(node.files()) == 1
     assert node.events()[-1] == AuditEvent.INSTANCE_RESENT
 
 
-def test_other_bytes_under_a_known_uid_are_kept_aside(node: Node) -> None:
+def test_other_bytes_under_a_known_uid_are_kept_aside(node: IntakeNode) -> None:
     assert node.store("1.2.3", b"one") == SUCCESS
     with capture_logs() as lines:
         assert node.store("1.2.3", b"two") == SUCCESS
@@ -61,7 +61,7 @@ def test_other_bytes_under_a_known_uid_are_kept_aside(node: Node) -> None:
 
 
 def test_or_refused_where_that_is_configured(tmp_path: Path) -> None:
-    node = Node(tmp_path, refuse_conflicts=True)
+    node = IntakeNode(tmp_path, refuse_conflicts=True)
     node.intake.opened(CALLER)
     assert node.store("1.2.3", b"one") == SUCCESS == 0x0000
     assert node.store("1.2.3", b"two") == DUPLICATE == 0x0111
@@ -71,7 +71,7 @@ def test_or_refused_where_that_is_configured(tmp_path: Path) -> None:
     node.intake.stop()
 
 
-def test_a_ledger_that_is_away_means_failure_and_no_file(node: Node) -> None:
+def test_a_ledger_that_is_away_means_failure_and_no_file(node: IntakeNode) -> None:
     node.settle()
     before = node.files()
     node.ledger.away = True
@@ -82,7 +82,7 @@ def test_a_ledger_that_is_away_means_failure_and_no_file(node: Node) -> None:
     assert node.store("1.2.3") == SUCCESS
 
 
-def test_a_failed_resend_leaves_what_was_accepted(node: Node) -> None:
+def test_a_failed_resend_leaves_what_was_accepted(node: IntakeNode) -> None:
     assert node.store("1.2.3") == SUCCESS
     node.ledger.away = True
     with pytest.raises(LedgerError):
@@ -91,23 +91,23 @@ def test_a_failed_resend_leaves_what_was_accepted(node: Node) -> None:
     assert node.files() == [node.named()]
 
 
-def forgotten(node: Node) -> None:
+def forgotten(node: IntakeNode) -> None:
     node.named().unlink()
     with node.ledger.write() as unit:
         unit.session.execute(update(InstanceRow).values(path=None))
 
 
-def gone(node: Node) -> None:
+def gone(node: IntakeNode) -> None:
     node.named().unlink()
 
 
-def changed(node: Node) -> None:
+def changed(node: IntakeNode) -> None:
     """One bit of the data set."""
     path = node.named()
     path.write_bytes(path.read_bytes()[:-1] + b"b")
 
 
-def another(node: Node) -> None:
+def another(node: IntakeNode) -> None:
     """The same data set under another UID's File Meta Information."""
     path = node.named()
     path.write_bytes(path.read_bytes().replace(b"1.2.3\0", b"1.2.4\0"))
@@ -115,7 +115,7 @@ def another(node: Node) -> None:
 
 @pytest.mark.parametrize("what", [forgotten, gone])
 def test_a_resend_of_what_is_not_there_any_more_is_kept(
-    node: Node, what: Callable[[Node], None]
+    node: IntakeNode, what: Callable[[IntakeNode], None]
 ) -> None:
     assert node.store("1.2.3") == SUCCESS
     what(node)
@@ -126,7 +126,7 @@ def test_a_resend_of_what_is_not_there_any_more_is_kept(
 
 @pytest.mark.parametrize("what", [changed, another])
 def test_a_resend_of_what_came_wrong_repairs_it_and_leaves_it_for_a_person(
-    node: Node, what: Callable[[Node], None]
+    node: IntakeNode, what: Callable[[IntakeNode], None]
 ) -> None:
     assert node.store("1.2.3") == SUCCESS
     wrong = node.named()
@@ -138,7 +138,7 @@ def test_a_resend_of_what_came_wrong_repairs_it_and_leaves_it_for_a_person(
     assert wrong.read_bytes() == kept
 
 
-def test_a_resend_leaves_its_row_the_file_that_it_has(node: Node) -> None:
+def test_a_resend_leaves_its_row_the_file_that_it_has(node: IntakeNode) -> None:
     assert node.store("1.2.3") == SUCCESS
     first = node.named()
     os.utime(first, (1, 1))
@@ -147,7 +147,7 @@ def test_a_resend_leaves_its_row_the_file_that_it_has(node: Node) -> None:
     assert first.stat().st_mtime > time.time() - 60  # retention takes it for new
 
 
-def test_a_commit_that_failed_and_was_made_keeps_its_file(node: Node) -> None:
+def test_a_commit_that_failed_and_was_made_keeps_its_file(node: IntakeNode) -> None:
     node.settle()
     node.ledger.fault_at_commit = True
     with pytest.raises(LedgerError):
@@ -161,7 +161,9 @@ def test_a_commit_that_failed_and_was_made_keeps_its_file(node: Node) -> None:
     [OperationalError("", {}, Exception("no answer")), CommitInDoubt("it went away")],
     ids=["certain", "in doubt"],
 )
-def test_a_commit_that_failed_and_was_not_made_leaves_no_file(node: Node, fault: Exception) -> None:
+def test_a_commit_that_failed_and_was_not_made_leaves_no_file(
+    node: IntakeNode, fault: Exception
+) -> None:
     node.settle()
     before = node.files()
     node.ledger.fault = fault
@@ -170,7 +172,9 @@ def test_a_commit_that_failed_and_was_not_made_leaves_no_file(node: Node, fault:
     assert node.files() == before
 
 
-def test_what_nobody_can_be_asked_about_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_can_be_asked_about_stays(
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may be named; retention asks again."""
     node.settle()
 
@@ -188,7 +192,7 @@ def test_what_nobody_can_be_asked_about_stays(node: Node, monkeypatch: pytest.Mo
 
 
 def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_file(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is in its place but not in the ledger when the second comes and is accepted."""
     first = node.received("1.2.3")
@@ -212,7 +216,7 @@ def test_of_two_that_send_the_same_at_once_the_failure_of_one_leaves_the_others_
 
 
 def test_a_disk_that_fails_means_failure_and_no_row(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def commit(*_: Any, **__: Any) -> None:
         raise OutOfSpace("1.2.3: cannot be put in its place in the spool: no space left")
@@ -224,7 +228,7 @@ def test_a_disk_that_fails_means_failure_and_no_row(
 
 
 def test_an_association_opened_while_the_ledger_was_away_can_store_once_it_is_back(
-    node: Node,
+    node: IntakeNode,
 ) -> None:
     other = Caller("b" * 32, "CT2", "DENOISE", "10.1.2.4")
     node.settle()
@@ -237,7 +241,7 @@ def test_an_association_opened_while_the_ledger_was_away_can_store_once_it_is_ba
     assert [row.association_id for row in node.instances()][-1] == other.association_id
 
 
-def test_the_end_of_an_association_is_recorded_once_the_ledger_is_back(node: Node) -> None:
+def test_the_end_of_an_association_is_recorded_once_the_ledger_is_back(node: IntakeNode) -> None:
     node.settle()
     node.ledger.away = True
     node.intake.closed(CALLER, "released")
@@ -255,7 +259,7 @@ def test_the_end_of_an_association_is_recorded_once_the_ledger_is_back(node: Nod
 
 @pytest.mark.parametrize("fault", [ValueError("odd"), ZeroDivisionError()])
 def test_a_fault_that_nobody_thought_of_is_a_failure_and_does_not_end_reception(
-    node: Node, fault: Exception
+    node: IntakeNode, fault: Exception
 ) -> None:
     node.settle()
     node.ledger.fault = fault
@@ -265,7 +269,7 @@ def test_a_fault_that_nobody_thought_of_is_a_failure_and_does_not_end_reception(
     assert node.store("1.2.3") == SUCCESS
 
 
-def test_one_entry_that_the_database_cannot_take_fails_alone(node: Node) -> None:
+def test_one_entry_that_the_database_cannot_take_fails_alone(node: IntakeNode) -> None:
     node.settle()
     unknown = Caller("f" * 32, "CT9", "DENOISE", "10.1.2.9")
     answers: dict[str, Any] = {}
@@ -292,7 +296,7 @@ def test_one_entry_that_the_database_cannot_take_fails_alone(node: Node) -> None
     assert set(answers.values()) == {SUCCESS}
 
 
-def test_many_threads_share_commits_and_lose_nothing(node: Node) -> None:
+def test_many_threads_share_commits_and_lose_nothing(node: IntakeNode) -> None:
     callers = [Caller(f"{i:032x}", f"CT{i}", "DENOISE", "10.1.2.3") for i in range(8)]
     count = 25
 
@@ -315,7 +319,7 @@ def test_many_threads_share_commits_and_lose_nothing(node: Node) -> None:
     node.restart()
 
 
-def test_the_same_instance_from_many_associations_is_one(node: Node) -> None:
+def test_the_same_instance_from_many_associations_is_one(node: IntakeNode) -> None:
     threads = [threading.Thread(target=node.store, args=("1.2.3",)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -324,7 +328,7 @@ def test_the_same_instance_from_many_associations_is_one(node: Node) -> None:
     assert len(node.instances()) == len(node.files()) == 1
 
 
-def test_after_the_end_of_reception_a_store_is_refused_and_does_not_hang(node: Node) -> None:
+def test_after_the_end_of_reception_a_store_is_refused_and_does_not_hang(node: IntakeNode) -> None:
     node.intake.stop()
     with pytest.raises(LedgerError):
         node.store("1.2.3")
@@ -332,7 +336,7 @@ def test_after_the_end_of_reception_a_store_is_refused_and_does_not_hang(node: N
     node.restart()
 
 
-def test_a_killed_intake_leaves_no_association_open(node: Node) -> None:
+def test_a_killed_intake_leaves_no_association_open(node: IntakeNode) -> None:
     node.settle()
     node.intake.stop()
     node.restart()
@@ -354,19 +358,19 @@ def test_a_killed_intake_leaves_no_association_open(node: Node) -> None:
     ],
 )
 def test_the_watermark_of_the_disk(tmp_path: Path, options: dict[str, Any], enough: bool) -> None:
-    node = Node(tmp_path, **options)
+    node = IntakeNode(tmp_path, **options)
     assert node.intake.has_space(0) is enough
     node.intake.stop()
 
 
-def test_an_object_larger_than_the_disk_is_not_taken_but_others_are(node: Node) -> None:
+def test_an_object_larger_than_the_disk_is_not_taken_but_others_are(node: IntakeNode) -> None:
     assert not node.intake.has_space(2**60)
     assert node.intake.has_space(0)
 
 
 @pytest.mark.parametrize("fault", [OutOfSpace("full"), StorageError("input/output error")])
 def test_a_disk_that_does_not_answer_has_no_space(
-    node: Node, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def free_bytes() -> int:
         raise fault
@@ -375,7 +379,7 @@ def test_a_disk_that_does_not_answer_has_no_space(
     assert not node.intake.has_space(0)
 
 
-def test_the_ledger_holds_uids_and_ae_titles_only(node: Node) -> None:
+def test_the_ledger_holds_uids_and_ae_titles_only(node: IntakeNode) -> None:
     node.store("1.2.3", b"PHI^MARKER")
     with node.ledger.read() as session:
         dump = "\n".join(

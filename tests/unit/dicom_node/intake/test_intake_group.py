@@ -19,14 +19,14 @@ from dicom_node.ledger.bounds import INTAKE
 from dicom_node.ledger.tables import AssociationRow, InstanceRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
 from tests.support.factories.received import CALLER
-from tests.support.intakes import Node
+from tests.support.intakes import IntakeNode
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IntakeNode]:
     """An intake that writes what is late at once, and not once a second."""
     monkeypatch.setattr(intake, "_LATE_SECONDS", 0.05)
-    node = Node(tmp_path)
+    node = IntakeNode(tmp_path)
     node.intake.opened(CALLER)
     node.settle()
     yield node
@@ -41,11 +41,11 @@ def until(true: Callable[[], bool]) -> bool:
     return true()
 
 
-def outcomes(node: Node) -> list[str | None]:
+def outcomes(node: IntakeNode) -> list[str | None]:
     return [row.outcome for row in node.rows(select(AssociationRow.outcome))]
 
 
-def end_while_away(node: Node) -> None:
+def end_while_away(node: IntakeNode) -> None:
     """The end of an association, which the ledger did not take."""
     node.ledger.away = True
     before = node.ledger.writes
@@ -56,7 +56,7 @@ def end_while_away(node: Node) -> None:
 class Slow:
     """Makes transactions of the ledger last, and counts how many there are at once."""
 
-    def __init__(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, node: IntakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
         self._write = node.ledger.write
         self.begun = threading.Event()
         self.go_on = threading.Event()
@@ -79,7 +79,7 @@ class Slow:
 class Sender(threading.Thread):
     """A thread that stores one object and keeps the answer."""
 
-    def __init__(self, node: Node, uid: str) -> None:
+    def __init__(self, node: IntakeNode, uid: str) -> None:
         super().__init__()
         self._node, self._uid = node, uid
         self.answer: Any = None
@@ -92,21 +92,21 @@ class Sender(threading.Thread):
             self.answer = error
 
 
-def test_what_is_late_is_written_though_nobody_sends_anything(node: Node) -> None:
+def test_what_is_late_is_written_though_nobody_sends_anything(node: IntakeNode) -> None:
     end_while_away(node)
     node.ledger.away = False
     assert until(lambda: outcomes(node) == ["released"])
     assert node.store("1.2.3") == SUCCESS
 
 
-def test_a_node_at_rest_writes_nothing(node: Node) -> None:
+def test_a_node_at_rest_writes_nothing(node: IntakeNode) -> None:
     before = node.ledger.writes
     time.sleep(0.5)
     assert node.ledger.writes == before
 
 
 def test_nobody_writes_while_another_does_whatever_is_late(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(intake, "_LATE_SECONDS", 0.5)
@@ -124,7 +124,7 @@ def test_nobody_writes_while_another_does_whatever_is_late(
 
 
 def test_nobody_writes_while_an_association_is_noted(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the thread that writes what nobody waits for."""
     slow = Slow(node, monkeypatch)
@@ -139,7 +139,7 @@ def test_nobody_writes_while_an_association_is_noted(
 
 
 def test_who_waits_too_long_behind_another_is_refused_and_leaves_nothing(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(node, monkeypatch)
     first = Sender(node, "1.2.1")

@@ -10,21 +10,21 @@ from structlog.testing import capture_logs
 
 from dicom_node.errors import SpoolAway, StorageError
 from dicom_node.intake import intake as module
-from tests.support.intakes import Node
+from tests.support.intakes import IntakeNode
 
 MEGABYTE = 2**20
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IntakeNode]:
     """At least 100 MB and a tenth of the disk are to be free; each question looks anew."""
     monkeypatch.setattr(module, "_SPACE_LASTS", -1.0)
-    node = Node(tmp_path, minimum_free_fraction=0.1, minimum_free_bytes=100 * MEGABYTE)
+    node = IntakeNode(tmp_path, minimum_free_fraction=0.1, minimum_free_bytes=100 * MEGABYTE)
     yield node
     node.intake.stop()
 
 
-def set_free(monkeypatch: pytest.MonkeyPatch, node: Node, free: int, fraction: float) -> None:
+def set_free(monkeypatch: pytest.MonkeyPatch, node: IntakeNode, free: int, fraction: float) -> None:
     monkeypatch.setattr(node.spool, "free_bytes", lambda: free)
     monkeypatch.setattr(node.spool, "free_fraction", lambda: fraction)
 
@@ -41,7 +41,7 @@ def set_free(monkeypatch: pytest.MonkeyPatch, node: Node, free: int, fraction: f
     ],
 )
 def test_below_either_watermark_the_spool_is_full_and_that_is_said(
-    node: Node, monkeypatch: pytest.MonkeyPatch, free: int, fraction: float, enough: bool
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch, free: int, fraction: float, enough: bool
 ) -> None:
     set_free(monkeypatch, node, free, fraction)
     with capture_logs() as lines:
@@ -55,7 +55,7 @@ def test_below_either_watermark_the_spool_is_full_and_that_is_said(
 
 @pytest.mark.parametrize(("size", "enough"), [(MEGABYTE, True), (MEGABYTE + 1, False)])
 def test_an_object_is_taken_that_leaves_just_enough(
-    node: Node, monkeypatch: pytest.MonkeyPatch, size: int, enough: bool
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch, size: int, enough: bool
 ) -> None:
     set_free(monkeypatch, node, 101 * MEGABYTE, 0.5)
     with capture_logs() as lines:
@@ -68,7 +68,7 @@ def test_an_object_is_taken_that_leaves_just_enough(
     [(SpoolAway("away"), "spool.away"), (StorageError("no answer"), "spool.unreadable")],
 )
 def test_a_spool_that_cannot_be_asked_has_no_space_until_it_can(
-    node: Node, monkeypatch: pytest.MonkeyPatch, fault: Exception, event: str
+    node: IntakeNode, monkeypatch: pytest.MonkeyPatch, fault: Exception, event: str
 ) -> None:
     set_free(monkeypatch, node, 900 * MEGABYTE, 0.9)
     assert node.intake.has_space(0)
@@ -87,7 +87,7 @@ def test_the_disk_is_not_asked_anew_for_every_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SPACE_LASTS", 3600.0)
-    node = Node(tmp_path)
+    node = IntakeNode(tmp_path)
     asked: list[int] = []
 
     def free_bytes() -> int:

@@ -9,7 +9,7 @@ from model_store.engines import available
 from model_store.engines.available import Option, options
 from model_store.engines.openvino import supports
 from model_store.engines.tensorrt.device import DeviceProperties
-from model_store.engines.tensorrt.library import Library
+from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.errors import EngineUnavailableError
 from tests.support.factories.device import H200
 
@@ -26,7 +26,7 @@ def _unavailable(why: str) -> Callable[..., Any]:
 
 
 def _with_gpu(monkeypatch: pytest.MonkeyPatch, about: DeviceProperties, name: str) -> None:
-    monkeypatch.setattr(available, "_gpu", lambda: (Library(name, "11.3", None), about))
+    monkeypatch.setattr(available, "_gpu", lambda: (TensorrtLibrary(name, "11.3", None), about))
 
 
 def test_every_engine_is_there_with_what_it_runs_on_or_why_not(

@@ -12,9 +12,7 @@ from PIL import Image
 from model_store.evaluation.metrics import psnr
 from model_store.evaluation.trial import Case
 from model_store.reports.pictures import (
-    LUNG,
     SIDE,
-    SOFT_TISSUE,
     difference_scale,
     lung_place,
     picture_cases,
@@ -50,16 +48,6 @@ def _case(group: str = "group", name: str = "name", side: int = 320) -> Case:
 def _pixels(uri: str) -> NDArray[np.uint8]:
     data = uri.removeprefix("data:image/png;base64,")
     return np.asarray(Image.open(BytesIO(base64.b64decode(data))))
-
-
-@pytest.mark.parametrize(
-    ("window", "values", "expected"),
-    [(SOFT_TISSUE, [-160, 40, 240], [0, 128, 255]), (LUNG, [-1350, -600, 150], [0, 128, 255])],
-)
-def test_windows_map_their_ends_to_black_and_white(
-    window: object, values: list[float], expected: list[int]
-) -> None:
-    assert list(window.grey(np.array(values, np.float32))) == expected  # type: ignore[attr-defined]
 
 
 def test_a_case_is_shown_as_input_denoised_reference_and_difference() -> None:

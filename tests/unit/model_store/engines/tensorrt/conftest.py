@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from model_store.engines.tensorrt.library import Library, load_library
+from model_store.engines.tensorrt.library import TensorrtLibrary, load_library
 from model_store.errors import EngineUnavailableError
 from tests import NO_PACKAGE
 
 
 @pytest.fixture
-def library() -> Library:
+def library() -> TensorrtLibrary:
     """A TensorRT that builds without a GPU; where it is to be installed, it must be there."""
     try:
         return load_library()

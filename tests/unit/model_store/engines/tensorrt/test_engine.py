@@ -10,8 +10,8 @@ import pytest
 from model_store.engines.base import EngineMemoryError
 from model_store.engines.tensorrt import engine as engine_module
 from model_store.engines.tensorrt.engine import TensorrtEngine, build_tensorrt
-from model_store.engines.tensorrt.library import Library, installed, load_library
-from model_store.engines.tensorrt.network import BuildOutput, Network
+from model_store.engines.tensorrt.library import TensorrtLibrary, installed, load_library
+from model_store.engines.tensorrt.network import BuildOutput, TensorrtNetwork
 from model_store.engines.tensorrt.plan import Plan
 from model_store.engines.tensorrt.profile import Profile
 from model_store.engines.tensorrt.program import TensorrtProgram
@@ -27,22 +27,22 @@ def version(tmp_path: Path) -> ModelVersion:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch, library: Library) -> FakeDevice:
+def played(monkeypatch: pytest.MonkeyPatch, library: TensorrtLibrary) -> FakeDevice:
     """A GPU that is played, with plans by the real builder, of which nothing is deserialised."""
     device = FakeDevice()
-    full = Library("tensorrt", "11.0", library.api)
+    full = TensorrtLibrary("tensorrt", "11.0", library.api)
     monkeypatch.setattr(engine_module, "require_device", lambda: None)
     monkeypatch.setattr(engine_module, "CudaDevice", lambda: device)
     monkeypatch.setattr(engine_module, "TensorrtProgram", lambda *_: TwicePlusOne(device))
     monkeypatch.setattr(engine_module, "load_library", lambda: full)
-    monkeypatch.setattr(Library, "keeps_timings", False)
+    monkeypatch.setattr(TensorrtLibrary, "keeps_timings", False)
     return device
 
 
 def test_an_engine_runs_its_plan_and_says_what_it_is(
     played: FakeDevice, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Library, "refuses", lambda *_: False)
+    monkeypatch.setattr(TensorrtLibrary, "refuses", lambda *_: False)
     images = np.random.default_rng(0).random((3, 1, 16, 12), dtype=np.float32)
     with TensorrtEngine(version, plans=tmp_path / "plans", batch=2) as engine:
         for _ in range(2):
@@ -62,16 +62,16 @@ def test_an_engine_runs_its_plan_and_says_what_it_is(
 def test_a_batch_that_cannot_be_built_is_halved(
     played: FakeDevice, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Library, "refuses", lambda *_: False)
-    build, tried = Network.build, list[int]()
+    monkeypatch.setattr(TensorrtLibrary, "refuses", lambda *_: False)
+    build, tried = TensorrtNetwork.build, list[int]()
 
-    def small(self: Network, profiles: Sequence[Profile], *more: Any) -> BuildOutput:
+    def small(self: TensorrtNetwork, profiles: Sequence[Profile], *more: Any) -> BuildOutput:
         tried.append(profiles[0].most[0])
         if profiles[0].most[0] > most:
             raise EngineMemoryError("TensorRT could not build a plan: out of memory")
         return build(self, profiles, *more)
 
-    monkeypatch.setattr(Network, "build", small)
+    monkeypatch.setattr(TensorrtNetwork, "build", small)
     most = 2
     with TensorrtEngine(version, plans=tmp_path / "plans", batch=8) as engine:
         assert engine.preferred_batch == 2
@@ -87,7 +87,7 @@ def test_a_batch_that_cannot_be_built_is_halved(
 def test_changed_bytes_are_never_built(
     played: FakeDevice, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Library, "refuses", lambda *_: False)
+    monkeypatch.setattr(TensorrtLibrary, "refuses", lambda *_: False)
     version.onnx_path.write_bytes(convolutions(9).SerializeToString())
     with pytest.raises(ModelIntegrityError):
         TensorrtEngine(version, plans=tmp_path / "plans")
@@ -96,7 +96,7 @@ def test_changed_bytes_are_never_built(
 def test_tensorrt_for_rtx_does_not_run_on_hopper(
     played: FakeDevice, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rtx = Library("tensorrt_rtx", "1.7", None)
+    rtx = TensorrtLibrary("tensorrt_rtx", "1.7", None)
     monkeypatch.setattr(engine_module, "load_library", lambda: rtx)
     with pytest.raises(EngineUnavailableError, match="RTX does not run on NVIDIA H200"):
         build_tensorrt(version)
@@ -184,7 +184,7 @@ class Api:
 
 def program(version: ModelVersion, api: Api) -> TensorrtProgram:
     plan = Plan(None, b"plan", "0", "built")  # type: ignore[arg-type]
-    return TensorrtProgram(Library("tensorrt", "11.0", api), plan, version.ref)
+    return TensorrtProgram(TensorrtLibrary("tensorrt", "11.0", api), plan, version.ref)
 
 
 def test_a_context_is_set_up_once_for_its_size_and_addresses(version: ModelVersion) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model_store.engines.tensorrt.library import Library
-from model_store.engines.tensorrt.network import BuildSettings, Network
+from model_store.engines.tensorrt.library import TensorrtLibrary
+from model_store.engines.tensorrt.network import BuildSettings, TensorrtNetwork
 from model_store.engines.tensorrt.precision import Recipe, typed
 from model_store.engines.tensorrt.profile import Profile
 from model_store.ref import ModelRef
@@ -18,7 +18,7 @@ SMALL = (Profile("slices", (1, 32, 32), (2, 32, 32), (2, 64, 64)),)
 
 @pytest.mark.parametrize("recipe", ["f32", "f16"])
 @pytest.mark.parametrize("kind", ["gelu", "window attention", "pixel shuffle"])
-def test_a_plan_is_built(kind: str, recipe: Recipe, library: Library) -> None:
+def test_a_plan_is_built(kind: str, recipe: Recipe, library: TensorrtLibrary) -> None:
     given = typed(foreign.foreign(kind), recipe, REF)
-    made = Network(library, given, REF).build(SMALL, BuildSettings(), b"")
+    made = TensorrtNetwork(library, given, REF).build(SMALL, BuildSettings(), b"")
     assert len(made.plan) > 1000

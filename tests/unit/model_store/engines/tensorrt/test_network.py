@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from model_store.engines.tensorrt.library import Library
-from model_store.engines.tensorrt.network import BuildSettings, Network
+from model_store.engines.tensorrt.library import TensorrtLibrary
+from model_store.engines.tensorrt.network import BuildSettings, TensorrtNetwork
 from model_store.engines.tensorrt.precision import Recipe, typed
 from model_store.engines.tensorrt.profile import Profile, profile_for, profiles_of
 from model_store.errors import EngineError
@@ -60,18 +60,18 @@ def test_weights_beyond_half_are_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"not onnx", b"\0" * 100])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_bytes_that_are_no_network_are_refused(
-    library: Library, data: bytes, recipe: Recipe
+    library: TensorrtLibrary, data: bytes, recipe: Recipe
 ) -> None:
     with pytest.raises(EngineError):
-        Network(library, typed(data, recipe, REF), REF)
+        TensorrtNetwork(library, typed(data, recipe, REF), REF)
 
 
 @pytest.mark.parametrize(("recipe", "inside"), [("f32", "FLOAT"), ("f16", "HALF")])
 @pytest.mark.parametrize("model", [convolutions(), small_unet()])
 def test_a_network_is_strongly_typed_and_becomes_a_plan(
-    library: Library, model: onnx.ModelProto, recipe: Recipe, inside: str
+    library: TensorrtLibrary, model: onnx.ModelProto, recipe: Recipe, inside: str
 ) -> None:
-    network = Network(library, typed(model.SerializeToString(), recipe, REF), REF)
+    network = TensorrtNetwork(library, typed(model.SerializeToString(), recipe, REF), REF)
     assert network.strongly_typed
     assert network.layers >= 3
     assert max(network.types().items(), key=lambda item: item[1])[0] == inside
@@ -80,25 +80,25 @@ def test_a_network_is_strongly_typed_and_becomes_a_plan(
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_released_models_become_plans_for_slices_and_tiles(
-    library: Library, recipe: Recipe
+    library: TensorrtLibrary, recipe: Recipe
 ) -> None:
     for version in ModelStore().versions():
-        network = Network(library, typed(version.read(), recipe, version.ref), version.ref)
+        network = TensorrtNetwork(library, typed(version.read(), recipe, version.ref), version.ref)
         plan = network.build(profiles_of(version.manifest), BuildSettings(level=0)).plan
         assert len(plan) > version.manifest.parameters
 
 
-def test_a_profile_that_contradicts_itself_is_refused(library: Library) -> None:
-    network = Network(library, convolutions().SerializeToString(), REF)
+def test_a_profile_that_contradicts_itself_is_refused(library: TensorrtLibrary) -> None:
+    network = TensorrtNetwork(library, convolutions().SerializeToString(), REF)
     with pytest.raises(EngineError, match="refused profile"):
         network.build((Profile("odd", (4, 8, 8), (2, 8, 8), (1, 8, 8)),), BuildSettings())
 
 
-def test_a_network_of_one_fixed_size_is_refused(library: Library) -> None:
+def test_a_network_of_one_fixed_size_is_refused(library: TensorrtLibrary) -> None:
     model = convolutions()
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 512
     with pytest.raises(EngineError, match="free N, H and W"):
-        Network(library, model.SerializeToString(), REF)
+        TensorrtNetwork(library, model.SerializeToString(), REF)
 
 
 @pytest.mark.parametrize(("margin", "stride"), [(17, 1), (160, 32), (1100, 48)])

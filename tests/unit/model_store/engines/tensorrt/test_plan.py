@@ -13,7 +13,7 @@ import pytest
 from model_store.engines.tensorrt import plan as plan_module
 from model_store.engines.tensorrt.engine import make_plan
 from model_store.engines.tensorrt.key import PlanKey, plan_key
-from model_store.engines.tensorrt.library import Library
+from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.network import BuildOutput, BuildSettings
 from model_store.engines.tensorrt.plan import PlanCache, default_folder, kept_plans
 from model_store.engines.tensorrt.profile import Profile
@@ -22,7 +22,7 @@ from tests.support.factories.device import H200
 from tests.support.factories.models import convolutions, model_version
 
 PROFILE = Profile("slices", (1, 2, 2), (2, 32, 32), (2, 32, 32))
-LIBRARY = Library("tensorrt", "11.3.0.1", None)
+LIBRARY = TensorrtLibrary("tensorrt", "11.3.0.1", None)
 
 
 def key(**changes: object) -> PlanKey:
@@ -250,7 +250,7 @@ def test_the_folder_is_the_services_own_if_it_has_one(
     assert default_folder() == Path("/var/cache/dicom-node/plans")
 
 
-def test_a_version_becomes_a_plan_of_this_library(library: Library, tmp_path: Path) -> None:
+def test_a_version_becomes_a_plan_of_this_library(library: TensorrtLibrary, tmp_path: Path) -> None:
     version = model_version(tmp_path)
     made = [make_plan(version, "f16", library, H200, tmp_path / "plans") for _ in range(2)]
     assert made[0].plan.data == made[1].plan.data
@@ -261,7 +261,7 @@ def test_a_version_becomes_a_plan_of_this_library(library: Library, tmp_path: Pa
     assert other.plan.story == "built"
 
 
-def test_changed_bytes_never_become_a_plan(library: Library, tmp_path: Path) -> None:
+def test_changed_bytes_never_become_a_plan(library: TensorrtLibrary, tmp_path: Path) -> None:
     version = model_version(tmp_path)
     version.onnx_path.write_bytes(convolutions(9).SerializeToString())
     with pytest.raises(ModelIntegrityError):

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from model_store.engines.golden import golden_images
 from model_store.engines.tensorrt.calibration import largest_values
 from model_store.engines.tensorrt.engine import make_plan
-from model_store.engines.tensorrt.library import Library
-from model_store.engines.tensorrt.network import BuildSettings, Network
+from model_store.engines.tensorrt.library import TensorrtLibrary
+from model_store.engines.tensorrt.network import BuildSettings, TensorrtNetwork
 from model_store.engines.tensorrt.plan import Plan
 from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic, typed
 from model_store.engines.tensorrt.profile import Profile
@@ -173,24 +173,26 @@ def test_without_images_or_wide_layers_a_recipe_says_so(kind: Kind) -> None:
 
 @pytest.mark.parametrize(("kind", "inside"), [("int8", "INT8"), ("fp8", "FP8")])
 def test_tensorrt_takes_the_network_and_builds_it(
-    library: Library, kind: Kind, inside: str
+    library: TensorrtLibrary, kind: Kind, inside: str
 ) -> None:
     given = typed(wide_unet().SerializeToString(), kind, REF, images())
-    network = Network(library, given, REF)
+    network = TensorrtNetwork(library, given, REF)
     assert network.strongly_typed
     assert network.types()[inside] == 6  # three images, three weights
     assert len(network.build(SMALL, BuildSettings()).plan) > 1000
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_released_models_are_taken(library: Library, kind: Kind) -> None:
+def test_released_models_are_taken(library: TensorrtLibrary, kind: Kind) -> None:
     for version in ModelStore().versions():
         crop = np.ascontiguousarray(golden_images(version.manifest)[2:, :, :64, :64])
-        network = Network(library, typed(version.read(), kind, version.ref, crop), version.ref)
+        network = TensorrtNetwork(
+            library, typed(version.read(), kind, version.ref, crop), version.ref
+        )
         assert network.types()[{"int8": "INT8", "fp8": "FP8"}[kind]] >= 10
 
 
-def test_fp8_needs_a_gpu_that_has_it(library: Library, tmp_path: Path) -> None:
+def test_fp8_needs_a_gpu_that_has_it(library: TensorrtLibrary, tmp_path: Path) -> None:
     for recipe in RECIPES:
         require_arithmetic(recipe, (9, 0), "NVIDIA H200")
     require_arithmetic("int8", (8, 0), "NVIDIA A100")
@@ -198,7 +200,7 @@ def test_fp8_needs_a_gpu_that_has_it(library: Library, tmp_path: Path) -> None:
         require_arithmetic("fp8", (8, 0), "NVIDIA A100")
 
 
-def test_a_plan_is_kept_for_its_precision(library: Library, tmp_path: Path) -> None:
+def test_a_plan_is_kept_for_its_precision(library: TensorrtLibrary, tmp_path: Path) -> None:
     version = model_version(tmp_path, network=wide_unet())
     folder, quick = tmp_path / "plans", BuildSettings(level=0)
 
@@ -210,7 +212,9 @@ def test_a_plan_is_kept_for_its_precision(library: Library, tmp_path: Path) -> N
     assert first.key.parts["precision"] == "int8"
 
 
-def test_a_version_is_calibrated_on_its_own_images(library: Library, tmp_path: Path) -> None:
+def test_a_version_is_calibrated_on_its_own_images(
+    library: TensorrtLibrary, tmp_path: Path
+) -> None:
     own = released(tmp_path, network=wide_unet(), tiling=TilingSpec(margin=8, stride=2))
     without = model_version(tmp_path, "other-ct", network=wide_unet())
     quick, keys = BuildSettings(level=0), set()
@@ -222,12 +226,12 @@ def test_a_version_is_calibrated_on_its_own_images(library: Library, tmp_path: P
 
 
 def test_a_precision_that_tensorrt_cannot_build_says_why(
-    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: TensorrtLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> object:
         raise EngineError("TensorRT could not build a plan: no implementation for node 7")
 
-    monkeypatch.setattr(Network, "build", fails)
+    monkeypatch.setattr(TensorrtNetwork, "build", fails)
     version = model_version(tmp_path, network=wide_unet())
     with pytest.raises(EngineError, match=r"no fp8 plan on NVIDIA H200: .* for node 7"):
         make_plan(version, "fp8", library, H200, tmp_path / "plans")
