@@ -23,11 +23,15 @@ _LACKING: Final = {
     Role.INFER: "nothing is denoised; what arrives waits",
     Role.DELIVER: "nothing is delivered; results wait",
 }
-_HOW_TO_START: Final = "'dicom-node up', or whoever starts it where you are, starts it"
+HOW_TO_START: Final = (
+    "start the node: 'dicom-node up', 'systemctl start dicom-node', or whatever starts its "
+    "containers"
+)
 
+_STARTED_AGAIN: Final = "'dicom-node up' starts it again by itself; if it does not, see its log"
 
 NOTHING: Final = Finding(
-    "processes", True, f"the node does not run: none of its processes does; {_HOW_TO_START}",
+    "processes", True, f"the node does not run: none of its processes does; {HOW_TO_START}",
     warning=True,
 )  # fmt: skip
 """Of a node that does not run at all, which is no fault before its first start."""
@@ -47,10 +51,12 @@ def roles(ledger: Ledger) -> Iterator[Finding]:
     if not found:
         yield NOTHING
         return
+    supervised = any(each.process.role == Role.UP and not _fault(each) for each in found)
+    remedy = _STARTED_AGAIN if supervised else HOW_TO_START
     for role in Role:
         of_role = [each for each in found if each.process.role == role]
         if of_role or role is not Role.UP:  # a cluster has none
-            yield _of_role(role, of_role, at)
+            yield _of_role(role, of_role, at, remedy)
 
 
 def silent_here(ledger: Ledger, role: Role) -> str:
@@ -72,9 +78,10 @@ def silent_here(ledger: Ledger, role: Role) -> str:
     return "; ".join(faults)
 
 
-def _of_role(role: Role, found: Sequence[Sighting], at: datetime) -> Finding:
+def _of_role(role: Role, found: Sequence[Sighting], at: datetime, remedy: str) -> Finding:
+    """What is to be said of a role; `remedy` is for one that lacks all its processes."""
     if not found:
-        return Finding(role, False, f"none runs, though others do: {_LACKING[role]}; start it")
+        return Finding(role, False, f"none runs, though others do: {_LACKING[role]}; {remedy}")
     faults = {each.process.name: _fault(each) for each in found}
     well = [each for each in found if not faults[each.process.name]]
     silent = [each for each in found if faults[each.process.name]]
@@ -83,6 +90,8 @@ def _of_role(role: Role, found: Sequence[Sighting], at: datetime) -> Finding:
     only_old = bool(well) and all(at - each.sign_at > _NEWS for each in silent)
     if not well:
         words.append(_LACKING[role])
+        if not any(runs_here(each.process.name) for each in silent):
+            words.append(remedy)
     return Finding(
         role, not silent or only_old, "; ".join(words), warning=only_old and bool(silent)
     )
@@ -104,5 +113,5 @@ def _fault(each: Sighting) -> str:
     if here:
         found = holders.runs(each.process.pid)
         if found is not None and found.stopped:
-            return f"is stopped, silent {since}: let it go on with 'kill -CONT {found.pid}'"
+            return f"is stopped, silent {since}: {found.remedy}"
     return f"is silent {since}" if each.silent else ""

@@ -143,12 +143,11 @@ def _by_whom(port: int) -> str:
     holder = listener(port)
     if holder is None:
         return ": is a node running already? Stop what listens there, or choose another port"
-    stopped = ", which is stopped" if holder.stopped else ""
-    force = " -9" if holder.stopped else ""
+    if holder.stopped:
+        return f" by {holder}, which answers nobody: {holder.remedy}"
     return (
-        f" by process {holder.pid} ({holder.command}{stopped}): is a node running already, or was "
-        f"one killed and this left of it? End it with 'kill{force} {holder.pid}', or choose "
-        "another port"
+        f" by {holder}: is a node running already, or was one killed and this left of it? End it "
+        f"with 'kill {holder.pid}', or choose another port"
     )
 
 

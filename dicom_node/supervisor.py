@@ -20,6 +20,7 @@ from dicom_node import signs
 from dicom_node.errors import NodeError, OtherLedger
 from dicom_node.heartbeat import Heartbeat
 from dicom_node.ledger import holders
+from dicom_node.ledger.holders import Holder
 from dicom_node.ledger.stuck import StuckWriter
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
@@ -184,8 +185,7 @@ class Supervisor:
             self._told = holder.pid
             self._log.error(
                 "ledger.held_up", pid=holder.pid, command=holder.command, stopped=holder.stopped,
-                remedy=f"nobody can write; 'kill -9 {holder.pid}' is safe: what it had not "
-                "committed is taken back",
+                remedy=f"nobody can write; {_remedy(holder)}",
             )  # fmt: skip
 
     def _end_silent(self) -> None:
@@ -272,6 +272,12 @@ class Supervisor:
             child.process.kill()
             child.process.wait()
         child.signs.close()
+
+
+def _remedy(holder: Holder) -> str:
+    if holder.stopped:
+        return holder.remedy
+    return f"'kill -9 {holder.pid}' is safe: what it had not committed is taken back"
 
 
 def _end_with_parent() -> Callable[[], None] | None:

@@ -18,7 +18,6 @@ from dicom_node.ledger import holders
 
 _BUSY: Final = ("database is locked", "database table is locked")
 _REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-_SAFE: Final = "is safe, for what it had not committed is taken back"
 
 
 def ledger_error(error: DBAPIError, engine: Engine | None = None) -> LedgerError:
@@ -74,11 +73,8 @@ def _by_whom(engine: Engine) -> str:
             "another container); the write is tried again"
         )
     if holder.stopped:
-        return (
-            f"{holder} was stopped while it wrote, so nobody else can write; let it go on with "
-            f"'kill -CONT {holder.pid}', or end it: 'kill -9 {holder.pid}' {_SAFE}"
-        )
+        return f"{holder} was stopped while it wrote, so nobody else can write; {holder.remedy}"
     return (
         f"{holder} has been writing for too long; the write is tried again; if it does not end, "
-        f"'kill -9 {holder.pid}' {_SAFE}"
+        f"'kill -9 {holder.pid}' is safe, for what it had not committed is taken back"
     )

@@ -20,7 +20,8 @@ _WRITE: Final = (120,)
 _READ_MARKS: Final = tuple(range(123, 128))
 """Bytes of the ``-shm`` file that SQLite locks in WAL mode (sqlite.org/walformat.html)."""
 
-_STOPPED: Final = "Tt"
+_TRACED: Final = "t"
+_STOPPED: Final = "T" + _TRACED
 _WORD: Final = re.compile(r"[a-z][a-z-]*")
 _MOST_WORDS: Final = 2
 
@@ -49,6 +50,13 @@ class Holder:
     def stopped(self) -> bool:
         """Whether it does nothing until somebody lets it go on."""
         return self.state in _STOPPED
+
+    @property
+    def remedy(self) -> str:
+        """What lets one that is stopped go on."""
+        if self.state == _TRACED:
+            return "a debugger holds it: let it go on there"
+        return f"let it go on with 'kill -CONT {self.pid}'"
 
     def __str__(self) -> str:
         who = "this process" if self.pid == os.getpid() else f"process {self.pid}"

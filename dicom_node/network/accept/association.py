@@ -230,7 +230,7 @@ class NodeAssociation(Association):
                 )
         if isinstance(decision, Rejection):
             log.log(
-                logging.INFO if self._is_own(calling, called) else logging.WARNING,
+                logging.DEBUG if self._is_own(calling, called) else logging.WARNING,
                 "association.rejected",
                 calling=calling,
                 called=called,

@@ -187,4 +187,4 @@ def test_the_nodes_own_check_is_no_stranger_in_the_log(start: Start) -> None:
         for line in lines
         if line["event"] == "association.rejected"
     }
-    assert levels == {"DENOISE": "info", "STRANGER": "warning"}
+    assert levels == {"DENOISE": "debug", "STRANGER": "warning"}

@@ -134,6 +134,40 @@ def test_one_that_was_killed_here_is_a_fault_until_somebody_takes_back_what_it_h
     assert said(life)["infer"].ok
 
 
+def test_a_node_whose_processes_were_all_killed_is_to_be_started(life: Life) -> None:
+    for role in Role:
+        with sleeping() as pid:
+            beat(life, role, pid=pid, host=HERE)
+    for name, found in said(life).items():
+        assert not found.ok
+        assert "start the node: 'dicom-node up'" in found.message, name
+        assert "'systemctl start dicom-node'" in found.message
+
+
+def test_what_up_starts_again_by_itself_nobody_is_told_to_start(life: Life) -> None:
+    all_beat(life)
+    with sleeping() as pid:
+        beat(life, Role.INTAKE, pid=pid, host=HERE)
+    with life.ledger.write() as unit:
+        processes.over(unit, "elsewhere:11")  # the intake that went on
+        processes.over(unit, "elsewhere:13")  # the only infer
+    for role in (Role.INTAKE, Role.INFER):
+        assert "start the node" not in said(life)[role].message
+        assert "'dicom-node up' starts it again" in said(life)[role].message
+
+
+def test_a_role_that_was_stopped_goes_on_and_is_not_started(life: Life) -> None:
+    beat(life, Role.UP, 10)
+    with sleeping() as pid:
+        beat(life, Role.INTAKE, pid=pid, host=HERE)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED)
+        found = said(life)["intake"].message
+    assert f"kill -CONT {pid}" in found
+    assert "starts it" not in found
+    assert "start the node" not in found
+
+
 def test_a_probe_holds_nothing_against_a_process_that_cannot_write_its_signs(life: Life) -> None:
     """A ledger that is locked, or whose disk is full, can be read all the same."""
     with sleeping() as pid:

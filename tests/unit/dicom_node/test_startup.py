@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -39,17 +44,32 @@ time.sleep(600)
 """
 
 
-def test_whoever_holds_the_port_is_named() -> None:
-    """A process of a node whose supervisor was killed, say."""
+@contextmanager
+def listening() -> Iterator[tuple[Settings, subprocess.Popen[str]]]:
     port = free_port()
-    tree = Settings(node={"host": "127.0.0.1", "port": port})
     with subprocess.Popen(
         [sys.executable, "-c", LISTENS, str(port)], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "listens\n"
-            with pytest.raises(PortTaken, match=rf"process {process.pid} .*kill {process.pid}"):
-                require_port(tree)
+            yield Settings(node={"host": "127.0.0.1", "port": port}), process
         finally:
             process.kill()
+
+
+def test_whoever_holds_the_port_is_named() -> None:
+    """A process of a node whose supervisor was killed, say."""
+    with listening() as (tree, process), pytest.raises(PortTaken) as caught:
+        require_port(tree)
+    assert re.search(rf"process {process.pid} .*kill {process.pid}", str(caught.value))
+
+
+def test_one_that_holds_the_port_and_is_stopped_is_to_go_on_and_nothing_else_is_said() -> None:
+    with listening() as (tree, process):
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        with pytest.raises(PortTaken) as caught:
+            require_port(tree)
+    assert str(caught.value).endswith(f"let it go on with 'kill -CONT {process.pid}'")
+    assert "kill -9" not in str(caught.value)
