@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from dicom_node import running
+from dicom_node import full_disk, running
 from dicom_node.bell.broker import rings_of
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import BrokerAway, LedgerError, NodeError, RetryLater, StorageError
 from dicom_node.finding import Finding
 from dicom_node.heartbeat import open_ledger
 from dicom_node.intake.marker import open_spool, require_unused
-from dicom_node.ledger import processes, revision
+from dicom_node.ledger import holders, processes, revision
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
@@ -22,7 +23,7 @@ from dicom_node.network.request.echo import echo
 from dicom_node.network.request.scu import Trouble
 from dicom_node.settings import DestinationSettings, Settings
 from dicom_node.spool.disk import disk_errors
-from dicom_node.spool.room import Free, Watermark
+from dicom_node.spool.room import Room, Watermark
 from dicom_node.spool.spool import Spool, found_marker
 from dicom_node.startup import (
     PortTaken,
@@ -35,7 +36,9 @@ from dicom_node.startup import (
 from model_store.errors import ModelStoreError
 
 _OWN_SECONDS: Final = 3.0
+_SAME: Final = "the disk is full, as said of the {}"
 _PROBE_BYTES: Final = 65_536
+_UNTIL_THEN: Final = "until then C-STORE is answered 0xA700, and nothing is denoised"
 _PROBE: Final = "dicom-node-check"
 """A queue that nobody listens to."""
 
@@ -43,10 +46,11 @@ _PROBE: Final = "dicom-node-check"
 def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
     """Check one thing after the other."""
     yield Finding("configuration", True, _counts(tree))
-    yield _try("spool", lambda: _spool(tree))
-    ledger = _try("ledger", lambda: _ledger(tree))
+    full = _FullDisk(tree)
+    yield full.told(_try("spool", lambda: _spool(tree)))
+    ledger = full.told(_try("ledger", lambda: _ledger(tree)))
     yield ledger
-    yield _try("broker", lambda: _broker(tree))
+    yield full.told(_try("broker", lambda: _broker(tree)))
     yield from _processes(tree, ledger)
     models = Models.at_hand(tree)
     yield _try("models", lambda: _models(models))
@@ -64,6 +68,34 @@ def _try(what: str, probe: Callable[[], str]) -> Finding:
         return Finding(what, True, probe())
     except (NodeError, ModelStoreError) as error:
         return Finding(what, False, str(error))
+
+
+class _FullDisk:
+    """Lets a full disk be named once; of what else lies on it, only that it is the same one."""
+
+    def __init__(self, tree: Settings) -> None:
+        self._tree = tree
+        self._first: dict[int, str] = {}
+
+    def told(self, finding: Finding) -> Finding:
+        if finding.ok or full_disk.SAID not in finding.message:
+            return finding
+        folder = self._folder(finding.what)
+        try:
+            device = None if folder is None else folder.stat().st_dev
+        except OSError:
+            return finding
+        first = finding.what if device is None else self._first.setdefault(device, finding.what)
+        if first == finding.what:
+            return finding
+        return replace(finding, message=f"cannot be written: {_SAME.format(first)}")
+
+    def _folder(self, what: str) -> Path | None:
+        """Where it lies; None for what is on another machine."""
+        if what == "ledger":
+            file = holders.file_of(make_engine(self._tree.database_url))
+            return None if file is None else file.parent
+        return self._tree.storage.path
 
 
 def _counts(tree: Settings) -> str:
@@ -98,6 +130,8 @@ def _spool(tree: Settings) -> str:
     root = tree.storage.path
     if _is_first_start(tree):
         return _place_for_spool(root)
+    if full_disk.is_full(root):
+        raise NodeError(f"{root} cannot be written: {full_disk.SAID}; {_UNTIL_THEN}")
     storage = _storage(tree)
     path = storage.incoming()
     written = os.urandom(_PROBE_BYTES)
@@ -110,19 +144,22 @@ def _spool(tree: Settings) -> str:
         path.discard()
     if not same:
         raise StorageError(f"{tree.storage.path} does not hold what was written a moment ago")
-    free = Free.of(storage)
-    text = f"{tree.storage.path} is writable, {free.size // 2**20} MB free"
-    if not Watermark.of(tree.storage).leaves(free):
-        raise NodeError(
-            f"{text}: below the watermark; C-STORE is answered 0xA700, and nothing is denoised"
-        )
-    return text
+    lacking = Room(storage, Watermark.of(tree.storage)).lacking()
+    if lacking:
+        raise NodeError(f"{root}: {lacking}; {_UNTIL_THEN}")
+    return f"{root} is writable, {storage.free_bytes() // 2**20} MB free"
 
 
 def _is_first_start(tree: Settings) -> bool:
     """Neither a ledger nor a spool: whoever only looks makes none, a volume may be away."""
-    none_yet = revision.current(make_engine(tree.database_url)) is None
-    return none_yet and found_marker(tree.storage.path) is None
+    if found_marker(tree.storage.path) is not None:
+        return False
+    try:
+        return revision.current(make_engine(tree.database_url)) is None
+    except LedgerError as error:
+        raise NodeError(
+            f"whether a spool is to be in {tree.storage.path} is not known: the ledger says it"
+        ) from error
 
 
 def _place_for_spool(root: Path) -> str:
@@ -138,9 +175,12 @@ def _place_for_spool(root: Path) -> str:
 def _storage(tree: Settings) -> Spool:
     """The spool of the ledger, if there is a ledger yet."""
     engine = make_engine(tree.database_url)
-    if revision.current(engine) != revision.REVISION:
+    try:
+        if revision.current(engine) != revision.REVISION:
+            return Spool(tree.storage.path)
+        return open_spool(tree.storage.path, Ledger(engine, SilentBell()))
+    except LedgerError:  # which has a finding of its own
         return Spool(tree.storage.path)
-    return open_spool(tree.storage.path, Ledger(engine, SilentBell()))
 
 
 def _ledger(tree: Settings) -> str:
@@ -166,7 +206,9 @@ def _write_and_read(ledger: Ledger) -> None:
 
 def _processes(tree: Settings, ledger: Finding) -> Iterator[Finding]:
     if not ledger.ok:
-        yield Finding("processes", False, "whether they run is not known: the ledger says it")
+        same = ledger.message.removeprefix("cannot be written: ")
+        why = same if full_disk.SAID.partition(";")[0] in same else "the ledger says it"
+        yield Finding("processes", False, f"whether they run is not known: {why}")
         return
     try:
         if revision.current(make_engine(tree.database_url)) is None:
@@ -179,7 +221,7 @@ def _processes(tree: Settings, ledger: Finding) -> Iterator[Finding]:
 
 
 def _broker(tree: Settings) -> str:
-    if tree.broker.url is None and _is_first_start(tree):
+    if tree.broker.url is None and found_marker(tree.storage.path) is None:
         return "embedded, in the spool"
     where = require_broker(tree)
     rings = rings_of(tree)

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from dicom_node import full_disk
 from dicom_node.bell.broker import broker_configuration, rings_of
 from dicom_node.bell.outbox import Queue
 from dicom_node.errors import BrokerAway, ConfigError, LedgerError, OtherLedger, RetryLater
@@ -208,7 +209,7 @@ def require_broker(tree: Settings) -> str:
 
 def at_start(error: LedgerError) -> LedgerError:
     """Say of a ledger that cannot be used at start what to do."""
-    if isinstance(error, OtherLedger):
+    if isinstance(error, OtherLedger) or full_disk.SAID in str(error):
         return error
     return LedgerError(
         f"{error}; start the database, or correct the address; without the key "

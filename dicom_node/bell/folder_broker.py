@@ -20,6 +20,7 @@ from typing import Final
 
 from dicom_node.bell.rings import MOST_BYTES, message
 from dicom_node.errors import BrokerAway
+from dicom_node.full_disk import reason_of
 
 _PART: Final = ".part"
 _PART_SECONDS: Final = 60.0
@@ -112,4 +113,4 @@ def _read(path: Path) -> bytes:
 
 
 def _away(error: OSError) -> BrokerAway:
-    return BrokerAway(f"the embedded broker's folder cannot be used: {error.strerror}")
+    return BrokerAway(f"the embedded broker's folder cannot be used: {reason_of(error)}")

@@ -13,10 +13,12 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 
+from dicom_node import full_disk
 from dicom_node.errors import CommitInDoubt, LedgerError
 from dicom_node.ledger import holders
 
 _BUSY: Final = ("database is locked", "database table is locked")
+_FULL: Final = ("database or disk is full", "No space left on device")
 _REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
@@ -32,6 +34,8 @@ def ledger_error(error: DBAPIError, engine: Engine | None = None) -> LedgerError
     text = str(error.orig).splitlines()[0] if error.orig and str(error.orig) else "no answer"
     if engine is not None and text in _BUSY:
         return LedgerError(f"[database] url: the ledger is locked: {_by_whom(engine)}")
+    if _is_full(text, engine):
+        return LedgerError(f"[database] url: the ledger cannot be written: {full_disk.SAID}")
     return LedgerError(f"[database] url: the ledger's database answered: {text}")
 
 
@@ -62,6 +66,14 @@ def in_doubt() -> CommitInDoubt:
 def is_refusal(error: BaseException) -> bool:
     """Whether a database is there and refused what it was asked: what was written is at fault."""
     return isinstance(error, LedgerError) and isinstance(error.__cause__, _REFUSALS)
+
+
+def _is_full(text: str, engine: Engine | None) -> bool:
+    """SQLite says it in two ways, the second before its first write; PostgreSQL in the system's."""
+    if any(words in text for words in _FULL):
+        return True
+    path = None if engine is None else holders.file_of(engine)
+    return text == "disk I/O error" and path is not None and full_disk.is_full(path.parent)
 
 
 def _by_whom(engine: Engine) -> str:

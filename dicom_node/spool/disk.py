@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from dicom_node import full_disk
 from dicom_node.errors import OutOfSpace, StorageError
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL: Final = full_disk.FULL | {errno.EFBIG}
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -61,6 +62,5 @@ def disk_errors(message: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
         kind = OutOfSpace if error.errno in _FULL else StorageError
-        raise kind(f"{message}: {reason}") from error
+        raise kind(f"{message}: {full_disk.reason_of(error)}") from error

@@ -95,7 +95,7 @@ class Room:
         if self._watermark.leaves(free, size):
             return ""
         return (
-            f"the spool's file system has {free.size // 2**20} MB free "
+            f"the disk is full but for its reserve: {free.size // 2**20} MB free "
             f"({100 * free.fraction:.1f} %), and [storage] minimum_free_* is to stay free; free "
             "disk space or lower it"
         )

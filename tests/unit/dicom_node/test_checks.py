@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import errno
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from dicom_node import full_disk
+from dicom_node.bell.outbox import SilentBell
 from dicom_node.checks import look
 from dicom_node.finding import Finding
+from dicom_node.intake.marker import open_spool
+from dicom_node.ledger.engine import make_engine
+from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
+from dicom_node.settings.sections import DatabaseSettings, StorageSettings
+from tests.support.ledgers import fresh_url
+from tests.support.servers import free_port
 from tests.support.site import ALIAS, NEW, OLD, Site
 from tests.support.writers import holding
 
@@ -64,6 +76,55 @@ def test_check_leaves_nothing_in_a_spool_that_is_full(
     ]
     assert not spool.ok
     assert contents(site.life.settings.storage.path / "incoming") == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:  # noqa: PLW1510
+        pytest.skip("a file system of its own needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["the node runs", "nothing runs"])
+def test_a_full_disk_is_named_once_with_its_remedy_and_the_rest_say_it_is_the_same(
+    small_disk: Path, runs: bool
+) -> None:
+    storage = {"path": small_disk / "spool", "minimum_free_megabytes": 0, "minimum_free_percent": 0}
+    tree = Settings(storage=storage, node={"port": free_port()})
+    ledger = Ledger(make_engine(fresh_url(small_disk / "spool")), SilentBell())
+    open_spool(small_disk / "spool", ledger)
+    assert all(each.ok for each in look(tree))
+    if not runs:
+        ledger.engine.dispose()
+    with suppress(OSError), (small_disk / "rest").open("wb", 0) as rest:
+        while True:
+            rest.write(bytes(4096))
+    said = {each.what: each.message for each in look(tree) if not each.ok}
+    ledger.engine.dispose()
+    assert list(said) == ["spool", "ledger", "broker", "processes"]
+    assert said["spool"].startswith(f"{small_disk}/spool cannot be written: {full_disk.SAID}")
+    same = "the disk is full, as said of the spool"
+    assert [said[name].rpartition(": ")[2] for name in list(said)[1:]] == [same] * 3
+    assert sum("free disk space" in each for each in said.values()) == 1
+
+
+def test_a_ledger_that_does_not_answer_is_named_once_and_the_rest_is_looked_at(
+    site: Site,
+) -> None:
+    away = f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/none"
+    changes = {
+        "database": DatabaseSettings(url=away),
+        "storage": StorageSettings(path=site.life.spool.root),
+    }
+    tree = site.life.settings.model_copy(update=changes)
+    said = {each.what: each for each in look(tree, destinations=False)}
+    assert [name for name, each in said.items() if "[database] url" in each.message] == ["ledger"]
+    assert said["broker"].ok
+    assert said["spool"].ok
 
 
 def finding(site: Site, what: str) -> Finding:

@@ -17,8 +17,6 @@ from dicom_node.spool.spool import MARKER, Spool
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
-        (errno.ENOSPC, OutOfSpace),
-        (errno.EDQUOT, OutOfSpace),
         (errno.EFBIG, OutOfSpace),
         (errno.EIO, StorageError),
         (errno.EACCES, StorageError),

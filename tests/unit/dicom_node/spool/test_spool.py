@@ -262,7 +262,7 @@ def test_a_spool_that_is_there_and_full_is_no_matter_of_who_may_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "mkdir", _failing(errno.ENOSPC))
-    with pytest.raises(OutOfSpace, match="cannot be written: No space left") as caught:
+    with pytest.raises(OutOfSpace, match="cannot be written: the disk is full") as caught:
         Spool(tmp_path)
     assert "uid" not in str(caught.value)
 
@@ -278,7 +278,7 @@ def test_a_new_spool_on_a_full_disk_says_that_it_is_full(
         return opened(path, mode, *how, **more)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(OutOfSpace, match="cannot be written: No space left"):
+    with pytest.raises(OutOfSpace, match="cannot be written: the disk is full"):
         Spool(tmp_path)
 
 

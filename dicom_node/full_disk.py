@@ -1,0 +1,32 @@
+"""A disk that is full: whoever meets it, spool, ledger or broker, says it in the same words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+SAID: Final = "the disk is full; free disk space"
+"""What is said of it."""
+
+_LEAST: Final = 65_536
+"""Bytes without which not even a ledger can be opened (SQLite keeps 32 KiB beside it)."""
+
+
+def reason_of(error: OSError) -> str:
+    """What an error says of its reason, without the path that it names."""
+    if error.errno in FULL:
+        return SAID
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the file system of a folder has nothing left; False if nobody can say."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _LEAST
