@@ -21,8 +21,7 @@ from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import NodeError
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
-
-_WIDEST = 10_000
+from model_store.terminal import show_whole
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,12 +82,10 @@ def show(rows: list[dict[str, Any]], *, title: str, as_json: bool, empty: str) -
         return
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), no_wrap=True)
+        table.add_column(name.replace("_", " "))
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    # UIDs stay whole, to be copied: a narrow terminal wraps lines, never cells.
-    widest = Console(width=_WIDEST).measure(table).maximum
-    Console(width=max(console.width, widest)).print(table)
+    show_whole(console, table)  # UIDs stay whole, to be copied
 
 
 def _cell(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -143,15 +144,18 @@ def add_adoption(app: typer.Typer, zoo_folder: Path) -> None:
             )  # fmt: skip
         except ModelStoreError as error:
             raise failed(console, error) from error
-        _tell(console, folder, resembled)
+        where = "" if zoo == zoo_folder else f" --zoo {shlex.quote(str(zoo))}"
+        _tell(console, folder, resembled, where)
 
 
-def _tell(console: Console, folder: Path, resembled: Manifest) -> None:
+def _tell(console: Console, folder: Path, resembled: Manifest, where: str) -> None:
     name = f"{folder.parent.name}@{folder.name}"
     console.print(f"{name} written to {folder}", highlight=False, soft_wrap=True)
     console.print(
-        f"input and strength are those of {resembled.ref}; next: 'model-store evaluate {name}', "
-        f"'model-store sign {name}', 'model-store pack {name}'",
+        f"input and strength are those of {resembled.ref}; next: "
+        f"'model-store evaluate {name}{where} --data DATA --write', "
+        f"'model-store sign {name}{where} --key KEY', "
+        f"'model-store pack {name}{where} --out {folder.parent.name}-{folder.name}.zip'",
         highlight=False,
         soft_wrap=True,
     )

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from model_store.cli.console import failed, progress_bar
 from model_store.errors import ModelStoreError
+from model_store.terminal import show_whole
 
 
 def add_pairs(app: typer.Typer) -> None:
@@ -42,6 +43,6 @@ def add_pairs(app: typer.Typer) -> None:
         table = Table("", "patients", "pairs", "noise of one image", title="Pairs")
         for row in found.rows:
             table.add_row(*row)
-        console.print(table)
+        show_whole(console, table)
         for line in found.lines:
             console.print(line, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from rich.table import Table
 from model_store.cli.console import failed
 from model_store.errors import DataError, ModelStoreError
 from model_store.manifest import LEAST_STRENGTH
+from model_store.terminal import show_whole
 
 
 def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
@@ -81,13 +82,13 @@ def add_physics(app: typer.Typer, zoo_folder: Path) -> None:
             _print(table, console)
         if sweep:
             found = results.summary["sweep"]
-            console.print(f"largest strength that keeps every limit: {found['strength']}")
+            console.print(f"largest strength that keeps every limit: {found['strength'] or 'none'}")
             for condition, best in found["by_condition"].items():
-                console.print(f"  {condition}: {best}", highlight=False)
+                console.print(f"  {condition}: {best or 'none'}", highlight=False)
 
 
 def _print(table: dict[str, Any], console: Console) -> None:
     shown = Table(*table["columns"], title=table["title"])
     for row in table["rows"]:
         shown.add_row(*("" if cell is None else str(cell) for cell in row))
-    console.print(shown)
+    show_whole(console, shown)

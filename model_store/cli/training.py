@@ -43,10 +43,7 @@ def train(  # noqa: PLR0917
             console.print(text, highlight=False, soft_wrap=True)
 
         def report(done: checkpoint.Progress) -> None:
-            text = f"loss {done.loss:.4f}"
-            told(text, done.step, done.iterations)
-            if not console.is_terminal and done.step % 100 == 0:
-                console.print(f"{done.step}/{done.iterations} {text} {done.seconds:.0f} s")
+            told(f"loss {done.loss:.4f}", done.step, done.iterations)
 
         try:
             done = run.train(

@@ -22,6 +22,7 @@ from model_store.evaluation.trial import Case, Trial, run_trial
 from model_store.evaluation.validity import measure_validity
 from model_store.evaluation.xray import xray_cases
 from model_store.manifest import Validity
+from model_store.terminal import show_whole
 from model_store.training.noise import ProjectionNoise, as_stored
 from model_store.training.pairs.listing import Told, nobody
 from model_store.training.pairs.section import PairsData
@@ -176,7 +177,7 @@ def print_summary(results: dict[str, Any], console: Console) -> None:
         table = Table(*item["columns"], title=item["title"])
         for row in item["rows"]:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
-        console.print(table)
+        show_whole(console, table)
         if item.get("note"):
             console.print(item["note"], highlight=False)
     if results["summary"].get("margin"):
