@@ -112,6 +112,17 @@ def packaged_keys() -> Path:
     return Path(str(package_files("model_store") / "trust" / "keys"))
 
 
+def _how_to_add(trust: TrustStore) -> str:
+    """Name the command; keys of one's own do not belong beside those of the package."""
+    own = [folder for folder in trust.folders if folder != packaged_keys()]
+    if own:
+        return f"'model-store trust add FILE --trust {own[0]}'"
+    return (
+        "name a folder for such keys in [models] trust, such as /etc/dicom-node/trust, and "
+        "'model-store trust add FILE --trust FOLDER'"
+    )
+
+
 def verify(version: ModelVersion, trust: TrustStore) -> PublicKey:
     """Who signed a version, after all its bytes were found to be what they signed.
 
@@ -148,7 +159,7 @@ def verify(version: ModelVersion, trust: TrustStore) -> PublicKey:
         raise UnknownKeyError(
             f"{version.ref} is signed by key {signature.key}, which is not trusted here: get the "
             f"public key file from whoever you expect to have signed it, compare the id, then "
-            f"`model-store trust add FILE` into {_names(trust.folders)}"
+            f"{_how_to_add(trust)}"
         )
     manifest = manifest_bytes(version)
     digest = hashlib.sha256(manifest).hexdigest()

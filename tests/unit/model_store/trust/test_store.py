@@ -20,7 +20,7 @@ from model_store.errors import (
 from model_store.store import ModelVersion
 from model_store.trust.key import PublicKey
 from model_store.trust.signature import Signature, sign
-from model_store.trust.store import TrustStore, verify
+from model_store.trust.store import TrustStore, packaged_keys, verify
 from tests.support.factories.models import model_version
 from tests.support.factories.released import key_pair
 from tests.unit.model_store.conftest import DAY, Signed
@@ -41,6 +41,13 @@ def test_an_unknown_key_is_named_and_how_to_trust_it(signed: Signed, tmp_path: P
     with pytest.raises(UnknownKeyError, match=r"[0-9a-f]{16}.*trust add") as caught:
         verify(signed.version, signed.trust)
     assert PublicKey.read(tmp_path / "others" / "other.pub").key in str(caught.value)
+
+
+def test_keys_of_ones_own_are_not_put_beside_those_of_the_package(signed: Signed) -> None:
+    """What lies in the installed package is gone with the next update."""
+    with pytest.raises(UnknownKeyError, match=r"\[models\] trust") as caught:
+        verify(signed.version, TrustStore(packaged_keys()))
+    assert str(packaged_keys()) not in str(caught.value)
 
 
 def test_a_removed_key_is_unknown_and_a_revoked_one_says_why(signed: Signed) -> None:
