@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -105,6 +106,19 @@ def difference_scale(difference: Image) -> float:
     return next((scale for scale in _SCALES if scale >= spread), _SCALES[-1])
 
 
+def common_scale(rows: Iterable[tuple[Image, Image]], side: int) -> float:
+    """Return the scale on which the differences of several rows can be compared.
+
+    Parameters
+    ----------
+    rows : iterable of pairs of numpy.ndarray
+        Before and after, of each row.
+    side : int
+        Of the pictures, as in `view`.
+    """
+    return max(difference_scale(_sized(after - before, side)) for before, after in rows)
+
+
 def view(
     title: str,
     before: Image,
@@ -114,15 +128,17 @@ def view(
     *,
     side: int,
     note: str = "",
+    scale: float | None = None,
 ) -> View:
     """Make a row of pictures whose longer side is `side` pixels.
 
     Values are resized before they are windowed: bicubic where they are enlarged, as viewers do;
-    averaged where they are shrunk.
+    averaged where they are shrunk. The difference is black at minus `scale` and white at plus
+    `scale`; without one, its own is taken (`difference_scale`).
     """
     first, second = _sized(before, side), _sized(after, side)
     difference = _sized(after - before, side)
-    scale = difference_scale(difference)
+    scale = difference_scale(difference) if scale is None else scale
     grain = Window("difference", 0.5, 2 * scale + 1)
     return View(
         title=title,

@@ -118,7 +118,7 @@ def result_spec(
         series_number=number,
         series_description=description,
         derivation_description=(
-            f"Denoised by generator {batch.model}, strength {batch.plan['strength']:g}, "
+            f"Denoised by model {batch.model}, strength {batch.plan['strength']:g}, "
             f"route {batch.route}"
         ),
         at=item.planned_at.replace(microsecond=0),

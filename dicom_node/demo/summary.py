@@ -101,6 +101,8 @@ def _ct_views(pairs: Sequence[ResultFiles]) -> tuple[View, ...]:
     ((before, after),) = results.images([pairs[number]])
     lung = pictures.lung_box(before, _LUNG_CROP)
     where = f"slice {number + 1} of {len(pairs)}"
+    images = [(before, after), *((part.of(before), part.of(after)) for part in (box, lung))]
+    scale = pictures.common_scale(images, _CT_SIDE)
     return (
         pictures.view(
             f"Whole {where}, {pictures.LUNG}",
@@ -109,6 +111,7 @@ def _ct_views(pairs: Sequence[ResultFiles]) -> tuple[View, ...]:
             pictures.LUNG,
             "HU",
             side=_CT_SIDE,
+            scale=scale,
             note="For orientation. Noise is judged in the enlargement below.",
         ),
         pictures.view(
@@ -118,6 +121,7 @@ def _ct_views(pairs: Sequence[ResultFiles]) -> tuple[View, ...]:
             pictures.SOFT_TISSUE,
             "HU",
             side=_CT_SIDE,
+            scale=scale,
             note=f"{_CT_CROP} x {_CT_CROP} pixels, enlarged as a viewer does.",
         ),
         pictures.view(
@@ -127,6 +131,7 @@ def _ct_views(pairs: Sequence[ResultFiles]) -> tuple[View, ...]:
             pictures.LUNG,
             "HU",
             side=_CT_SIDE,
+            scale=scale,
             note=f"{_LUNG_CROP} x {_LUNG_CROP} pixels, enlarged as a viewer does. Vessels and "
             "airways are what denoising may not take away.",
         ),
@@ -152,6 +157,8 @@ def _radiograph_views(pair: ResultFiles, source: Dataset) -> tuple[View, ...]:
     ((before, after),) = results.images([pair])
     window: Window = pictures.display_window(source, before)
     crop = pictures.detailed_box(before, window, _DX_CROP)
+    images = (before, after), (crop.of(before), crop.of(after))
+    scale = pictures.common_scale(images, _DX_CROP)
     return (
         pictures.view(
             f"Whole radiograph, {window}",
@@ -160,6 +167,7 @@ def _radiograph_views(pair: ResultFiles, source: Dataset) -> tuple[View, ...]:
             window,
             "grey levels",
             side=_DX_SIDE,
+            scale=scale,
             note=f"Shrunk {max(before.shape) / _DX_SIDE:.1f} times by averaging, which hides "
             "noise; the difference, too. Judge by the part below.",
         ),
@@ -170,6 +178,7 @@ def _radiograph_views(pair: ResultFiles, source: Dataset) -> tuple[View, ...]:
             window,
             "grey levels",
             side=_DX_CROP,
+            scale=scale,
             note=f"{_DX_CROP} x {_DX_CROP} pixels, neither enlarged nor shrunk.",
         ),
     )

@@ -100,7 +100,7 @@ def test_every_series_is_measured_and_none_is_delivered_twice(
     assert len(pacs.received) == 2 * SERIES
     assert all("toy-ct" in str(one.SeriesDescription) for one in results(pacs))
     said = {str(one.DerivationDescription).split(",")[0] for one in results(pacs)}
-    assert said == {f"Denoised by generator {OLD}"}
+    assert said == {f"Denoised by model {OLD}"}
 
 
 def test_the_verdict_is_there(node: RunningNode) -> None:

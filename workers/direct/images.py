@@ -59,7 +59,7 @@ def denoise_image(networks: Networks, data: bytes, kind: Kind, asked: Request) -
     before, after = middle(source, pixels)
     noise = noise_of(before, after, units, source.frames[0].full_scale)
     how = Provenance(version.ref, strength, record_of(denoiser), units, noise)
-    note = f"Denoised by generator {version.ref}, sha256 {version.ref.sha256}, {how.settings}"
+    note = f"Denoised by model {version.ref}, sha256 {version.ref.sha256}, {how.settings}"
     software = f"dicom-node {software_version()}"
     written = image.written(source.inverse(pixels[0], 0), note, software)
     return DenoisedFile(written, kind, how, source, before, after)

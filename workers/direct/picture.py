@@ -32,9 +32,12 @@ def picture_of(made: DenoisedFile) -> bytes:
     """
     unit = "HU" if made.how.units == "HU" else "grey levels"
     window, box = _chosen(made)
-    whole = pictures.view("", made.before, made.after, window, unit, side=SIDE)
-    before, after = box.of(made.before), box.of(made.after)
-    part = pictures.view("", before, after, window, unit, side=SIDE)
+    images = (made.before, made.after), (box.of(made.before), box.of(made.after))
+    scale = pictures.common_scale(images, SIDE)
+    whole, part = (
+        pictures.view("", before, after, window, unit, side=SIDE, scale=scale)
+        for before, after in images
+    )
     times = max(made.before.shape) / SIDE
     shrunk = f", shrunk {times:.1f} times" if times > 1 else ""
     rows = (
@@ -47,7 +50,8 @@ def picture_of(made: DenoisedFile) -> bytes:
     said = (
         f"Before and after, {words}{MARK}{software_version()}"  # a folder may be gone through again
     )
-    return draw(rows, f"{words}; {window}", said)
+    differing = f"difference from {-scale:g} (black) to +{scale:g} {unit} (white)"
+    return draw(rows, f"{words}; {window}; {differing}", said)
 
 
 def _chosen(made: DenoisedFile) -> tuple[Window, Box]:

@@ -12,6 +12,7 @@ from pydicom import Dataset
 from dicom_node.pictures import (
     LUNG,
     SOFT_TISSUE,
+    common_scale,
     detailed_box,
     difference_scale,
     display_window,
@@ -39,6 +40,19 @@ def test_no_difference_is_middle_grey_and_more_is_brighter() -> None:
     shown = opened(view("t", before, after, SOFT_TISSUE, "HU", side=64).difference)
     assert shown[40, 40] == 128
     assert shown[2, 2] > 200
+
+
+def test_rows_of_one_image_are_drawn_on_the_scale_of_the_one_that_needs_most() -> None:
+    before = np.zeros((64, 64), np.float32)
+    after = np.random.default_rng(0).normal(0, 1, (64, 64)).astype(np.float32)
+    after[:8, :8] *= 20
+    rows = ((before, after), (before[:8, :8], after[:8, :8]))
+    own = [view("t", *row, SOFT_TISSUE, "HU", side=64).scale for row in rows]
+    scale = common_scale(rows, 64)
+    assert scale == max(own) > min(own)
+    alike = [view("t", *row, SOFT_TISSUE, "HU", side=64, scale=scale) for row in rows]
+    assert {each.scale for each in alike} == {scale}
+    assert opened(alike[0].difference)[20:].std() < 0.3 * opened(alike[1].difference).std()
 
 
 @pytest.mark.parametrize("side", [32, 64, 128])

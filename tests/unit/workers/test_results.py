@@ -254,9 +254,7 @@ def test_the_specification_says_what_the_plan_says(source: Source) -> None:
     )  # fmt: skip
     assert found.engine == "openvino f32 on CPU"
     assert (found.series_number, found.series_description) == (9002, "Synthetic denoised toy")
-    assert found.derivation_description == (
-        "Denoised by generator toy@1.0.0, strength 0.5, route ct"
-    )
+    assert found.derivation_description == ("Denoised by model toy@1.0.0, strength 0.5, route ct")
     assert found.at == AT
 
 

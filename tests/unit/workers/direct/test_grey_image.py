@@ -17,7 +17,7 @@ from workers.direct import grey_image
 from workers.direct.denoised_file import Kind
 from workers.direct.grey_image import GreyImage
 
-NOTE, SOFTWARE = "Denoised by generator toy@1.0.0, strength 1", "dicom-node 9.9"
+NOTE, SOFTWARE = "Denoised by model toy@1.0.0, strength 1", "dicom-node 9.9"
 LOSSLESS: list[tuple[Kind, int, dict[str, Any]]] = [
     ("PNG", 8, {}), ("PNG", 16, {"dpi": (254, 254)}), ("TIFF", 8, {"compression": "packbits"}),
     ("TIFF", 16, {}), ("TIFF", 16, {"compression": "tiff_lzw", "dpi": (300, 300)}),

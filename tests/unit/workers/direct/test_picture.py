@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dicom_node.errors import NotDenoised
+from dicom_node.sheet import SheetRow, draw
 from model_store.ref import ModelName
 from tests.support.direct import CT, XRAY, grey, picture, service
 from tests.support.factories import ct_slice, enhanced_ct, to_bytes
@@ -50,3 +52,19 @@ def test_a_picture_in_a_folder_of_images_is_not_denoised(toys: Service) -> None:
     made = toys.denoise(picture(grey(8), "PNG"), Request(model=ModelName.parse(XRAY)))
     with pytest.raises(NotDenoised, match="own result"):
         toys.denoise(picture_of(made), Request(model=ModelName.parse(XRAY)))
+
+
+def test_both_rows_have_one_scale_of_the_difference_and_the_picture_states_it(
+    toys: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets: list[tuple[list[SheetRow], str]] = []
+
+    def kept(rows: Sequence[SheetRow], foot: str, said: str = "") -> bytes:
+        sheets.append((list(rows), foot))
+        return draw(rows, foot, said)
+
+    monkeypatch.setattr("workers.direct.picture.draw", kept)
+    drawn(toys, picture(np.resize(grey(16), (900, 700)), "PNG"), XRAY)
+    ((rows, foot),) = sheets
+    (scale,) = {row.view.scale for row in rows}
+    assert f"difference from {-scale:g} (black) to +{scale:g} grey levels (white)" in foot
