@@ -46,6 +46,10 @@ class ConfigError(FailItem):
     """``node.toml`` or the environment is wrong; the message names the key and the remedy."""
 
 
+class WrongUse(ConfigError):
+    """What a command was asked for contradicts itself, or is no such thing."""
+
+
 class StorageError(RetryLater):
     """The spool could not be read or written."""
 

@@ -21,6 +21,9 @@ _USUAL = 512
 Progress = Callable[[int], None]
 """Called with the number of engine calls that have returned so far."""
 
+TilesDone = Callable[[int, int], None]
+"""Called with how many tiles are done, and of how many: one of an image that is seen at once."""
+
 
 class Denoiser:
     """Run a model version over frames of any size, in bounded memory.
@@ -84,6 +87,7 @@ class Denoiser:
         *,
         strength: float = 1.0,
         on_progress: Progress | None = None,
+        on_tiles: TilesDone | None = None,
     ) -> list[NDArray[np.float32]]:
         """Denoise frames.
 
@@ -96,6 +100,8 @@ class Denoiser:
         on_progress : callable, optional
             Called after every engine call with the number of calls so far, so that a lease can be
             renewed during long work.
+        on_tiles : callable, optional
+            Called as often, with how much of all is done.
 
         Returns
         -------
@@ -120,18 +126,18 @@ class Denoiser:
             if not np.isfinite(frame.values).all():
                 raise FailItem(f"frame {number} has values that are not finite numbers")
         jobs = [_Job(frame, self._manifest, strength) for frame in frames]
-        calls = _Calls(self._engine, on_progress)
+        tiles = sum(len(self._tiles(job.frame.shape)) for job in jobs)
+        calls = _Calls(self._engine, on_progress, on_tiles, tiles)
         for shape, group in groupby(jobs, key=lambda job: job.frame.shape):
             self._denoise_alike(list(group), shape, calls)
         return [job.result for job in jobs]
 
     def _denoise_alike(self, jobs: list[_Job], shape: tuple[int, int], calls: _Calls) -> None:
-        spec = self._manifest.tiling
-        rows = spans(shape[0], self._tile, spec)
-        columns = spans(shape[1], self._tile, spec)
-        pixels = (rows[0].stop - rows[0].start) * (columns[0].stop - columns[0].start)
+        tiles = self._tiles(shape)
+        row, column = tiles[0]
+        pixels = (row.stop - row.start) * (column.stop - column.start)
         at_once = max(1, min(self._batch, self._pixels // pixels))
-        work = [(job, row, column) for job in jobs for row in rows for column in columns]
+        work = [(job, row, column) for job in jobs for row, column in tiles]
         while work:
             taken = work[:at_once]
             x = np.stack([job.input(row, column) for job, row, column in taken])
@@ -145,6 +151,12 @@ class Denoiser:
             for (job, row, column), y in zip(taken, made[:, 0], strict=True):
                 job.keep(row, column, y)
             del work[:at_once]
+            calls.kept(len(taken))
+
+    def _tiles(self, shape: tuple[int, int]) -> list[tuple[Span, Span]]:
+        spec = self._manifest.tiling
+        rows, columns = (spans(side, self._tile, spec) for side in shape)
+        return [(row, column) for row in rows for column in columns]
 
 
 @dataclass(slots=True)
@@ -153,7 +165,10 @@ class _Calls:
 
     engine: Engine
     on_progress: Progress | None
+    on_tiles: TilesDone | None
+    tiles: int
     done: int = 0
+    tiles_done: int = 0
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
@@ -168,6 +183,12 @@ class _Calls:
         if self.on_progress is not None:
             self.on_progress(self.done)
         return made
+
+    def kept(self, count: int) -> None:
+        """Tell of tiles that are part of a result now."""
+        self.tiles_done += count
+        if self.on_tiles is not None:
+            self.on_tiles(self.tiles_done, self.tiles)
 
 
 class _Job:

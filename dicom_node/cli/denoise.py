@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dicom_node.cli.common import ConfigOption, JsonOption
+from dicom_node.cli.interruption import code_of, ended_in_order
 from dicom_node.cli.model import names
 from dicom_node.cli.model.common import Code, plain, print_json, printable, progress
 from dicom_node.domain.route import Output
@@ -26,12 +25,10 @@ from model_store.ref import ModelName
 
 if TYPE_CHECKING:
     from dicom_node.settings import Settings
-    from workers.direct.files import FileOutcome
+    from workers.direct.files import FileOutcome, FoundFiles
     from workers.direct.request import Request
 
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
+_INTERRUPTED: Final = "interrupted: no file is left half-written; the same command does the rest"
 _DEFAULT_TAG: Final = "production"
 
 
@@ -142,39 +139,69 @@ def denoise(  # noqa: PLR0917 -- options, given by name
     1 an error: something cannot be read, denoised or written, or no image was found;
     2 wrong use;
     3 an image must not be denoised, or its result is there already, or a model is not trusted;
-    130 it was interrupted.
+    130 it was interrupted by Ctrl-C;
+    143 it was ended by a kill.
 
     For example: dicom-node denoise IM0001 -o denoised.dcm --picture before-after.png
     """
-    from workers.direct.files import FileRun, FileState, find  # noqa: PLC0415 -- loads engines
+    done: list[FileOutcome] = []
+    count = 0
+    try:
+        with ended_in_order():
+            tree = _settings(config)
+            asked = _asked(
+                tree, route, model=model, strength=strength, form=form, at=at, hu=hu, bits=bits
+            )
+            found = _found(source, out, picture)
+            count = found.count
+            _run(tree, asked, found, _shown(source), overwrite=overwrite, done=done)
+    except KeyboardInterrupt as error:
+        _print(done, as_json=as_json, of=count)
+        Console(stderr=True, soft_wrap=True, highlight=False).print(_INTERRUPTED)
+        raise typer.Exit(code_of(error)) from error
+    except BaseException:
+        if done:
+            _print(done, as_json=as_json, of=count)
+        raise
+    _print(done, as_json=as_json, of=count)
+    raise typer.Exit(_code(done))
+
+
+def _found(source: Path, out: str, picture: str | None) -> FoundFiles:
+    from workers.direct.files import find  # noqa: PLC0415 -- loads engines
+
+    return find(source, out, picture)
+
+
+def _run(
+    tree: Settings,
+    asked: Request,
+    found: FoundFiles,
+    first: str,
+    *,
+    overwrite: bool,
+    done: list[FileOutcome],
+) -> None:
+    """Denoise what was found, and keep in `done` what became of each file."""
+    from workers.direct.files import FileRun  # noqa: PLC0415 -- loads engines
     from workers.direct.service import Service  # noqa: PLC0415
 
-    tree = _settings(config)
-    asked = _asked(tree, route, model=model, strength=strength, form=form, at=at, hu=hu, bits=bits)
-    found = find(source, out, picture)
-    service = Service(tree)
-    service.version(asked)
-    done: list[FileOutcome] = []
-    interrupted = False
-    with _terminated(), progress(found.count) as tell:
-        tell(_shown(source))
-        try:
-            for each in FileRun(service, asked, found, overwrite=overwrite).run():
-                done.append(each)
-                tell(_shown(each.source))
-        except KeyboardInterrupt:
-            interrupted = True
-        except BaseException:
-            _print(done, as_json=as_json, of=found.count)
-            raise
-    _print(done, as_json=as_json, of=found.count)
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
+    with progress(found.count) as tell:
+        service = Service(tree, tell.part)
+        service.version(asked)
+        tell(first)
+        for each in FileRun(service, asked, found, overwrite=overwrite).run():
+            done.append(each)
+            tell(_shown(each.source))
+
+
+def _code(done: Sequence[FileOutcome]) -> Code:
+    from workers.direct.files import FileState  # noqa: PLC0415
+
     count = Counter(each.state for each in done)
     if count[FileState.FAILED] or not count.keys() - {FileState.OTHER}:
-        raise typer.Exit(Code.ERROR)
-    if count[FileState.PASSED]:
-        raise typer.Exit(Code.REFUSED)
+        return Code.ERROR
+    return Code.REFUSED if count[FileState.PASSED] else Code.OK
 
 
 def _settings(config: Path | None) -> Settings:
@@ -228,22 +255,6 @@ def _time(text: str) -> datetime:
         raise typer.BadParameter(
             f"{text!r} is no time such as 2026-11-28T09:30:00+01:00", param_hint="--at"
         ) from error
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """A closed terminal or a `kill` ends the command as Ctrl-C does: nothing stays half-written."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, _leave) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 # --- what is said of it ---------------------------------------------------------------------------

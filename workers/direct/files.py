@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten
+from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten, WrongUse
 from workers.direct.denoised_file import DenoisedFile, Kind, Provenance
 from workers.direct.objects import uid_in
 from workers.direct.picture import picture_of
@@ -115,7 +115,9 @@ def find(source: Path, out: str, picture: str | None = None) -> FoundFiles:
     Raises
     ------
     ConfigError
-        `source` is not there, or `out` or `picture` is no place for results.
+        `source` is not there.
+    WrongUse
+        `out` or `picture` is no place for results.
     """
     try:
         if stat.S_ISDIR(source.stat().st_mode):
@@ -125,9 +127,9 @@ def find(source: Path, out: str, picture: str | None = None) -> FoundFiles:
     except OSError as error:
         raise ConfigError(f"{error.filename}: {_said(error)}") from error
     if drawn is not None and drawn.suffix.lower() != ".png":
-        raise ConfigError(f"{drawn}: pictures are PNG; give a name that ends in .png")
+        raise WrongUse(f"{drawn}: pictures are PNG; give a name that ends in .png")
     if target == drawn:
-        raise ConfigError(f"{out} is named for both the result and its picture")
+        raise WrongUse(f"{out} is named for both the result and its picture")
     return _listed([FilePlace(source, target, drawn)])
 
 
@@ -141,11 +143,11 @@ def _folders(source: Path, out: str, picture: str | None) -> tuple[Path, Path | 
     target, drawn = Path(out), None if picture is None else Path(picture)
     for path in filter(None, (target, drawn)):
         if path.exists() and not path.is_dir():
-            raise ConfigError(f"{path} is a file; the results of a folder need a folder")
+            raise WrongUse(f"{path} is a file; the results of a folder need a folder")
         if path.exists() and path.samefile(source):
-            raise ConfigError(f"{path} is the folder of the originals, which are never changed")
+            raise WrongUse(f"{path} is the folder of the originals, which are never changed")
     if drawn is not None and drawn.absolute() == target.absolute():
-        raise ConfigError(f"{out} is named for both results and pictures; give them each their own")
+        raise WrongUse(f"{out} is named for both results and pictures; give them each their own")
     return target, drawn
 
 

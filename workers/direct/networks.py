@@ -20,7 +20,7 @@ from model_store.ref import ModelName, ModelRef
 from model_store.store import ModelVersion
 from workers.engines import Denoisers
 from workers.frame import Frame
-from workers.infer import Denoiser
+from workers.infer import Denoiser, TilesDone
 
 
 class Networks:
@@ -33,6 +33,8 @@ class Networks:
     settings : Settings
         Where versions are and whose are trusted; engine, precision, threads and tile. Aliases are
         the ledger's if it is there, else those of alias files.
+    on_tiles : callable, optional
+        Told how far each image is.
 
     Raises
     ------
@@ -40,7 +42,8 @@ class Networks:
         The storage folder that the settings name may not be looked into.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_tiles: TilesDone | None = None) -> None:
+        self._on_tiles = on_tiles
         self.settings = _of_somebody(settings)
         self.models = Models.at_hand(self.settings)
         if not self.models.has_ledger and _has_ledger(self.settings):
@@ -73,7 +76,8 @@ class Networks:
         """
         with self._lock:
             denoiser = self._denoisers.get(model)
-            return denoiser.denoise(frames, strength=strength), denoiser
+            made = denoiser.denoise(frames, strength=strength, on_tiles=self._on_tiles)
+            return made, denoiser
 
 
 def _of_somebody(settings: Settings) -> Settings:

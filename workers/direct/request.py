@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from dicom_node.domain.route import Output, Route
-from dicom_node.errors import ConfigError
+from dicom_node.errors import ConfigError, WrongUse
 from dicom_node.routing.eligibility import Units
 from dicom_node.settings import Settings
 from model_store.ref import ModelName
@@ -100,7 +100,9 @@ class Request:
         Raises
         ------
         ConfigError
-            There are routes, and none of that name; or it is no name for one.
+            There are routes, and none of that name.
+        WrongUse
+            It is no name for one.
         ValueError
             A value is not as described.
         """
@@ -112,7 +114,7 @@ class Request:
             return cls(**{"route": name, **stated})
         if name not in routes:
             if not routes:
-                raise ConfigError(f"route {name!r} is not 1 to 63 of A-Z a-z 0-9 . _ -")
+                raise WrongUse(f"route {name!r} is not 1 to 63 of A-Z a-z 0-9 . _ -")
             raise ConfigError(f"no route {name!r}; there is {', '.join(sorted(routes))}")
         route = routes[name]
         fields = {

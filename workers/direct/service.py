@@ -16,6 +16,7 @@ from workers.direct.images import denoise_image
 from workers.direct.networks import Networks
 from workers.direct.objects import denoise_object
 from workers.direct.request import Request
+from workers.infer import TilesDone
 
 NO_IMAGE: Final = "is no DICOM, PNG, JPEG or TIFF"
 """What is said of a file that is none of these."""
@@ -53,10 +54,12 @@ class Service:
     settings : Settings
         Of a node: where its model versions are and whose are trusted, what results carry, engine.
         The defaults do where there is no node.
+    on_tiles : callable, optional
+        Told how far each image is.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._networks = Networks(settings)
+    def __init__(self, settings: Settings, on_tiles: TilesDone | None = None) -> None:
+        self._networks = Networks(settings, on_tiles)
 
     @property
     def networks(self) -> Networks:

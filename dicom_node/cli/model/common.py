@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dicom_node.errors import AliasMoved, NodeError, VersionRefused, VersionTaken
+from dicom_node.errors import AliasMoved, NodeError, VersionRefused, VersionTaken, WrongUse
 from model_store.errors import (
     BehaviourError,
     GraphError,
@@ -92,6 +92,8 @@ def code_of(error: NodeError | ModelStoreError) -> Code:
     """Exit code that an error ends a command with."""
     if isinstance(error, AliasMoved):
         return Code.MOVED
+    if isinstance(error, WrongUse):
+        return Code.USAGE
     return Code.REFUSED if isinstance(error, _REFUSALS) else Code.ERROR
 
 
@@ -176,24 +178,45 @@ def _plain(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
+class Bar:
+    """How much of some work is done; call it with what comes next.
+
+    Parameters
+    ----------
+    shown : Progress
+    total : int
+        How many things there are.
+    """
+
+    def __init__(self, shown: Progress, total: int) -> None:
+        self._shown = shown
+        self._task = shown.add_task("", total=total)
+        self._done = -1
+        self._what = ""
+
+    def __call__(self, what: str) -> None:
+        """Begin with `what`; whatever was in hand is done."""
+        self._done += 1
+        self._what = what
+        self._shown.update(self._task, completed=self._done, description=what)
+
+    def part(self, done: int, of: int) -> None:
+        """Show how far the thing in hand is, if it has more than one part."""
+        if of > 1:
+            said = f"{self._what}, tile {done} of {of}"
+            self._shown.update(self._task, completed=self._done + done / of, description=said)
+
+
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error for work that takes seconds; call it with what comes next."""
+def progress(total: int) -> Iterator[Bar]:
+    """A bar on standard error for work that takes seconds."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
     console = Console(stderr=True)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("", total=total)
-        done = -1
-
-        def tell(what: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, completed=done, description=what)
-
-        yield tell
+        yield Bar(bar, total)
 
 
 def print_verdicts(said: Sequence[Verdict]) -> None:

@@ -278,6 +278,18 @@ def test_progress_is_told_after_every_call(version: ModelVersion) -> None:
     assert len(told) > 3
 
 
+def test_of_a_large_image_it_is_told_how_many_of_its_tiles_are_done(version: ModelVersion) -> None:
+    told: list[tuple[int, int]] = []
+    Denoiser(version, FakeEngine(version, _lower(1)), tile=8).denoise(
+        [_frame(_noisy(20, 8)), _frame(_noisy(3, 3))],
+        on_tiles=lambda done, of: told.append((done, of)),
+    )
+    (total,) = {of for _, of in told}
+    assert total > 3
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[-1] == (total, total)
+
+
 @pytest.mark.parametrize("shape", [(20000, 3), (3, 20000), (1500, 1700)])
 def test_no_call_has_more_pixels_than_a_tile(tmp_path: Path, shape: tuple[int, int]) -> None:
     version = model_version(tmp_path, tiling=TilingSpec(margin=32, stride=32))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from pydicom import dcmread
 from typer.testing import CliRunner, Result
 
 from dicom_node.cli import app
+from dicom_node.cli.denoise import denoise
 from model_store.trust.key import PrivateKey, generate
 from model_store.trust.signature import sign
 from tests.support.direct import CT, XRAY, grey, node_toml, picture
 from tests.support.factories import ct_series, dx_image, to_bytes
 from tests.support.factories.models import model_version
 from workers.direct import files
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 class Site:
@@ -171,7 +176,9 @@ def test_what_was_done_before_an_interrupt_is_said(
         real(target, data)
 
     monkeypatch.setattr(files, "write", interrupted)
-    assert "1 of 3 files denoised" in site.folder_done(code=130)
+    said = site.folder_done(code=130)
+    assert "1 of 3 files denoised" in said
+    assert "interrupted: no file is left half-written; the same command does the rest" in said
     monkeypatch.undo()
     assert "2 of 3 files denoised" in site.folder_done(code=3), "what is there is not made again"
 
@@ -184,3 +191,38 @@ def test_a_disk_that_is_full_is_said_with_what_was_done(
     blocked.touch()
     result = site.run(site.images, "-o", blocked / "out", "--model", CT, code=1)
     assert "Not a directory" in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--picture", "{out}/a.jpg"), "pictures are PNG"),
+        (("-o", "{out}/a.png", "--picture", "{out}/a.png"), "both the result and its picture"),
+        (("--route", "no/name"), "is not 1 to 63"),
+    ],
+)
+def test_words_that_contradict_each_other_are_wrong_use(
+    site: Site, words: tuple[str, ...], why: str
+) -> None:
+    (image,) = site.series(1)
+    given = [each.format(out=site.out) for each in words]
+    result = site.run(image, "-o", site.out, *given, code=2)
+    assert why in result.stderr
+    assert not site.out.exists()
+
+
+def test_a_place_where_no_result_can_be_is_wrong_use_and_a_file_that_is_not_there_is_an_error(
+    site: Site,
+) -> None:
+    (image,) = site.series(1)
+    site.run(site.images, "-o", site.images, code=2)
+    site.run(site.images, "-o", image, code=2)
+    site.run(site.images, "-o", site.out, "--picture", site.out, code=2)
+    site.run(site.images / "none", "-o", site.out, code=1)
+
+
+def test_the_page_lists_the_exit_codes_that_the_help_lists() -> None:
+    page = (ROOT / "docs/how-to/denoise-a-file.md").read_text(encoding="utf-8")
+    codes = re.findall(r"^(\d+) ", inspect.getdoc(denoise) or "", re.MULTILINE)
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == codes
+    assert codes == ["0", "1", "2", "3", "130", "143"]
