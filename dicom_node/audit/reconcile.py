@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any, Final, Protocol
 
 from dicom_node.errors import ConfigError, FailItem, LedgerError
+from dicom_node.intake.adoption import unknown_files
 from dicom_node.ledger import proof
 from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.states import DeliveryState
@@ -119,7 +120,7 @@ class DestinationProof:
 
 @dataclass(frozen=True, slots=True)
 class SpoolProof:
-    """Files that the ledger says are in the spool.
+    """Files that the ledger says are in the spool, and those of which it says nothing.
 
     Attributes
     ----------
@@ -127,10 +128,14 @@ class SpoolProof:
         How many there should be.
     faults
         Those that are gone, cannot be read, or hold other bytes than recorded.
+    unknown
+        Files of instances that the ledger does not know; looked for where all of it is proven, not
+        one study or a time.
     """
 
     checked: int
     faults: list[dict[str, str]]
+    unknown: list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class Report:
             self.ledger.failed
             or self.ledger.contradictions
             or any(each.missing or each.failed for each in self.destinations)
-            or (self.spool is not None and self.spool.faults)
+            or (self.spool is not None and (self.spool.faults or self.spool.unknown))
         ):
             return ProofOutcome.LOST
         if (
@@ -346,7 +351,12 @@ def _spool(ledger: Ledger, scope: Scope, spool: Spool) -> SpoolProof:
             {"kind": stored.kind.value, "sop_instance_uid": uid, "path": stored.path or "",
              "fault": fault.removeprefix(f"{uid}: ")}
         )  # fmt: skip
-    return SpoolProof(checked, faults)
+    unknown = [] if scope.is_part else [
+        {"path": file.name, "sop_instance_uid": file.instance.sop_instance_uid
+         if file.instance else "", "from": file.source, "fault": file.fault}
+        for file in unknown_files(ledger, spool)
+    ]  # fmt: skip
+    return SpoolProof(checked, faults, unknown)
 
 
 def _kept(ledger: Ledger, scope: Scope) -> Iterator[tuple[int, StoredObject]]:

@@ -167,7 +167,8 @@ def reconcile_command(  # noqa: PLR0917 -- options of a command
 
     Every accepted instance must have ended under every route that matched it, and every
     destination must hold, by its own answer to C-FIND, each result that it took. With --spool
-    every stored file must be there with the recorded SHA-256.
+    every stored file must be there with the recorded SHA-256, and no file of an instance may be
+    unknown to the ledger.
 
     Exit code: 0, all of it is proven; 1, something is missing or has failed, or the ledger or
     the configuration could not be read; 3, nothing is missing or has failed, but something could
@@ -211,6 +212,10 @@ def _print(report: Report) -> None:
         ("failed, waiting for a person", ledger.failed),
         ("contradictions in the ledger", ledger.contradictions),
         ("faults of the spool", list(report.spool.faults) if report.spool else []),
+        (
+            "in the spool, and unknown to the ledger ('dicom-node study adopt' takes them in)",
+            list(report.spool.unknown) if report.spool else [],
+        ),
         ("not ended yet", ledger.unfinished),
         ("not planned yet", ledger.unplanned),
     ]

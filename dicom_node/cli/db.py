@@ -32,3 +32,8 @@ def upgrade(
         require_unused(tree.storage.path, engine.url.render_as_string(hide_password=True))
     migrate.upgrade(engine)
     Console().print(f"the ledger is at migration {revision.current(engine)}")
+    if begin_anew:
+        Console().print(
+            "what the former one knew is in the spool only: 'dicom-node study adopt' takes it in",
+            soft_wrap=True,
+        )

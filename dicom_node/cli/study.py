@@ -128,6 +128,46 @@ def _nothing_failed(counts: dict[WorkState, int]) -> str:
     return "; ".join(["no work item has failed", *found])
 
 
+@app.command()
+@plain_errors
+def adopt(
+    config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in instances that are in the spool and that the ledger does not know.
+
+    For after a ledger was lost and begun anew, or restored from an older backup. They are processed
+    as if they had just been received; what a destination has already, it gets once more under the
+    same UIDs. Files that cannot be read are listed and stay.
+    """
+    from dicom_node.intake.adoption import adopt as take_in  # noqa: PLC0415
+    from dicom_node.intake.adoption import unknown_files  # noqa: PLC0415
+
+    node = reader(config)
+    if dry_run:
+        found = list(unknown_files(node.ledger, node.spool))
+        rows = [
+            {"sop_instance_uid": file.instance.sop_instance_uid if file.instance else None,
+             "from": file.source, "fault": file.fault, "file": file.name}
+            for file in found
+        ]  # fmt: skip
+        show(rows, title="unknown to the ledger", as_json=as_json, empty="nothing is unknown")
+        return
+    done = take_in(node.ledger, node.spool, node.settings.node.ae_title)
+    left = [{"file": file.name, "fault": file.fault} for file in done.unreadable]
+    if as_json:
+        found_now = {"taken": done.taken, "kept_aside": done.kept_aside, "unreadable": left}
+        show([found_now], title="", as_json=True, empty="")
+        return
+    console = Console(highlight=False)
+    console.print(f"{done.taken} taken in; upkeep plans them as if they had just been received")
+    if done.kept_aside:
+        console.print(f"{done.kept_aside} kept aside: see 'dicom-node study conflicts'")
+    if left:
+        show(left, title="left as they are", as_json=False, empty="")
+
+
 @app.command("conflicts")
 @plain_errors
 def conflicts_command(

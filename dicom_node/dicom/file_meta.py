@@ -34,6 +34,8 @@ class FileMeta:
     ----------
     sop_class_uid, sop_instance_uid, transfer_syntax_uid : str
         "" where the element is not there.
+    source_ae_title : str
+        Source Application Entity Title: who sent it; "" where it is not there.
     end : int
         Where the data set begins.
     """
@@ -41,6 +43,7 @@ class FileMeta:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    source_ae_title: str
     end: int
 
     @classmethod
@@ -79,8 +82,10 @@ class FileMeta:
             raise FileMetaError("the file ends in its File Meta Information") from error
         if at != end or at >= len(head):
             raise FileMetaError("its File Meta Information is damaged, or nothing follows it")
-        sop_class, sop_instance, syntax = (elements.get(e, "") for e in (0x0002, 0x0003, 0x0010))
-        return cls(sop_class, sop_instance, syntax, end=at)
+        sop_class, sop_instance, syntax, source = (
+            elements.get(element, "") for element in (0x0002, 0x0003, 0x0010, 0x0016)
+        )
+        return cls(sop_class, sop_instance, syntax, source, end=at)
 
 
 def file_header(

@@ -42,6 +42,11 @@ class Scope:
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def is_part(self) -> bool:
+        """Whether it leaves anything out."""
+        return any(bound is not None for bound in (self.study_uid, self.since, self.until))
+
 
 @dataclass(frozen=True, slots=True)
 class ResultSeries:

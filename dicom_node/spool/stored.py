@@ -144,7 +144,7 @@ def _difference(file: BinaryIO, stored: StoredObject) -> str:
     made = "received" if stored.kind is ObjectKind.INSTANCE else "made"
     wrong = f"the bytes in the spool are not those that were {made}"
     try:
-        meta = _meta(file)
+        meta = meta_of(file)
         if sha256_of(file, stored.kind) != stored.sha256:
             return wrong
     except WrongBytes as error:
@@ -185,7 +185,7 @@ def sha256_of(file: BinaryIO, kind: ObjectKind) -> str:
     digest = hashlib.sha256()
     offset = 0
     if kind is ObjectKind.INSTANCE:
-        meta = _meta(file)
+        meta = meta_of(file)
         offset = meta.end
         digest.update(meta.transfer_syntax_uid.encode("ascii", "replace") + b"\0")
     if isinstance(file, io.BytesIO):
@@ -199,19 +199,14 @@ def sha256_of(file: BinaryIO, kind: ObjectKind) -> str:
     return digest.hexdigest()
 
 
-def identity_of(file: BinaryIO) -> str:
-    """Return the SOP Instance UID that a file's File Meta Information says.
+def meta_of(file: BinaryIO) -> FileMeta:
+    """Read a file's File Meta Information at its first byte, and return there.
 
     Raises
     ------
     WrongBytes
         It is no DICOM file.
     """
-    return _meta(file).sop_instance_uid
-
-
-def _meta(file: BinaryIO) -> FileMeta:
-    """Read it at the file's first byte, and return there."""
     try:
         return FileMeta.read(file.read(LONGEST_META))
     except FileMetaError as error:

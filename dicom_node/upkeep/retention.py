@@ -22,7 +22,7 @@ from dicom_node.ledger.states import MOST_TRIES
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
 from dicom_node.spool.spool import SHARDS, Spool
-from dicom_node.spool.stored import ObjectKind, fault_of, identity_of, sha256_of
+from dicom_node.spool.stored import ObjectKind, fault_of, meta_of, sha256_of
 
 MOST_TO_FORGET: Final = 500
 _ORPHAN_SECONDS: Final = 24 * 3600.0
@@ -190,7 +190,7 @@ class Retention:
     def _copy_of(self, name: str) -> Copy | None:
         """What the ledger has that the object in a file is a copy of, or can be made of again."""
         with self._spool.open(name, name) as file:
-            uid = identity_of(file)
+            uid = meta_of(file).sop_instance_uid
             if name.startswith("instances/"):
                 sha256 = sha256_of(file, ObjectKind.INSTANCE)
                 with self._ledger.read() as session:

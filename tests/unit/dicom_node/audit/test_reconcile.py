@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from dicom_node.audit.reconcile import DestinationProof, ProofOutcome, Report, reconcile
 from dicom_node.cli import app
 from dicom_node.errors import ConfigError, FailItem
+from dicom_node.intake.adoption import adopt
 from dicom_node.ledger import recall
 from dicom_node.ledger.proof import Scope
 from dicom_node.ledger.tables import DeliveryRow, InstanceRow, ResultRow, WorkItemRow
@@ -308,6 +310,21 @@ def test_the_files_of_the_spool_are_read(life: Life) -> None:
         ("result", "its file is no longer in the spool"),
     ]
     assert report.outcome is ProofOutcome.LOST
+
+
+def test_a_ledger_that_knows_less_than_the_spool_proves_nothing(life: Life) -> None:
+    """It was lost and begun anew, or restored from an older backup."""
+    archives = delivered(life)
+    instance, _ = stored(life)
+    other = instance.with_name("1.2.3.9999-x.dcm")
+    other.write_bytes(instance.read_bytes().replace(b"1.2.4", b"1.2.5"))
+    os.utime(other, (0, 0))
+    report = prove(life, archives, spool=life.spool)
+    assert report.spool is not None
+    assert [row["path"] for row in report.spool.unknown] == [life.spool.name(other)]
+    assert report.outcome is ProofOutcome.LOST
+    adopt(life.ledger, life.spool, "NODE")
+    assert prove(life, archives, spool=life.spool).outcome is ProofOutcome.UNPROVABLE
 
 
 def test_only_files_of_what_is_asked_about_are_read(life: Life) -> None:

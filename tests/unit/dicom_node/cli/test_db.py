@@ -32,5 +32,9 @@ def test_a_spool_that_was_in_use_is_given_no_empty_ledger_unasked(tmp_path: Path
         assert refused.exit_code == 1, words
         assert "are in no ledger" in refused.stderr
     assert not (folder / "ledger.sqlite").exists()
-    assert shell.run("db", "upgrade", "--begin-anew").exit_code == 0
+    anew = shell.run("db", "upgrade", "--begin-anew")
+    assert anew.exit_code == 0
+    assert "dicom-node study adopt" in anew.stdout
+    assert "nothing is unknown" in shell.run("study", "adopt", "--dry-run").stdout
+    assert "0 taken in" in shell.run("study", "adopt").stdout
     assert shell.run("study", "list").exit_code == 0
