@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from dicom_node import full_disk, running
 from dicom_node.bell.broker import rings_of
-from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import BrokerAway, LedgerError, NodeError, RetryLater, StorageError
 from dicom_node.finding import Finding
 from dicom_node.heartbeat import open_ledger
 from dicom_node.intake.marker import open_spool, require_unused
 from dicom_node.ledger import holders, processes, revision
-from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.models import Models
 from dicom_node.network.request.echo import echo
@@ -42,20 +42,31 @@ _UNTIL_THEN: Final = "until then C-STORE is answered 0xA700, and nothing is deno
 _PROBE: Final = "dicom-node-check"
 """A queue that nobody listens to."""
 
+_Opened = Callable[[], Ledger]
+"""The ledger on the one connection of a check, from the first who asks for it until the end."""
+
 
 def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
     """Check one thing after the other."""
     yield Finding("configuration", True, _counts(tree))
-    full = _FullDisk(tree)
-    yield full.told(_try("spool", lambda: _spool(tree)))
-    ledger = full.told(_try("ledger", lambda: _ledger(tree)))
-    yield ledger
-    yield full.told(_try("broker", lambda: _broker(tree)))
-    yield from _processes(tree, ledger)
-    models = Models.at_hand(tree)
-    yield _try("models", lambda: _models(models))
-    for name in sorted({str(route.model) for route in tree.domain_routes()}):
-        yield _try(f"model {name}", lambda name=name: _model(models, name))  # type: ignore[misc]
+    with ExitStack() as closing:
+
+        @cache
+        def opened() -> Ledger:
+            ledger = open_ledger(tree)
+            closing.callback(ledger.engine.dispose)
+            return ledger
+
+        full = _FullDisk(tree, opened)
+        yield full.told(_try("spool", lambda: _spool(tree, opened)))
+        ledger = full.told(_try("ledger", lambda: _ledger(tree, opened)))
+        yield ledger
+        yield full.told(_try("broker", lambda: _broker(tree)))
+        yield from _processes(ledger, opened)
+        models = Models.at_hand(tree, opened)
+        yield _try("models", lambda: _models(models))
+        for name in sorted({str(route.model) for route in tree.domain_routes()}):
+            yield _try(f"model {name}", lambda name=name: _model(models, name))  # type: ignore[misc]
     yield _try("address", lambda: _address(tree))
     for destination in tree.destinations if destinations else ():
         calling = destination.calling_ae_title or tree.node.ae_title
@@ -73,8 +84,9 @@ def _try(what: str, probe: Callable[[], str]) -> Finding:
 class _FullDisk:
     """Lets a full disk be named once; of what else lies on it, only that it is the same one."""
 
-    def __init__(self, tree: Settings) -> None:
+    def __init__(self, tree: Settings, opened: _Opened) -> None:
         self._tree = tree
+        self._opened = opened
         self._first: dict[int, str] = {}
 
     def told(self, finding: Finding) -> Finding:
@@ -93,7 +105,7 @@ class _FullDisk:
     def _folder(self, what: str) -> Path | None:
         """Where it lies; None for what is on another machine."""
         if what == "ledger":
-            file = holders.file_of(make_engine(self._tree.database_url))
+            file = holders.file_of(self._opened().engine)
             return None if file is None else file.parent
         return self._tree.storage.path
 
@@ -126,13 +138,13 @@ def _address(tree: Settings) -> str:
     return f"{where} is free"
 
 
-def _spool(tree: Settings) -> str:
+def _spool(tree: Settings, opened: _Opened) -> str:
     root = tree.storage.path
-    if _is_first_start(tree):
+    if _is_first_start(root, opened):
         return _place_for_spool(root)
     if full_disk.is_full(root):
         raise NodeError(f"{root} cannot be written: {full_disk.SAID}; {_UNTIL_THEN}")
-    storage = _storage(tree)
+    storage = _storage(root, opened)
     path = storage.incoming()
     written = os.urandom(_PROBE_BYTES)
     try:
@@ -150,15 +162,15 @@ def _spool(tree: Settings) -> str:
     return f"{root} is writable, {storage.free_bytes() // 2**20} MB free"
 
 
-def _is_first_start(tree: Settings) -> bool:
+def _is_first_start(root: Path, opened: _Opened) -> bool:
     """Neither a ledger nor a spool: whoever only looks makes none, a volume may be away."""
-    if found_marker(tree.storage.path) is not None:
+    if found_marker(root) is not None:
         return False
     try:
-        return revision.current(make_engine(tree.database_url)) is None
+        return revision.current(opened().engine) is None
     except LedgerError as error:
         raise NodeError(
-            f"whether a spool is to be in {tree.storage.path} is not known: the ledger says it"
+            f"whether a spool is to be in {root} is not known: the ledger says it"
         ) from error
 
 
@@ -172,19 +184,19 @@ def _place_for_spool(root: Path) -> str:
     )
 
 
-def _storage(tree: Settings) -> Spool:
+def _storage(root: Path, opened: _Opened) -> Spool:
     """The spool of the ledger, if there is a ledger yet."""
-    engine = make_engine(tree.database_url)
+    ledger = opened()
     try:
-        if revision.current(engine) != revision.REVISION:
-            return Spool(tree.storage.path)
-        return open_spool(tree.storage.path, Ledger(engine, SilentBell()))
+        if revision.current(ledger.engine) != revision.REVISION:
+            return Spool(root)
+        return open_spool(root, ledger)
     except LedgerError:  # which has a finding of its own
-        return Spool(tree.storage.path)
+        return Spool(root)
 
 
-def _ledger(tree: Settings) -> str:
-    engine = make_engine(tree.database_url)
+def _ledger(tree: Settings, opened: _Opened) -> str:
+    engine = opened().engine
     try:
         found = revision.current(engine)
     except LedgerError as error:
@@ -194,7 +206,7 @@ def _ledger(tree: Settings) -> str:
         require_unused(tree.storage.path, where)
         return f"{where} has no ledger yet; {revision.HOW_TO_MAKE_ONE}"
     revision.require(found)
-    _write_and_read(open_ledger(tree))
+    _write_and_read(opened())
     return f"{where} is at migration {found}, and takes what is written"
 
 
@@ -204,17 +216,17 @@ def _write_and_read(ledger: Ledger) -> None:
         raise LedgerError("[database] url: the ledger does not hold what was written a moment ago")
 
 
-def _processes(tree: Settings, ledger: Finding) -> Iterator[Finding]:
+def _processes(ledger: Finding, opened: _Opened) -> Iterator[Finding]:
     if not ledger.ok:
         same = ledger.message.removeprefix("cannot be written: ")
         why = same if full_disk.SAID.partition(";")[0] in same else "the ledger says it"
         yield Finding("processes", False, f"whether they run is not known: {why}")
         return
     try:
-        if revision.current(make_engine(tree.database_url)) is None:
+        if revision.current(opened().engine) is None:
             found = [running.NOTHING]
         else:
-            found = list(running.roles(open_ledger(tree)))
+            found = list(running.roles(opened()))
     except NodeError as error:
         found = [Finding("processes", False, str(error))]
     yield from found

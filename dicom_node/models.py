@@ -96,14 +96,20 @@ class Models:
         return cls(settings, None)
 
     @classmethod
-    def at_hand(cls, settings: Settings) -> Models:
-        """The models of a node that may not have run yet, or whose database is away."""
+    def at_hand(cls, settings: Settings, opened: Callable[[], Ledger] | None = None) -> Models:
+        """The models of a node that may not have run yet, or whose database is away.
+
+        `opened` gives the ledger to ask; absent, it is opened here.
+        """
         if settings.database.url is None and not (settings.storage.path / "ledger.sqlite").exists():
             return cls.without_ledger(settings)
         try:
-            engine = make_engine(settings.database_url)
-            if revision.current(engine) == revision.REVISION:
-                return cls.open(settings, Ledger(engine, SilentBell()))
+            if opened is None:
+                ledger = Ledger(make_engine(settings.database_url), SilentBell())
+            else:
+                ledger = opened()
+            if revision.current(ledger.engine) == revision.REVISION:
+                return cls.open(settings, ledger)
         except NodeError:
             return cls.without_ledger(settings)
         return cls.without_ledger(settings)

@@ -64,11 +64,14 @@ def _probe(tree: Settings, role: Role) -> None:
     from dicom_node import running  # noqa: PLC0415 -- a probe loads no more than it needs
     from dicom_node.heartbeat import open_ledger  # noqa: PLC0415
 
+    ledger = open_ledger(tree)
     try:
-        why = running.silent_here(open_ledger(tree), role)
+        why = running.silent_here(ledger, role)
     except LedgerError as error:
         sys.stdout.write(f"not known: {error}\n")
         return
+    finally:
+        ledger.engine.dispose()
     sys.stdout.write(f"{why or f'{role} gives signs of life'}\n")
     if why:
         raise typer.Exit(1)

@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.pool import QueuePool
 
 from dicom_node import full_disk
 from dicom_node.bell.outbox import SilentBell
 from dicom_node.checks import look
 from dicom_node.finding import Finding
 from dicom_node.intake.marker import open_spool
+from dicom_node.ledger.bounds import Bounds
 from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
@@ -159,3 +162,20 @@ def test_a_node_that_does_not_run_is_not_well(site: Site) -> None:
     said = finding(site, "processes")
     assert (said.ok, said.warning) == (True, True)
     assert "dicom-node up" in said.message
+
+
+def test_the_ledger_is_opened_once_and_closed_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Engine] = []
+
+    def noted(url: str, bounds: Bounds) -> Engine:
+        made.append(make_engine(url, bounds))
+        return made[-1]
+
+    for module in ("heartbeat", "models"):
+        monkeypatch.setattr(f"dicom_node.{module}.make_engine", noted)
+    assert all(each.ok for each in look(site.life.settings, destinations=False))
+    (engine,) = made
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedin() == 0
