@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks._machine import busy_cores, report, write
 from model_store.engines.base import Engine
 from model_store.engines.equivalence import compare
-from model_store.engines.openvino import Precision, load_openvino, supports
+from model_store.engines.openvino import OpenVinoPrecision, load_openvino, supports
 from model_store.engines.select import build_engine
 from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import EngineUnavailableError
@@ -163,7 +163,7 @@ def _peaks(threads: int) -> dict[str, float]:
     return {name: _peak(name, threads) for name in ("f32", "bf16") if supports(name)}
 
 
-def _peak(precision: Precision, threads: int) -> float:
+def _peak(precision: OpenVinoPrecision, threads: int) -> float:
     """Best rate of a stack of 3x3 convolutions over several widths, in GFLOP/s."""
     openvino = load_openvino()
     core = openvino.Core()

@@ -18,7 +18,7 @@ from workers.frame import Frame
 from workers.tiling import Span, default_tile, reflected, smallest_tile, spans
 
 _USUAL = 512
-Progress = Callable[[int], None]
+CallsDone = Callable[[int], None]
 """Called with the number of engine calls that have returned so far."""
 
 TilesDone = Callable[[int, int], None]
@@ -86,7 +86,7 @@ class Denoiser:
         frames: Sequence[Frame],
         *,
         strength: float = 1.0,
-        on_progress: Progress | None = None,
+        on_progress: CallsDone | None = None,
         on_tiles: TilesDone | None = None,
     ) -> list[NDArray[np.float32]]:
         """Denoise frames.
@@ -164,7 +164,7 @@ class _Calls:
     """Engine calls, counted and reported, their errors in the node's words."""
 
     engine: Engine
-    on_progress: Progress | None
+    on_progress: CallsDone | None
     on_tiles: TilesDone | None
     tiles: int
     done: int = 0

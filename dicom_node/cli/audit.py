@@ -36,7 +36,7 @@ _COLUMNS = (
 _AT_ONCE = 1000
 
 
-class Form(StrEnum):
+class ExportForm(StrEnum):
     """Form of an export."""
 
     JSONL = "jsonl"
@@ -88,7 +88,7 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 def export(  # noqa: PLR0917 -- options of a command
     path: Annotated[Path | None, typer.Argument(help="File; absent: standard output.")] = None,
     config: ConfigOption = None,
-    form: Annotated[Form, typer.Option(help="Form of the export.")] = Form.JSONL,
+    form: Annotated[ExportForm, typer.Option(help="Form of the export.")] = ExportForm.JSONL,
     since: Annotated[datetime | None, typer.Option(help="From this time on, UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Before this time, UTC.")] = None,
     study: Annotated[str | None, typer.Option(help="Only this Study Instance UID.")] = None,
@@ -121,8 +121,8 @@ def _events(
         after = rows[-1]["id"] if rows else last
 
 
-def _write(rows: Any, file: TextIO, form: Form) -> None:
-    if form is Form.JSONL:
+def _write(rows: Any, file: TextIO, form: ExportForm) -> None:
+    if form is ExportForm.JSONL:
         for row in rows:
             file.write(json.dumps(row, default=_text, ensure_ascii=False) + "\n")
         return

@@ -20,7 +20,7 @@ from dicom_node.demo import phantom
 from dicom_node.demo.catalogue import Archive, archives
 from dicom_node.demo.errors import ImagesUnavailable, IndexUnreachable
 from dicom_node.demo.identity import rewritten
-from dicom_node.demo.index import Index, Progress, configured
+from dicom_node.demo.index import Advance, Index, configured
 from model_store.hashing import file_sha256
 
 _CHUNK = 1 << 20
@@ -67,7 +67,7 @@ class SeriesFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class DemoImages:
     """Everything that is sent, and what had to be replaced by a phantom, with the reason."""
 
     series: tuple[SeriesFiles, ...]
@@ -85,8 +85,8 @@ def obtain(
     *,
     offline: bool = False,
     cache: Path | None = None,
-    progress: Callable[[Archive], Progress] | None = None,
-) -> Images:
+    progress: Callable[[Archive], Advance] | None = None,
+) -> DemoImages:
     """Get a CT series and a radiograph.
 
     Parameters
@@ -120,7 +120,7 @@ def obtain(
             series.append(_phantom(archive.name, work))
         else:
             series.append(_published(archive, files, work))
-    return Images(tuple(series), tuple(replaced))
+    return DemoImages(tuple(series), tuple(replaced))
 
 
 def cached(archive: Archive, cache: Path) -> tuple[Path, ...] | None:
@@ -135,7 +135,7 @@ def cached(archive: Archive, cache: Path) -> tuple[Path, ...] | None:
     return tuple(files)
 
 
-def download(archive: Archive, index: Index, cache: Path, progress: Progress) -> tuple[Path, ...]:
+def download(archive: Archive, index: Index, cache: Path, progress: Advance) -> tuple[Path, ...]:
     """Fetch `archive`, take out its DICOM files, verify each, and keep them in the cache.
 
     Raises

@@ -35,7 +35,7 @@ _CHUNK = 1 << 18
 _STALL_S = 10.0
 _PIP_S = 30.0
 
-Progress = Callable[[int], None]
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Index:
         )
 
     def fetch(
-        self, project: str, filename: str, sha256: str, target: Path, progress: Progress
+        self, project: str, filename: str, sha256: str, target: Path, progress: Advance
     ) -> None:
         """Save `filename` of `project` as `target`, whole and verified or not at all.
 
@@ -142,7 +142,7 @@ class Index:
         ----------
         sha256 : str
             Hexadecimal; any index may serve the file, only these bytes are taken.
-        progress : Progress
+        progress : Advance
             Called with the number of bytes of each piece.
 
         Raises
@@ -189,7 +189,7 @@ class Index:
                 return url
         return None
 
-    def _save(self, url: str, target: Path, progress: Progress) -> None:
+    def _save(self, url: str, target: Path, progress: Advance) -> None:
         with self._open(url, {}) as (body, _), target.open("wb") as out:
             while piece := body.read(_CHUNK):
                 out.write(piece)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from dicom_node.demo import report
 from dicom_node.demo.errors import DemoError
-from dicom_node.demo.images import Images, obtain
+from dicom_node.demo.images import DemoImages, obtain
 from dicom_node.demo.network import LOOPBACK, Endpoint, free_port
 from dicom_node.demo.node import GIVEN_PACS, NodeFiles, NodeProcess, write_config
 from dicom_node.demo.pacs import Pacs
@@ -66,7 +66,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoOutcome:
     """What came of it."""
 
     summaries: tuple[SeriesSummary, ...]
@@ -74,7 +74,7 @@ class Outcome:
     html: Path
 
 
-def run(options: Options, console: Console) -> Outcome:
+def run(options: Options, console: Console) -> DemoOutcome:
     """Send, denoise, deliver, compare.
 
     Raises
@@ -93,7 +93,7 @@ def run(options: Options, console: Console) -> Outcome:
         summarise(series, {uid: a.path for uid, a in done.result_of.items()}, seconds)
         for series, seconds in zip(images.series, done.seconds, strict=True)
     )
-    outcome = Outcome(summaries, done.all_seconds, options.report / "index.html")
+    outcome = DemoOutcome(summaries, done.all_seconds, options.report / "index.html")
     report.write_html(_story(options, images, outcome), outcome.html)
     if options.picture:
         report.write_picture(summaries, options.picture)
@@ -102,7 +102,7 @@ def run(options: Options, console: Console) -> Outcome:
     return outcome
 
 
-def table(outcome: Outcome) -> Table:
+def table(outcome: DemoOutcome) -> Table:
     """Make the table that ends the demonstration, one row a series."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     made.add_column("Series", no_wrap=True, min_width=6)
@@ -130,7 +130,7 @@ def _prepare(options: Options) -> None:
         raise DemoError(f"{options.report}: {error.strerror or error}") from error
 
 
-def _images(options: Options, console: Console) -> Images:
+def _images(options: Options, console: Console) -> DemoImages:
     with Downloads(console) as downloads:
         images = obtain(options.work / "images", offline=options.offline, progress=downloads.begin)
     for line in images.replaced:
@@ -153,7 +153,7 @@ def _require_answer(pacs: Endpoint) -> None:
         raise DemoError(f"--pacs: {outcome.message}")
 
 
-def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) -> RoundTrip:
+def _main_job(options: Options, images: DemoImages, pacs: Pacs, console: Console) -> RoundTrip:
     files = NodeFiles(options.work / "node", options.log)
     node = Endpoint(LOOPBACK, free_port(), _NODE_AE)
     own = Endpoint(LOOPBACK, pacs.port, _PACS_AE)
@@ -176,7 +176,7 @@ def _main_job(options: Options, images: Images, pacs: Pacs, console: Console) ->
         )
 
 
-def _story(options: Options, images: Images, outcome: Outcome) -> report.Run:
+def _story(options: Options, images: DemoImages, outcome: DemoOutcome) -> report.Run:
     destinations = "PACS (of the demonstration)"
     if options.pacs:
         destinations += f" and {options.pacs}"

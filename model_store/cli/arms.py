@@ -15,9 +15,9 @@ from model_store.cli.options import (
     Filters,
     Markdown,
     Out,
-    Precision,
     Quick,
     Threads,
+    TrainingPrecision,
     limit_threads,
 )
 from model_store.cli.results import tell
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from model_store.reports.reproduction import Reproduction
 
 Data = Annotated[Path, typer.Option(help="folder that the recipes' images are below")]
-Phantom = Annotated[
+PhantomOption = Annotated[
     bool, typer.Option(help="draw the picture of a digital phantom, which is nobody's image")
 ]
 Whole = Annotated[bool, typer.Option(help="score whole images, not their central crops")]
@@ -51,7 +51,7 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         ] = None,
         quick: Quick = False,
         whole: Whole = False,
-        phantom: Phantom = False,
+        phantom: PhantomOption = False,
         threads: Threads = 0,
     ) -> None:
         """Measure several arms on the same cases, beside what the publication reports.
@@ -89,11 +89,12 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
         weights: Backbones = None,
         filters: Filters = None,
         precision: Annotated[
-            Precision | None, typer.Option(help="arithmetic of the training; absent: the recipes'")
+            TrainingPrecision | None,
+            typer.Option(help="arithmetic of the training; absent: the recipes'"),
         ] = None,
         quick: Quick = False,
         whole: Whole = False,
-        phantom: Phantom = False,
+        phantom: PhantomOption = False,
         threads: Threads = 0,
     ) -> None:
         """Train all arms of a publication, then measure and show them together.
@@ -136,7 +137,10 @@ def add_arms(app: typer.Typer, zoo_folder: Path) -> None:
 
 
 def _trained(
-    made: Reproduction, recipes: Sequence[Path], console: Console, precision: Precision | None
+    made: Reproduction,
+    recipes: Sequence[Path],
+    console: Console,
+    precision: TrainingPrecision | None,
 ) -> list[Path]:
     from model_store.evaluation.lpips import Lpips  # noqa: PLC0415
     from model_store.training.checkpoint import Progress  # noqa: PLC0415

@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from model_store.cli.console import failed, progress_bar
-from model_store.cli.options import ArmName, Backbones, Precision, Quick, Threads, limit_threads
+from model_store.cli.options import (
+    ArmName,
+    Backbones,
+    Quick,
+    Threads,
+    TrainingPrecision,
+    limit_threads,
+)
 from model_store.errors import ModelStoreError
 from model_store.manifest import LEAST_STRENGTH
 
@@ -55,7 +62,8 @@ def make(  # noqa: PLR0917
     weights: Backbones = None,
     arm: ArmName = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="arithmetic of the training; absent: the recipe's")
+        TrainingPrecision | None,
+        typer.Option(help="arithmetic of the training; absent: the recipe's"),
     ] = None,
     compare: Annotated[bool, typer.Option(help="against classical filters")] = True,
     quick: Quick = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class Precision(StrEnum):
+class TrainingPrecision(StrEnum):
     """What a run may compute in; auto takes bf16 where the machine has it natively."""
 
     AUTO = "auto"

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from model_store.cli.console import failed, progress_bar
-from model_store.cli.options import ArmName, Backbones, Precision, limit_threads
+from model_store.cli.options import ArmName, Backbones, TrainingPrecision, limit_threads
 from model_store.errors import ModelStoreError
 
 
@@ -26,7 +26,7 @@ def train(  # noqa: PLR0917
     weights: Backbones = None,
     arm: ArmName = None,
     precision: Annotated[
-        Precision | None,
+        TrainingPrecision | None,
         typer.Option(help="arithmetic of the training; absent: the recipe's, or the resumed run's"),
     ] = None,
 ) -> None:

@@ -12,7 +12,11 @@ from model_store.engines.openvino import load_openvino, supports
 from model_store.engines.tensorrt.cuda import CudaDevice
 from model_store.engines.tensorrt.device import DeviceProperties, require_device
 from model_store.engines.tensorrt.library import INSTALL, TensorrtLibrary, installed, load_library
-from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic
+from model_store.engines.tensorrt.precision import (
+    PLAN_PRECISIONS,
+    PlanPrecision,
+    require_arithmetic,
+)
 from model_store.errors import EngineUnavailableError
 
 
@@ -80,11 +84,13 @@ def _tensorrt() -> Iterator[Option]:
     try:
         library, about = _gpu()
     except EngineUnavailableError as error:
-        yield from (Option("tensorrt", recipe, why_not=str(error)) for recipe in RECIPES)
+        yield from (
+            Option("tensorrt", precision, why_not=str(error)) for precision in PLAN_PRECISIONS
+        )
         return
-    for recipe in RECIPES:
+    for precision in PLAN_PRECISIONS:
         name = f"{library.name} {library.version}"
-        yield Option("tensorrt", recipe, about.name, name, _missing(library, about, recipe))
+        yield Option("tensorrt", precision, about.name, name, _missing(library, about, precision))
 
 
 def _gpu() -> tuple[TensorrtLibrary, DeviceProperties]:
@@ -96,14 +102,14 @@ def _gpu() -> tuple[TensorrtLibrary, DeviceProperties]:
     return library, about
 
 
-def _missing(library: TensorrtLibrary, about: DeviceProperties, recipe: Recipe) -> str:
-    """Why a recipe cannot run on a GPU; empty if it can."""
+def _missing(library: TensorrtLibrary, about: DeviceProperties, precision: PlanPrecision) -> str:
+    """Why a precision cannot run on a GPU; empty if it can."""
     if library.refuses(about.compute_capability):
         return f"TensorRT for RTX does not run on {about.name}: install the full TensorRT"
-    if recipe != "f32" and find_spec("onnx") is None:
-        return f"{recipe} needs onnx, which is not installed: {INSTALL}"
+    if precision != "f32" and find_spec("onnx") is None:
+        return f"{precision} needs onnx, which is not installed: {INSTALL}"
     try:
-        require_arithmetic(recipe, about.compute_capability, about.name)
+        require_arithmetic(precision, about.compute_capability, about.name)
     except EngineUnavailableError as error:
         return str(error)
     return ""

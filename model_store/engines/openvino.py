@@ -18,7 +18,7 @@ from model_store.errors import EngineError, EngineUnavailableError
 from model_store.ref import ModelRef
 from model_store.store import ModelVersion
 
-Precision = Literal["f32", "bf16"]
+OpenVinoPrecision = Literal["f32", "bf16"]
 
 _CAPABILITY = {"f32": "FP32", "bf16": "BF16"}
 
@@ -49,7 +49,7 @@ def load_openvino() -> ModuleType:
         ) from error
 
 
-def supports(precision: Precision) -> bool:
+def supports(precision: OpenVinoPrecision) -> bool:
     """Whether this processor computes in `precision` natively."""
     return _CAPABILITY[precision] in load_openvino().Core().get_property(
         "CPU", "OPTIMIZATION_CAPABILITIES"
@@ -79,7 +79,7 @@ class OpenVinoEngine(Engine):
     """
 
     def __init__(
-        self, version: ModelVersion, precision: Precision = "f32", threads: int = 0
+        self, version: ModelVersion, precision: OpenVinoPrecision = "f32", threads: int = 0
     ) -> None:
         openvino = load_openvino()
         if not supports(precision):

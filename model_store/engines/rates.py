@@ -19,7 +19,7 @@ _BATCHED = 512
 
 Size = tuple[int, int]
 Tell = Callable[[str], None]
-Clock = Callable[[], float]
+Timer = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def measure(
     seconds: float,
     *,
     tell: Tell = lambda what: None,
-    clock: Clock = time.perf_counter,
+    clock: Timer = time.perf_counter,
 ) -> Rates:
     """Let engines take turns, and take the median call of each.
 
@@ -144,7 +144,7 @@ def _in_time(
 
 
 def _warmed(
-    engines: Sequence[Engine], asked: Sequence[int], size: Size, end: float, clock: Clock
+    engines: Sequence[Engine], asked: Sequence[int], size: Size, end: float, clock: Timer
 ) -> tuple[dict[int, Images], list[Omission]]:
     """Call every engine until it is at its best; what each gets, and who lacks the memory."""
     given: dict[int, Images] = {}
@@ -165,7 +165,7 @@ def _warmed(
 
 
 def _one_size(
-    engines: Sequence[Engine], given: dict[int, Images], size: Size, end: float, clock: Clock
+    engines: Sequence[Engine], given: dict[int, Images], size: Size, end: float, clock: Timer
 ) -> list[Rate]:
     taken: dict[int, list[float]] = {place: [] for place in given}
     order = list(taken)

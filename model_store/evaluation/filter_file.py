@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from model_store.errors import DataError
-from model_store.evaluation.filters import Settings, complete
+from model_store.evaluation.filters import FilterSettings, complete
 from model_store.evaluation.trial import Case, run_filters
 
 
@@ -33,11 +33,11 @@ class FilterFile:
     def __init__(self, path: Path | None, *, quick: bool = False) -> None:
         self._path = path
         self._quick = quick
-        self._known: dict[str, Settings] = {}
+        self._known: dict[str, FilterSettings] = {}
         if path is not None and path.exists():
             self._known = _read(path)
 
-    def of(self, case: Case) -> Settings:
+    def of(self, case: Case) -> FilterSettings:
         """Scores of every filter at every setting: known, or measured now.
 
         Scores that lack a metric of the case, or a filter that can run here or a setting of its
@@ -61,7 +61,7 @@ class FilterFile:
             for name, grid in settings.items()
         }
 
-    def _complete(self, settings: Settings, wanted: set[str]) -> bool:
+    def _complete(self, settings: FilterSettings, wanted: set[str]) -> bool:
         return complete(settings, quick=self._quick) and all(
             wanted <= set(scores) for grid in settings.values() for scores in grid.values()
         )
@@ -93,7 +93,7 @@ def _metrics(case: Case) -> list[str]:
     return list(case.score(reference, reference))
 
 
-def _read(path: Path) -> dict[str, Settings]:
+def _read(path: Path) -> dict[str, FilterSettings]:
     try:
         cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -13,7 +13,7 @@ from model_store.evaluation.metrics import lower_is_better, noise_by_mad
 
 Floats = NDArray[np.float32]
 Score = Callable[[Floats], dict[str, float]]
-Settings = dict[str, dict[str, dict[str, float]]]
+FilterSettings = dict[str, dict[str, dict[str, float]]]
 """Scores by filter, setting and metric."""
 
 FAMILIES = ("gaussian", "median", "bilateral", "bm3d-mad", "bm3d")
@@ -65,7 +65,7 @@ def available() -> tuple[str, ...]:
 
 def score_settings(
     noisy: Floats, deviation: float, score: Score, *, quick: bool = False
-) -> Settings:
+) -> FilterSettings:
     """Run every filter at every setting of its grid.
 
     Parameters
@@ -130,7 +130,7 @@ def _grids(*, quick: bool) -> dict[str, list[str]]:
     return grids
 
 
-def complete(settings: Settings, *, quick: bool) -> bool:
+def complete(settings: FilterSettings, *, quick: bool) -> bool:
     """Whether scores are of every filter that can run here, at every setting of its grid."""
     return all(
         set(wanted) <= set(settings.get(family, ()))
@@ -138,7 +138,7 @@ def complete(settings: Settings, *, quick: bool) -> bool:
     )
 
 
-def best_of_each(settings: Settings) -> dict[str, dict[str, float]]:
+def best_of_each(settings: FilterSettings) -> dict[str, dict[str, float]]:
     """Each filter's best score over its grid, metric by metric: an upper bound for the filters."""
     return {
         name: {metric: _best(metric, grid.values()) for metric in _metrics(grid)}
@@ -146,14 +146,16 @@ def best_of_each(settings: Settings) -> dict[str, dict[str, float]]:
     }
 
 
-def best_single(settings: Settings, others: Sequence[Settings]) -> dict[str, dict[str, float]]:
+def best_single(
+    settings: FilterSettings, others: Sequence[FilterSettings]
+) -> dict[str, dict[str, float]]:
     """Each filter's score at the one setting that is best on average over other images.
 
     Parameters
     ----------
-    settings : Settings
+    settings : FilterSettings
         Scores on the image at hand.
-    others : sequence of Settings
+    others : sequence of FilterSettings
         Scores on the validation images; at least one.
 
     Returns

@@ -34,7 +34,7 @@ from model_store.training.noise import AwgnNoise
 from model_store.training.objective import for_fidelity
 from model_store.training.recipe import CtData, Recipe, plain
 
-Order = tuple[str, str, str]
+StatedOrder = tuple[str, str, str]
 METRICS = ("PSNR", "SSIM", "PDR")
 
 
@@ -110,12 +110,12 @@ class PaperTable(Strict):
         filters = [item.psnr for item in self.filters.values() if item.psnr is not None]
         return None if own is None or not filters else round(own - max(filters), 2)
 
-    def orders(self, present: Collection[str]) -> list[Order]:
+    def orders(self, present: Collection[str]) -> list[StatedOrder]:
         """Metric, better arm, worse arm: all that the table says of the arms in `present`.
 
         For each metric the neighbours in the ranking of its figures, then what is claimed.
         """
-        found: list[Order] = []
+        found: list[StatedOrder] = []
         for metric in METRICS:
             for members in self.series or (tuple(self.arms),):
                 known = [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.evaluation.filters import Settings, best_of_each, score_settings
+from model_store.evaluation.filters import FilterSettings, best_of_each, score_settings
 from model_store.evaluation.metrics import lower_is_better
 
 Floats = NDArray[np.float32]
@@ -88,14 +88,14 @@ class Trial:
     name: str
     main: str
     scores: Scores = field(default_factory=dict)
-    settings: Settings = field(default_factory=dict)
+    settings: FilterSettings = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"group": self.group, "name": self.name, "main": self.main, "scores": self.scores}
 
 
-def run_filters(case: Case, *, quick: bool = False) -> Settings:
+def run_filters(case: Case, *, quick: bool = False) -> FilterSettings:
     """Score every filter at every setting on the crop of a case.
 
     Filters see 16 pixels more than is scored on each side where the image has them.
@@ -112,7 +112,7 @@ def run_filters(case: Case, *, quick: bool = False) -> Settings:
 def run_trial(
     case: Case,
     model: Callable[[Floats], Floats],
-    settings: Settings | None = None,
+    settings: FilterSettings | None = None,
     *,
     margin: int | None = None,
 ) -> Trial:
@@ -127,7 +127,7 @@ def run_trial(
         Images and metrics.
     model : callable
         The model version.
-    settings : Settings, optional
+    settings : FilterSettings, optional
         Scores of the filters on this case; without them there are no filters.
     margin : int, optional
         The model sees the crop and that much around it; without it, the whole image.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from model_store.making.state import Done, State
-from model_store.making.steps import STEPS, Report, Wanted, going_on
+from model_store.making.steps import STEPS, Teller, Wanted, going_on
 from model_store.store import ModelVersion
 from model_store.trust.signature import SIGNATURE
 
@@ -27,7 +27,7 @@ def make(
     start: str | None = None,
     accept: Collection[str] = (),
     begun: Begun,
-    told: Report,
+    told: Teller,
     heard: Heard,
 ) -> ModelVersion:
     """Make a version of a recipe: what is done already is not done again.

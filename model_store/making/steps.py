@@ -24,7 +24,7 @@ from model_store.reports.writing import write_reports
 from model_store.store import ModelStore, ModelVersion
 from model_store.training import run
 from model_store.training.checkpoint import AVERAGE, Progress
-from model_store.training.precision import Choice
+from model_store.training.precision import PrecisionChoice
 from model_store.training.recipe import Recipe
 from model_store.training.release import release, write_metrics, write_physics
 from model_store.trust.key import PrivateKey
@@ -73,7 +73,7 @@ class Wanted:
     key: PrivateKey | None = None
     weights: Path | None = None
     budget: float | None = None
-    precision: Choice | None = None
+    precision: PrecisionChoice | None = None
     strength: float | None = None
     compare: bool = True
     quick: bool = False
@@ -100,13 +100,13 @@ class Wanted:
         return f"{self.recipe.name}@{self.recipe.version}"
 
 
-Report = Callable[[str, int, int], None]
+Teller = Callable[[str, int, int], None]
 """Told what is being done, how much of it, and of how much."""
 
-Step = Callable[[Wanted, Report], Done]
+Step = Callable[[Wanted, Teller], Done]
 
 
-def _train(wanted: Wanted, told: Report) -> Done:
+def _train(wanted: Wanted, told: Teller) -> Done:
     def report(done: Progress) -> None:
         told(f"loss {done.loss:.4f}", done.step, done.iterations)
 
@@ -126,7 +126,7 @@ def _train(wanted: Wanted, told: Report) -> Done:
     return Done(f"{done.step} iterations in {done.seconds / 60:.1f} minutes")
 
 
-def _export(wanted: Wanted, _told: Report) -> Done:
+def _export(wanted: Wanted, _told: Teller) -> Done:
     if (wanted.version / SIGNATURE).exists():
         raise ExportError(
             f"{wanted.name} is signed, and a version never changes: give the recipe another version"
@@ -136,7 +136,7 @@ def _export(wanted: Wanted, _told: Report) -> Done:
     return Done(f"graph and torch differ by {difference:g}; {manifest.parameters:,} parameters")
 
 
-def _physics(wanted: Wanted, _told: Report) -> Done:
+def _physics(wanted: Wanted, _told: Teller) -> Done:
     model = ReleasedModel(wanted.version, wanted.threads)
     if model.manifest.input.units != "HU":
         return Done("radiographs: there is nothing to measure on phantoms of CT")
@@ -157,7 +157,7 @@ def _physics(wanted: Wanted, _told: Report) -> Done:
     return Done(said, said + way)
 
 
-def _evaluate(wanted: Wanted, told: Report) -> Done:
+def _evaluate(wanted: Wanted, told: Teller) -> Done:
     filters = FilterFile(wanted.out / "filters.json", quick=wanted.quick)
     results = evaluate_version(
         wanted.version,
@@ -178,7 +178,7 @@ def _evaluate(wanted: Wanted, told: Report) -> Done:
     return Done(said, f"it makes these images worse: {'; '.join(worse)}." if worse else "")
 
 
-def _verify(wanted: Wanted, _told: Report) -> Done:
+def _verify(wanted: Wanted, _told: Teller) -> Done:
     version = ModelVersion.open(wanted.version)
     version.verify()
     with OpenVinoEngine(version, "f32", wanted.threads) as engine:
@@ -188,7 +188,7 @@ def _verify(wanted: Wanted, _told: Report) -> Done:
     return Done(said, "" if found.passed else str(found))
 
 
-def _report(wanted: Wanted, _told: Report) -> Done:
+def _report(wanted: Wanted, _told: Teller) -> Done:
     store = ModelStore(wanted.zoo)
     version = store.resolve(wanted.name)
     (page,) = write_reports(
@@ -202,14 +202,14 @@ def _report(wanted: Wanted, _told: Report) -> Done:
     return Done(f"{page} (it shows patients' images)")
 
 
-def _sign(wanted: Wanted, _told: Report) -> Done:
+def _sign(wanted: Wanted, _told: Teller) -> Done:
     if wanted.key is None:
         return Done("not signed: no --key was given", "no --key was given: nodes want a signature.")
     sign(ModelVersion.open(wanted.version), wanted.key)
     return Done(f"by key {wanted.key.id}")
 
 
-def _pack(wanted: Wanted, _told: Report) -> Done:
+def _pack(wanted: Wanted, _told: Teller) -> Done:
     target = wanted.out / f"{wanted.recipe.name}-{wanted.recipe.version}.zip"
     return Done(str(archive.pack(ModelVersion.open(wanted.version), target)))
 

@@ -13,9 +13,9 @@ import torch
 
 from model_store.errors import DataError, RecipeError
 from model_store.training.checkpoint import AVERAGE, Checkpoint
-from model_store.training.loop import Report
+from model_store.training.loop import OnProgress
 from model_store.training.pairs.section import PairsData
-from model_store.training.precision import Choice
+from model_store.training.precision import PrecisionChoice
 from model_store.training.recipe import CtData, Recipe
 from model_store.training.recipe_file import dump_toml, merged, parse_toml, read_toml, shipped
 from model_store.training.run import train
@@ -159,9 +159,9 @@ class Reproduction:
         self,
         recipe: Path,
         *,
-        precision: Choice | None = None,
+        precision: PrecisionChoice | None = None,
         distance: Distance | None = None,
-        report: Report | None = None,
+        report: OnProgress | None = None,
         said: Callable[[str], object] = str,
     ) -> Path:
         """Train one arm, or go on with it; the run's folder.

@@ -32,7 +32,7 @@ _WEIGHT_DECAY_OF_LOSS = 0.99
 _EXTRA_BATCHES = 1 << 32  # batches that only the critic sees are numbered from here
 _VALIDATION_BATCHES = 16
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 class Trainer:
@@ -86,7 +86,7 @@ class Trainer:
         self,
         folder: Path,
         *,
-        report: Report | None = None,
+        report: OnProgress | None = None,
         checkpoint_seconds: float = 120.0,
         until: int | None = None,
         budget: float | None = None,

@@ -8,13 +8,13 @@ from typing import Literal
 
 import torch
 
-Choice = Literal["auto", "f32", "bf16"]
-Precision = Literal["float32", "bfloat16"]
+PrecisionChoice = Literal["auto", "f32", "bf16"]
+TorchPrecision = Literal["float32", "bfloat16"]
 
-_NAMES: dict[Choice, Precision] = {"f32": "float32", "bf16": "bfloat16"}
+_NAMES: dict[PrecisionChoice, TorchPrecision] = {"f32": "float32", "bf16": "bfloat16"}
 
 
-def resolve_precision(choice: Choice) -> Precision:
+def resolve_precision(choice: PrecisionChoice) -> TorchPrecision:
     """What a recipe says for `choice`; "auto" takes bfloat16 where it is faster than float32.
 
     That is on a GPU and on processors with bfloat16 of their own; elsewhere it is emulated.
@@ -26,7 +26,7 @@ def resolve_precision(choice: Choice) -> Precision:
 
 
 @contextmanager
-def arithmetic_of(precision: Precision) -> Iterator[None]:
+def arithmetic_of(precision: TorchPrecision) -> Iterator[None]:
     """Let a GPU's float32 be float32 where that is asked for; it rounds to TF32 by default."""
     matmul = torch.backends.cuda.matmul
     before, exact = matmul.allow_tf32, precision == "float32"

@@ -18,14 +18,14 @@ from model_store.training.backbones import load_backbone
 from model_store.training.checkpoint import AVERAGE, Checkpoint, Progress
 from model_store.training.ct_patches import CtPatches, prepare_ct
 from model_store.training.log import LOG, note
-from model_store.training.loop import Report, Trainer
+from model_store.training.loop import OnProgress, Trainer
 from model_store.training.losses import Loss, Unit
 from model_store.training.pairs.facts import Facts, sentence
 from model_store.training.pairs.listing import Told, nobody, some
 from model_store.training.pairs.patches import open_pairs
 from model_store.training.pairs.section import PairsData
 from model_store.training.patches import PatchSource
-from model_store.training.precision import Choice, arithmetic_of, resolve_precision
+from model_store.training.precision import PrecisionChoice, arithmetic_of, resolve_precision
 from model_store.training.recipe import CtData, PerceptualTerm, Recipe
 from model_store.training.recipe_file import dump_toml, read_toml
 from model_store.training.recipe_of import RECIPE
@@ -153,9 +153,9 @@ def train(
     budget: float | None = None,
     resume: bool = False,
     cache: Path | None = None,
-    precision: Choice | None = None,
+    precision: PrecisionChoice | None = None,
     distance: Distance | None = None,
-    report: Report | None = None,
+    report: OnProgress | None = None,
     told: Told = nobody,
     said: Callable[[str], object] = str,
 ) -> Progress:

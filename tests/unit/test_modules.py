@@ -82,12 +82,19 @@ def test_events_of_the_log_have_one_form() -> None:
     assert [each for each in found if not form.fullmatch(str(each[1]))] == []
 
 
-def test_a_class_is_named_as_no_other_is() -> None:
+def test_a_class_is_named_as_no_other_class_or_type_is() -> None:
     """One word for one thing."""
-    places: dict[str, list[str]] = {}
+    classes: set[str] = set()
+    places: dict[str, set[str]] = {}
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = set[str]()
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
-    assert len(places) > 100
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+                names = {node.name}
+                classes |= names
+            elif isinstance(node, ast.Assign):
+                names = {each.id for each in node.targets if isinstance(each, ast.Name)}
+            for name in names:
+                places.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    assert len(classes) > 100
+    assert {name: sorted(places[name]) for name in classes if len(places[name]) > 1} == {}

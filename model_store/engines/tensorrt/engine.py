@@ -14,7 +14,12 @@ from model_store.engines.tensorrt.key import plan_key
 from model_store.engines.tensorrt.library import TensorrtLibrary, installed, load_library
 from model_store.engines.tensorrt.network import BuildOutput, BuildSettings, TensorrtNetwork
 from model_store.engines.tensorrt.plan import Plan, PlanCache, default_folder
-from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic, typed
+from model_store.engines.tensorrt.precision import (
+    PLAN_PRECISIONS,
+    PlanPrecision,
+    require_arithmetic,
+    typed,
+)
 from model_store.engines.tensorrt.profile import BATCH, Profile, profiles_of
 from model_store.engines.tensorrt.program import TensorrtProgram
 from model_store.errors import EngineError, EngineUnavailableError, ModelStoreError
@@ -37,7 +42,7 @@ class PlanWithProfiles:
 
 def make_plan(
     version: ModelVersion,
-    recipe: Recipe,
+    precision: PlanPrecision,
     library: TensorrtLibrary,
     device: DeviceProperties,
     folder: Path,
@@ -53,7 +58,7 @@ def make_plan(
     ----------
     version : ModelVersion
         Its ONNX bytes are read and verified here.
-    recipe : {"f32", "f16", "int8", "fp8"}
+    precision : {"f32", "f16", "int8", "fp8"}
         The last two are calibrated on the version's golden images, those in its own files first.
     library : TensorrtLibrary
     device : DeviceProperties
@@ -66,21 +71,21 @@ def make_plan(
     Raises
     ------
     EngineUnavailableError
-        If the device has no arithmetic for the recipe, or a package that it needs is missing.
+        If the device has no arithmetic for the precision, or a package that it needs is missing.
     ModelIntegrityError
         If the ONNX file is not the released one.
     EngineError
         If the plan cannot be built or kept; the message has what TensorRT said.
     """
     settings = settings or BuildSettings()
-    require_arithmetic(recipe, device.compute_capability, device.name)
+    require_arithmetic(precision, device.compute_capability, device.name)
     released = version.read()
-    given = typed(released, recipe, version.ref, _calibration_images(version))
+    given = typed(released, precision, version.ref, _calibration_images(version))
     profiles = profiles_of(version.manifest, batch)
     key = plan_key(
         released,
         given,
-        recipe=recipe,
+        precision=precision,
         profiles=profiles,
         settings=settings,
         library=library,
@@ -93,7 +98,7 @@ def make_plan(
         except EngineMemoryError:
             raise
         except EngineError as error:
-            raise EngineError(f"no {recipe} plan on {device.name}: {error}") from error
+            raise EngineError(f"no {precision} plan on {device.name}: {error}") from error
 
     return PlanWithProfiles(PlanCache(folder).get(key, build), profiles)
 
@@ -133,7 +138,7 @@ class TensorrtEngine(Engine):
     def __init__(
         self,
         version: ModelVersion,
-        precision: Recipe = "f32",
+        precision: PlanPrecision = "f32",
         *,
         plans: Path | None = None,
         batch: int = BATCH,
@@ -192,7 +197,7 @@ class TensorrtEngine(Engine):
 
 def _fitted(  # noqa: PLR0917 -- as `make_plan`
     version: ModelVersion,
-    recipe: Recipe,
+    precision: PlanPrecision,
     library: TensorrtLibrary,
     device: DeviceProperties,
     folder: Path,
@@ -200,11 +205,11 @@ def _fitted(  # noqa: PLR0917 -- as `make_plan`
 ) -> PlanWithProfiles:
     """The plan with the largest batch that can be built in the memory there is."""
     try:
-        return make_plan(version, recipe, library, device, folder, batch=batch)
+        return make_plan(version, precision, library, device, folder, batch=batch)
     except EngineMemoryError:
         if batch == 1:
             raise
-    return _fitted(version, recipe, library, device, folder, batch // 2)
+    return _fitted(version, precision, library, device, folder, batch // 2)
 
 
 def build_tensorrt(version: ModelVersion, precision: str = "f32") -> TensorrtEngine:
@@ -217,7 +222,9 @@ def build_tensorrt(version: ModelVersion, precision: str = "f32") -> TensorrtEng
     EngineError
         If the engine cannot be built.
     """
-    for recipe in RECIPES:
-        if precision == recipe:
-            return TensorrtEngine(version, recipe)
-    raise EngineUnavailableError(f"tensorrt runs in {', '.join(RECIPES)}, not in {precision}")
+    for known in PLAN_PRECISIONS:
+        if precision == known:
+            return TensorrtEngine(version, known)
+    raise EngineUnavailableError(
+        f"tensorrt runs in {', '.join(PLAN_PRECISIONS)}, not in {precision}"
+    )

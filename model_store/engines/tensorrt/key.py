@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from model_store.engines.tensorrt.device import DeviceProperties
 from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.network import BuildSettings
-from model_store.engines.tensorrt.precision import Recipe
+from model_store.engines.tensorrt.precision import PlanPrecision
 from model_store.engines.tensorrt.profile import Profile
 
 
@@ -40,7 +40,7 @@ def plan_key(
     released: bytes,
     given: bytes,
     *,
-    recipe: Recipe,
+    precision: PlanPrecision,
     profiles: Sequence[Profile],
     settings: BuildSettings,
     library: TensorrtLibrary,
@@ -52,7 +52,7 @@ def plan_key(
     ----------
     released, given : bytes
         The ONNX file as it was released, and as TensorRT gets it; weights are inside.
-    recipe, profiles, settings
+    precision, profiles, settings
         How the plan is built.
     library : TensorrtLibrary
         With its full version: no plan is taken across versions.
@@ -68,7 +68,7 @@ def plan_key(
     parts = {
         "onnx": hashlib.sha256(released).hexdigest(),
         "network": hashlib.sha256(given).hexdigest(),
-        "precision": recipe,
+        "precision": precision,
         "profiles": "; ".join(map(str, profiles)),
         "settings": settings.describe(),
         **where,

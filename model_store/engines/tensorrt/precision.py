@@ -1,4 +1,4 @@
-"""Precision recipes: how a released ONNX file becomes the network that TensorRT gets.
+"""Precisions: how a released ONNX file becomes the network that TensorRT gets.
 
 TensorRT's networks are strongly typed: precision is in the ONNX, not in a builder's flag.
 """
@@ -18,38 +18,40 @@ from model_store.engines.tensorrt.quantise import KINDS, quantisable, quantise
 from model_store.errors import EngineError, EngineUnavailableError
 from model_store.ref import ModelRef
 
-Recipe = Literal["f32", "f16", "int8", "fp8"]
-RECIPES: Final[tuple[Recipe, ...]] = ("f32", "f16", "int8", "fp8")
-_LEAST_CAPABILITY: Final[dict[Recipe, tuple[int, int]]] = {"fp8": (8, 9)}
-"""Compute capability below which there is no arithmetic for a recipe."""
+PlanPrecision = Literal["f32", "f16", "int8", "fp8"]
+PLAN_PRECISIONS: Final[tuple[PlanPrecision, ...]] = ("f32", "f16", "int8", "fp8")
+_LEAST_CAPABILITY: Final[dict[PlanPrecision, tuple[int, int]]] = {"fp8": (8, 9)}
+"""Compute capability below which there is no arithmetic for a precision."""
 _RESIZE_NUMBERS: Final = (1, 2)
 """Inputs of ONNX Resize that are float32 whatever the image is: region and scales."""
 
 
-def require_arithmetic(recipe: Recipe, capability: tuple[int, int], device: str) -> None:
-    """See that a GPU computes in a recipe's precision.
+def require_arithmetic(precision: PlanPrecision, capability: tuple[int, int], device: str) -> None:
+    """See that a GPU computes in a precision.
 
     Raises
     ------
     EngineUnavailableError
         If it does not.
     """
-    least = _LEAST_CAPABILITY.get(recipe, (0, 0))
+    least = _LEAST_CAPABILITY.get(precision, (0, 0))
     if capability < least:
         raise EngineUnavailableError(
-            f"{recipe} needs compute capability {least[0]}.{least[1]}, {device} has "
+            f"{precision} needs compute capability {least[0]}.{least[1]}, {device} has "
             f"{capability[0]}.{capability[1]}; use f16"
         )
 
 
-def typed(data: bytes, recipe: Recipe, ref: ModelRef, images: Images | None = None) -> bytes:
-    """ONNX bytes in the recipe's precision, float32 at both ends.
+def typed(
+    data: bytes, precision: PlanPrecision, ref: ModelRef, images: Images | None = None
+) -> bytes:
+    """ONNX bytes in a precision, float32 at both ends.
 
     Parameters
     ----------
     data : bytes
         The released ONNX file, float32.
-    recipe : {"f32", "f16", "int8", "fp8"}
+    precision : {"f32", "f16", "int8", "fp8"}
         ``f32`` is the file as it is (TF32 is cleared when it is built); ``f16`` holds weights and
         computes in half, with a cast after the input and one before the output. ``int8`` and
         ``fp8`` are ``f16`` with most convolutions between Q/DQ nodes; see `quantise`.
@@ -66,33 +68,33 @@ def typed(data: bytes, recipe: Recipe, ref: ModelRef, images: Images | None = No
         If the network cannot be converted, a weight is beyond half's range, or there are no images
         to calibrate on.
     """
-    if recipe == "f32":
+    if precision == "f32":
         return data
     try:
         onnx = importlib.import_module("onnx")
         errors = importlib.import_module("google.protobuf.message").DecodeError
     except ImportError as error:
         raise EngineUnavailableError(
-            f"{recipe} needs onnx, which is not installed: {INSTALL}"
+            f"{precision} needs onnx, which is not installed: {INSTALL}"
         ) from error
     try:
         model = onnx.load_from_string(data)
     except (errors, ValueError) as error:
         raise EngineError(f"{ref}: the ONNX file cannot be read: {error}") from error
-    if recipe in KINDS:
-        chosen = quantisable(model.graph, recipe)
+    if precision in KINDS:
+        chosen = quantisable(model.graph, precision)
         if not chosen:
-            raise EngineError(f"{ref}: no layer is wide enough for {recipe}; use f16")
+            raise EngineError(f"{ref}: no layer is wide enough for {precision}; use f16")
         if images is None or not len(images):
-            raise EngineError(f"{ref}: {recipe} needs images to be calibrated on")
+            raise EngineError(f"{ref}: {precision} needs images to be calibrated on")
         names = list(dict.fromkeys(node.input[0] for node in chosen))
-        quantise(onnx, model, recipe, largest_values(data, names, images, ref), ref)
+        quantise(onnx, model, precision, largest_values(data, names, images, ref), ref)
     _halve(onnx, model.graph, ref)
     try:
         onnx.checker.check_model(model)
         onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise EngineError(f"{ref}: the network is not sound in {recipe}: {error}") from error
+        raise EngineError(f"{ref}: the network is not sound in {precision}: {error}") from error
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -16,7 +16,7 @@ from model_store.evaluation.physics.npwe import npwe_index
 from model_store.evaluation.physics.observer import interval
 
 Table = dict[str, Any]
-Cell = str | float | None
+CellValue = str | float | None
 
 
 def summary(measurement: Measurement) -> dict[str, Any]:
@@ -73,11 +73,11 @@ def sweep_summary(sweep: list[Measurement]) -> dict[str, Any]:
     dict
         ``strength`` (None if no strength passes), ``by_condition`` (name to the same), ``table``.
     """
-    rows: list[list[Cell]] = []
+    rows: list[list[CellValue]] = []
     for condition in sweep[0].conditions:
         for item in sweep:
             criteria = item.criteria(condition)
-            cells: list[Cell] = [
+            cells: list[CellValue] = [
                 _marked(criterion.value, criterion.passed) for criterion in criteria
             ]
             cells += [None] * (5 - len(criteria))
@@ -215,7 +215,7 @@ def _resolution_table(measurement: Measurement) -> Table:
     }
 
 
-def _rod_cells(rod: RodResult) -> list[Cell]:
+def _rod_cells(rod: RodResult) -> list[CellValue]:
     half, tenth = rod.ratio(0.5), rod.ratio(0.1)
     return [
         None if half is None else round(half, 1),
@@ -270,7 +270,7 @@ def _task_columns(first: str) -> list[str]:
     return [first, "rod", "AUC", "after", "change", "95 % interval", "SNR", "after"]
 
 
-def _task_cells(task: TaskResult) -> list[Cell]:
+def _task_cells(task: TaskResult) -> list[CellValue]:
     result = task.comparison
     low, high = interval(result.differences)
     return [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model_store.errors import DataError
 from model_store.evaluation import filter_file, filters
 from model_store.evaluation.filter_file import FilterFile
-from model_store.evaluation.filters import Settings
+from model_store.evaluation.filters import FilterSettings
 from model_store.evaluation.metrics import psnr
 from model_store.evaluation.trial import Case, Scorer
 
@@ -22,7 +22,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the cases whose filters were run, which here takes no time."""
     names: list[str] = []
 
-    def run(case: Case, *, quick: bool = False) -> Settings:
+    def run(case: Case, *, quick: bool = False) -> FilterSettings:
         names.append(case.name)
         scores = case.score(case.crop(case.noisy), case.crop(case.reference))
         return {"gaussian": {"1": scores}}

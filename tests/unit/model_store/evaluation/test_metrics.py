@@ -7,7 +7,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from model_store.evaluation.filters import (
-    Settings,
+    FilterSettings,
     available,
     best_of_each,
     best_single,
@@ -98,7 +98,7 @@ def test_the_best_of_a_distance_is_the_smallest() -> None:
 
 
 def test_the_single_setting_is_chosen_on_the_other_images() -> None:
-    def image(three: float, five: float) -> Settings:
+    def image(three: float, five: float) -> FilterSettings:
         return {"median": {"3": {"PSNR": three, "PDR": three}, "5": {"PSNR": five, "PDR": five}}}
 
     others = [image(30, 20), image(30, 38)]

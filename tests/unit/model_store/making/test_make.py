@@ -53,7 +53,7 @@ def _limit(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
 
     own = steps.STEPS[step]
 
-    def missed(wanted: steps.Wanted, told: steps.Report) -> Done:
+    def missed(wanted: steps.Wanted, told: steps.Teller) -> Done:
         return Done(own(wanted, told).said, "it makes these images worse.")
 
     monkeypatch.setattr(steps, "STEPS", {**steps.STEPS, step: missed})

@@ -6,7 +6,7 @@ import pytest
 
 from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.network import BuildSettings, TensorrtNetwork
-from model_store.engines.tensorrt.precision import Recipe, typed
+from model_store.engines.tensorrt.precision import PlanPrecision, typed
 from model_store.engines.tensorrt.profile import Profile
 from model_store.ref import ModelRef
 
@@ -16,9 +16,9 @@ REF = ModelRef("theirs", "1.0.0", "0" * 64)
 SMALL = (Profile("slices", (1, 32, 32), (2, 32, 32), (2, 64, 64)),)
 
 
-@pytest.mark.parametrize("recipe", ["f32", "f16"])
+@pytest.mark.parametrize("precision", ["f32", "f16"])
 @pytest.mark.parametrize("kind", ["gelu", "window attention", "pixel shuffle"])
-def test_a_plan_is_built(kind: str, recipe: Recipe, library: TensorrtLibrary) -> None:
-    given = typed(foreign.foreign(kind), recipe, REF)
+def test_a_plan_is_built(kind: str, precision: PlanPrecision, library: TensorrtLibrary) -> None:
+    given = typed(foreign.foreign(kind), precision, REF)
     made = TensorrtNetwork(library, given, REF).build(SMALL, BuildSettings(), b"")
     assert len(made.plan) > 1000

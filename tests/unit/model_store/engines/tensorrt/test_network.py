@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 
 from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.network import BuildSettings, TensorrtNetwork
-from model_store.engines.tensorrt.precision import Recipe, typed
+from model_store.engines.tensorrt.precision import PlanPrecision, typed
 from model_store.engines.tensorrt.profile import Profile, profile_for, profiles_of
 from model_store.errors import EngineError
 from model_store.manifest import TilingSpec
@@ -17,7 +17,7 @@ from model_store.ref import ModelRef
 from model_store.store import ModelStore
 from tests.support.factories.models import convolutions, model_version, small_unet
 
-RECIPES: tuple[Recipe, ...] = ("f32", "f16")  # int8 and fp8 are in test_quantise
+PLAN_PRECISIONS: tuple[PlanPrecision, ...] = ("f32", "f16")  # int8 and fp8 are in test_quantise
 REF = ModelRef("toy-ct", "1.0.0", "0" * 64)
 SMALL = (Profile("slices", (1, 2, 2), (2, 32, 32), (2, 32, 32)),)
 
@@ -41,8 +41,10 @@ def test_f16_stays_close_to_f32() -> None:
     data = small_unet().SerializeToString()
     images = np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32)
     found: list[Any] = [
-        ReferenceEvaluator(onnx.load_from_string(typed(data, recipe, REF))).run(None, {"x": images})
-        for recipe in RECIPES
+        ReferenceEvaluator(onnx.load_from_string(typed(data, precision, REF))).run(
+            None, {"x": images}
+        )
+        for precision in PLAN_PRECISIONS
     ]
     (exact,), (half,) = found
     assert half.dtype == np.float32
@@ -58,32 +60,34 @@ def test_weights_beyond_half_are_refused() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"not onnx", b"\0" * 100])
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("precision", PLAN_PRECISIONS)
 def test_bytes_that_are_no_network_are_refused(
-    library: TensorrtLibrary, data: bytes, recipe: Recipe
+    library: TensorrtLibrary, data: bytes, precision: PlanPrecision
 ) -> None:
     with pytest.raises(EngineError):
-        TensorrtNetwork(library, typed(data, recipe, REF), REF)
+        TensorrtNetwork(library, typed(data, precision, REF), REF)
 
 
-@pytest.mark.parametrize(("recipe", "inside"), [("f32", "FLOAT"), ("f16", "HALF")])
+@pytest.mark.parametrize(("precision", "inside"), [("f32", "FLOAT"), ("f16", "HALF")])
 @pytest.mark.parametrize("model", [convolutions(), small_unet()])
 def test_a_network_is_strongly_typed_and_becomes_a_plan(
-    library: TensorrtLibrary, model: onnx.ModelProto, recipe: Recipe, inside: str
+    library: TensorrtLibrary, model: onnx.ModelProto, precision: PlanPrecision, inside: str
 ) -> None:
-    network = TensorrtNetwork(library, typed(model.SerializeToString(), recipe, REF), REF)
+    network = TensorrtNetwork(library, typed(model.SerializeToString(), precision, REF), REF)
     assert network.strongly_typed
     assert network.layers >= 3
     assert max(network.types().items(), key=lambda item: item[1])[0] == inside
     assert len(network.build(SMALL, BuildSettings()).plan) > 1000
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("precision", PLAN_PRECISIONS)
 def test_released_models_become_plans_for_slices_and_tiles(
-    library: TensorrtLibrary, recipe: Recipe
+    library: TensorrtLibrary, precision: PlanPrecision
 ) -> None:
     for version in ModelStore().versions():
-        network = TensorrtNetwork(library, typed(version.read(), recipe, version.ref), version.ref)
+        network = TensorrtNetwork(
+            library, typed(version.read(), precision, version.ref), version.ref
+        )
         plan = network.build(profiles_of(version.manifest), BuildSettings(level=0)).plan
         assert len(plan) > version.manifest.parameters
 

@@ -27,7 +27,7 @@ LIBRARY = TensorrtLibrary("tensorrt", "11.3.0.1", None)
 
 def key(**changes: object) -> PlanKey:
     parts: dict[str, object] = {
-        "released": b"a", "given": b"b", "recipe": "f32", "profiles": (PROFILE,),
+        "released": b"a", "given": b"b", "precision": "f32", "profiles": (PROFILE,),
         "settings": BuildSettings(), "library": LIBRARY, "device": H200,
     }  # fmt: skip
     return plan_key(**{**parts, **changes})  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_the_same_makes_the_same_key() -> None:
     [
         {"released": b"other"},
         {"given": b"other"},
-        {"recipe": "f16"},
+        {"precision": "f16"},
         {"profiles": (replace(PROFILE, most=(4, 32, 32)),)},
         {"settings": BuildSettings(level=4)},
         {"settings": BuildSettings(workspace=1)},
@@ -88,7 +88,7 @@ def test_a_plan_is_built_once_and_then_read(tmp_path: Path) -> None:
 def test_timings_are_kept_for_the_device_only(tmp_path: Path) -> None:
     build, cache = Builder(), PlanCache(tmp_path / "plans")
     cache.get(key(), build)
-    cache.get(key(recipe="f16"), build)
+    cache.get(key(precision="f16"), build)
     cache.get(key(device=replace(H200, name="NVIDIA L40S")), build)
     assert build.given == [b"", b"timings 1", b""]
 
@@ -118,10 +118,10 @@ def _foreign_note(folder: Path) -> None:
 
 
 def _plan_of_another_key(folder: Path) -> None:
-    PlanCache(folder).get(key(recipe="f16"), Builder())
+    PlanCache(folder).get(key(precision="f16"), Builder())
     device = folder / key().device
     for ending in ("plan", "json"):
-        other = device / f"{key(recipe='f16').digest}.{ending}"
+        other = device / f"{key(precision='f16').digest}.{ending}"
         other.replace(device / f"{key().digest}.{ending}")
 
 
@@ -187,13 +187,16 @@ def test_what_is_kept_is_listed_without_loading_it(tmp_path: Path) -> None:
     folder = tmp_path / "plans"
     assert kept_plans(folder) == ()
     cache = PlanCache(folder)
-    for recipe in ("f32", "f16"):
-        cache.get(key(recipe=recipe), Builder())
-    (folder / key().device / f"{key(recipe='f16').digest}.plan").write_bytes(b"other")
+    for precision in ("f32", "f16"):
+        cache.get(key(precision=precision), Builder())
+    (folder / key().device / f"{key(precision='f16').digest}.plan").write_bytes(b"other")
     (folder / key().device / "broken.json").write_text("{", encoding="utf-8")
     (folder / key().device / "odd.json").write_text("[]", encoding="utf-8")
     found = {kept.parts["precision"]: kept for kept in kept_plans(folder)}
-    assert {recipe: kept.intact for recipe, kept in found.items()} == {"f32": True, "f16": False}
+    assert {precision: kept.intact for precision, kept in found.items()} == {
+        "f32": True,
+        "f16": False,
+    }
     assert found["f32"].key == key().digest
     assert found["f32"].size == len(b"plan 1")
 

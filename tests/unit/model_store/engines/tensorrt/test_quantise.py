@@ -13,7 +13,12 @@ from model_store.engines.tensorrt.engine import make_plan
 from model_store.engines.tensorrt.library import TensorrtLibrary
 from model_store.engines.tensorrt.network import BuildSettings, TensorrtNetwork
 from model_store.engines.tensorrt.plan import Plan
-from model_store.engines.tensorrt.precision import RECIPES, Recipe, require_arithmetic, typed
+from model_store.engines.tensorrt.precision import (
+    PLAN_PRECISIONS,
+    PlanPrecision,
+    require_arithmetic,
+    typed,
+)
 from model_store.engines.tensorrt.profile import Profile
 from model_store.engines.tensorrt.quantise import KINDS, Kind, codes, quantisable, quantise
 from model_store.errors import EngineError, EngineUnavailableError
@@ -164,7 +169,7 @@ def test_calibration_is_repeatable(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_images_or_wide_layers_a_recipe_says_so(kind: Kind) -> None:
+def test_without_images_or_wide_layers_a_precision_says_so(kind: Kind) -> None:
     with pytest.raises(EngineError, match=f"{kind} needs images"):
         typed(wide_unet().SerializeToString(), kind, REF)
     with pytest.raises(EngineError, match=f"no layer is wide enough for {kind}"):
@@ -193,8 +198,8 @@ def test_released_models_are_taken(library: TensorrtLibrary, kind: Kind) -> None
 
 
 def test_fp8_needs_a_gpu_that_has_it(library: TensorrtLibrary, tmp_path: Path) -> None:
-    for recipe in RECIPES:
-        require_arithmetic(recipe, (9, 0), "NVIDIA H200")
+    for precision in PLAN_PRECISIONS:
+        require_arithmetic(precision, (9, 0), "NVIDIA H200")
     require_arithmetic("int8", (8, 0), "NVIDIA A100")
     with pytest.raises(EngineUnavailableError, match=r"fp8 needs compute capability 8\.9, NVIDIA"):
         require_arithmetic("fp8", (8, 0), "NVIDIA A100")
@@ -204,8 +209,8 @@ def test_a_plan_is_kept_for_its_precision(library: TensorrtLibrary, tmp_path: Pa
     version = model_version(tmp_path, network=wide_unet())
     folder, quick = tmp_path / "plans", BuildSettings(level=0)
 
-    def plan(recipe: Recipe) -> Plan:
-        return make_plan(version, recipe, library, H200, folder, settings=quick).plan
+    def plan(precision: PlanPrecision) -> Plan:
+        return make_plan(version, precision, library, H200, folder, settings=quick).plan
 
     first, again, other = plan("int8"), plan("int8"), plan("f16")
     assert (first.story, again.story, other.story) == ("built", "from the cache", "built")
