@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import Final
 
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+from model_store.disk import FULL
 
 SAID: Final = "the disk is full; free disk space"
 """What is said of it."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from model_store.errors import ContentError, ModelIntegrityError
+from model_store.file_names import MANIFEST
 from model_store.store import ModelVersion
-from model_store.trust.signature import MANIFEST
 from model_store.version_files import LARGEST, MOST_FILES, VersionFiles, write_synced
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)

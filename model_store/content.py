@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from model_store.errors import ModelStoreError, UnknownModelError
+from model_store.file_names import MANIFEST
 from model_store.folder_content import FolderContent, refuse_other
 from model_store.ref import ModelName
 from model_store.remote_content import RemoteContent
 from model_store.store import ModelVersion, packaged_zoo
-from model_store.trust.signature import MANIFEST
 from model_store.version_files import VersionFiles
 
 

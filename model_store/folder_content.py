@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from model_store.disk import NO_MORE, sync_folder
 from model_store.errors import (
     ContentError,
     ManifestError,
@@ -29,17 +30,17 @@ from model_store.errors import (
     UnknownModelError,
     VersionTakenError,
 )
+from model_store.file_names import MANIFEST
 from model_store.locking import locked
 from model_store.ref import ModelName
 from model_store.store import ModelVersion
-from model_store.trust.signature import MANIFEST, SIGNATURE, Signature
-from model_store.version_files import VersionFiles, sync_folder, write_synced
+from model_store.trust.signature import SIGNATURE, Signature
+from model_store.version_files import VersionFiles, write_synced
 
 HISTORY: Final = ".history"
 REMOVED: Final = ".removed"
 _INCOMING: Final = ".incoming-"
 _LOCK: Final = ".lock"
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ENTRY: Final = re.compile(r"(\d+)-[0-9a-f]+\.json")
 
 
@@ -185,7 +186,7 @@ class FolderContent:
                 yield
         except OSError as error:
             reason = error.strerror or str(error)
-            if error.errno in _FULL:
+            if error.errno in NO_MORE:
                 reason = f"no space is left ({reason}); free some and try again"
             elif error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
                 reason = f"{error.filename2 or error.filename} is in the way; see what it is"

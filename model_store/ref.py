@@ -10,6 +10,11 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+def is_alias(tag: str) -> bool:
+    """Whether a tag can be an alias: a word that is no version."""
+    return _NAME.fullmatch(tag) is not None and _VERSION.fullmatch(tag) is None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ModelRef:
     """One immutable model version.

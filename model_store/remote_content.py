@@ -23,6 +23,7 @@ from model_store.errors import (
     SignatureError,
     UnknownModelError,
 )
+from model_store.file_names import MANIFEST
 from model_store.folder_content import (
     HISTORY,
     REMOVED,
@@ -34,7 +35,7 @@ from model_store.folder_content import (
     refuse_signature,
 )
 from model_store.ref import ModelName
-from model_store.trust.signature import MANIFEST, SIGNATURE
+from model_store.trust.signature import SIGNATURE
 from model_store.version_files import LARGEST, VersionFiles, manifest_of
 
 _PART: Final = ".part"

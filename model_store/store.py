@@ -27,11 +27,11 @@ from model_store.errors import (
     TrustError,
     UnknownModelError,
 )
+from model_store.file_names import MANIFEST
 from model_store.hashing import file_sha256
 from model_store.manifest import Manifest
 from model_store.ref import ModelName, ModelRef
 
-_MANIFEST = "manifest.json"
 _ALIASES = "aliases.toml"
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy"}
 
@@ -80,7 +80,7 @@ class ModelVersion:
         ModelIntegrityError
             If it names unsafe files.
         """
-        manifest = Manifest.read(folder / _MANIFEST)
+        manifest = Manifest.read(folder / MANIFEST)
         return cls(manifest.ref, manifest, folder)
 
     @property
@@ -258,12 +258,12 @@ class ModelStore:
 
     def _places(self, name: str, version: str) -> Iterator[Path]:
         for root in self._roots:
-            if (root / name / version / _MANIFEST).is_file():
+            if (root / name / version / MANIFEST).is_file():
                 yield root / name / version
 
     def _folders(self) -> Iterator[tuple[Path, str, str]]:
         for root in self._roots:
-            for manifest in root.glob(f"*/*/{_MANIFEST}"):
+            for manifest in root.glob(f"*/*/{MANIFEST}"):
                 yield manifest.parent, manifest.parent.parent.name, manifest.parent.name
 
     def _what_there_is(self) -> str:

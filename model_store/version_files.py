@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.disk import sync_folder
 from model_store.errors import ContentError, ManifestError, ModelIntegrityError, SignatureError
+from model_store.file_names import MANIFEST
 from model_store.manifest import Manifest
 from model_store.ref import ModelRef
 from model_store.store import ModelVersion
-from model_store.trust.signature import MANIFEST, SIGNATURE, Signature
+from model_store.trust.signature import SIGNATURE, Signature
 
 MOST_FILES = 64
 LARGEST = 1 << 30
@@ -154,21 +156,6 @@ def write_synced(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder.
-
-    Raises
-    ------
-    OSError
-        If that fails.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _bytes(path: Path) -> bytes:

@@ -18,12 +18,11 @@ from dicom_node.dicom.decode import decode
 from dicom_node.dicom.header import items_of, number_of, value_of
 from dicom_node.dicom.layout import Layout, uid_of
 from dicom_node.dicom.reading import VALUE_ERRORS, read_object
+from dicom_node.dicom.values import PIXEL_DATA, UNDEFINED
 from dicom_node.errors import EncodeError, FailItem, PassThrough, PixelDataError, UnreadableObject
 from dicom_node.routing.eligibility import Units, units
 from workers.frame import Frame
 
-_PIXEL_DATA = 0x7FE00010
-_UNDEFINED = 0xFFFFFFFF
 _EXACT = 2**24  # integers up to here are exact in float32
 
 
@@ -216,7 +215,7 @@ def _load(dataset: FileDataset) -> Source:
     elements = {
         int(tag): dataset.get_item(tag)
         for tag in dataset.keys()  # noqa: SIM118 -- iterating a Dataset parses every element
-        if not tag.is_private and tag != _PIXEL_DATA
+        if not tag.is_private and tag != PIXEL_DATA
     }
     uid = uid_of(dataset)
     transfer_syntax = str(dataset.file_meta.TransferSyntaxUID)
@@ -226,7 +225,7 @@ def _load(dataset: FileDataset) -> Source:
     rescales = _rescales(dataset, layout, uid) if unit == "HU" else ()
     cells = decode(data, layout, transfer_syntax, uid=uid, words=words)
     pixel_bytes = len(data)
-    del dataset[_PIXEL_DATA], data
+    del dataset[PIXEL_DATA], data
     padding = _padding(dataset, layout)
     frames = tuple(
         frame_of(cells[i], layout, rescales[i] if rescales else None, padding)
@@ -249,14 +248,14 @@ def _load(dataset: FileDataset) -> Source:
 def _pixel_data(dataset: Dataset, uid: str) -> tuple[bytes, bool]:
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise PassThrough(f"{uid}: floating-point pixel data is not denoised")
-    if _PIXEL_DATA not in dataset:
+    if PIXEL_DATA not in dataset:
         raise PixelDataError(f"{uid}: pixel data is missing")
-    element = dataset.get_item(_PIXEL_DATA)
+    element = dataset.get_item(PIXEL_DATA)
     value = element.value
     if not isinstance(value, bytes):
         raise PixelDataError(f"{uid}: pixel data is empty")
     length = element.length if isinstance(element, RawDataElement) else len(value)
-    if length != _UNDEFINED and len(value) < length:
+    if length != UNDEFINED and len(value) < length:
         raise UnreadableObject(
             f"{uid}: truncated, pixel data ends after {len(value)} of {length} bytes"
         )

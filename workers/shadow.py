@@ -22,6 +22,7 @@ from dicom_node.noise import SOFT_TISSUE, exposed, levels
 from dicom_node.places import place_of
 from dicom_node.routing.eligibility import Units
 from model_store.engines.base import DeviceLostError
+from model_store.engines.equivalence import TWELVE_BITS
 from model_store.errors import ModelStoreError
 from model_store.ref import ModelName
 from model_store.registry.records import SHADOW, Measure
@@ -40,7 +41,6 @@ _MOST_PIXELS: Final = 32 * 2**20
 _LONGEST: Final = 120.0
 """Seconds for one image after which a shadow is stopped: the next batch waits for it."""
 
-_TWELVE_BITS: Final = 4095.0
 
 Pixels = NDArray[np.float32]
 
@@ -265,7 +265,7 @@ def measured(row: Measure, kept: ProductionFrame, made: Pixels) -> Measure:
         What the shadow made of it, in the same units.
     """
     frame, in_hu = kept.frame, kept.units == "HU"
-    factor = 1.0 if in_hu else _TWELVE_BITS / frame.full_scale
+    factor = 1.0 if in_hu else TWELVE_BITS / frame.full_scale
     region = SOFT_TISSUE if in_hu else exposed(round(frame.full_scale))
     found = levels([(frame.values, kept.made, made)], region, count=3, reference=1)
     change = (made.astype(np.float64) - kept.made)[frame.valid]

@@ -15,9 +15,8 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from dicom_node.dicom.file_meta import file_header
 from dicom_node.dicom.syntaxes import EXPLICIT_LITTLE_ENDIAN
-from dicom_node.dicom.values import LONG_VRS
+from dicom_node.dicom.values import LONG_VRS, LONGEST_SHORT
 
-_LONGEST_SHORT = 0xFFFE
 _INTEGERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i"}
 _LONGEST_DS = 16
 
@@ -35,7 +34,7 @@ class DataSetBuilder:
         """Set an element from its encoded value; odd lengths are padded (PS3.5 6.2)."""
         if len(value) % 2:
             value += b"\0" if vr in ("UI", "OB", "UN") else b" "
-        if vr not in LONG_VRS and len(value) > _LONGEST_SHORT:
+        if vr not in LONG_VRS and len(value) > LONGEST_SHORT:
             vr = "UN"  # PS3.5 6.2.2
         head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")
         length = struct.pack("<HI" if vr in LONG_VRS else "<H", *_lengths(vr, len(value)))

@@ -22,6 +22,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.dicom.bounded import BoundedReader
+from dicom_node.dicom.values import UNDEFINED
 from dicom_node.errors import FailItem, NodeError, RetryLater, UnreadableObject
 
 READ_ERRORS: tuple[type[Exception], ...] = (
@@ -63,7 +64,6 @@ _HEAD: Final = 2048
 _GROUP_LENGTH_END: Final = 144
 _FIRST_PIXELS: Final = 0x7FE00008
 _PIXELS: Final = frozenset({_FIRST_PIXELS, 0x7FE00009, 0x7FE00010})
-_UNDEFINED: Final = 0xFFFFFFFF
 
 
 def silence_pydicom() -> None:
@@ -214,7 +214,7 @@ def _check_end(dataset: FileDataset, end: int, rest: int, name: str) -> None:
         return
     tag = tags[-1]
     last = dataset.get_item(tag)
-    if not isinstance(last, RawDataElement) or last.length == _UNDEFINED:
+    if not isinstance(last, RawDataElement) or last.length == UNDEFINED:
         return
     missing = last.value_tell + last.length - end
     if missing > 0:

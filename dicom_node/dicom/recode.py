@@ -14,17 +14,13 @@ from typing import Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
-from dicom_node.dicom.values import LONG_VRS
+from dicom_node.dicom.values import LONG_VRS, LONGEST_SHORT, PIXEL_DATA, UNDEFINED
 from dicom_node.errors import UnreadableObject
-
-PIXEL_DATA: Final = 0x7FE00010
-UNDEFINED: Final = 0xFFFFFFFF
 
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _PIXEL_REPRESENTATION: Final = 0x00280103
-_LONGEST_SHORT: Final = 0xFFFE
 _DEEPEST: Final = 32
 _FIRST_CREATOR: Final = 0x10
 _LAST_CREATOR: Final = 0xFF
@@ -246,7 +242,7 @@ class _Recoder:
         if self._to_implicit:
             self.out.append(_header(tag, length))
             return
-        if vr not in LONG_VRS and length > _LONGEST_SHORT:
+        if vr not in LONG_VRS and length > LONGEST_SHORT:
             vr = "UN"  # PS3.5 6.2.2
         words = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
         form = "<2xI" if vr in LONG_VRS else "<H"

@@ -17,14 +17,10 @@ from dicom_node.errors import CommitInDoubt, LedgerError, NodeError, SpoolAway, 
 from dicom_node.ledger import instances
 from dicom_node.ledger.instances import InstanceAnswer, InstanceEntry, NewInstance
 from dicom_node.ledger.unit_of_work import Ledger, UnitOfWork
-from dicom_node.network.accept.ports import Caller, ReceivedInstance
+from dicom_node.network.accept.ports import DUPLICATE, SUCCESS, Caller, ReceivedInstance
 from dicom_node.spool.room import Free, Watermark
 from dicom_node.spool.spool import Spool
 from dicom_node.spool.stored import ObjectKind, StoredObject, fault_of
-
-SUCCESS: Final = 0x0000
-DUPLICATE: Final = 0x0111
-"""Duplicate SOP Instance (PS3.7 C.5.7)."""
 
 _MOST_IN_A_GROUP: Final = 64
 _SPACE_LASTS: Final = 0.5

@@ -21,6 +21,9 @@ from dicom_node.ledger.identity import LedgerFile
 _MOST_LOG_BYTES: Final = 64 * 2**20
 """What SQLite's write-ahead log is cut down to when it begins anew."""
 
+MOST_PARAMETERS: Final = 1000
+"""A database takes only so many in one statement."""
+
 _KEEP_ALIVE: Final = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,

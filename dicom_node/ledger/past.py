@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -12,12 +11,10 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import FailItem
 from dicom_node.ledger import plans
 from dicom_node.ledger.batches import ClaimedBatch, ClaimedItem
+from dicom_node.ledger.engine import MOST_PARAMETERS
 from dicom_node.ledger.tables import BatchRow, InstanceRow, ResultRow, WorkItemRow
 from dicom_node.spool.stored import ObjectKind, StoredObject
 from model_store.ref import ModelRef
-
-_MOST_AT_ONCE: Final = 1000
-"""A database takes only so many parameters in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +104,11 @@ def named(session: Session, uid: str) -> dict[int, list[int]]:
 def stored(session: Session, items: Sequence[int]) -> list[tuple[int, int, StoredObject]]:
     """Results of work items whose bytes are kept: batch id, work item id, and the file."""
     found: list[tuple[int, int, StoredObject]] = []
-    for first in range(0, len(items), _MOST_AT_ONCE):
+    for first in range(0, len(items), MOST_PARAMETERS):
         rows = session.execute(
             select(WorkItemRow.batch_id, WorkItemRow.id, ResultRow)
             .join(ResultRow, ResultRow.work_item_id == WorkItemRow.id)
-            .where(WorkItemRow.id.in_(list(items[first : first + _MOST_AT_ONCE])))
+            .where(WorkItemRow.id.in_(list(items[first : first + MOST_PARAMETERS])))
             .where(WorkItemRow.batch_id.is_not(None), ResultRow.path.is_not(None))
             .order_by(WorkItemRow.batch_id, WorkItemRow.id)
         )

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import select, update
 
 from dicom_node.ledger import unplanned, work_items
 from dicom_node.ledger.audit_events import AuditEvent
+from dicom_node.ledger.engine import MOST_PARAMETERS
 from dicom_node.ledger.ringing import make_due
 from dicom_node.ledger.states import DeliveryState, InstanceState, ParcelState, WorkEvent
 from dicom_node.ledger.tables import DeliveryRow, InstanceRow, ParcelRow, ResultRow, WorkItemRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
-
-_MOST_AT_ONCE: Final = 1000
-"""A database takes only so many parameters in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ def retry(unit: UnitOfWork, work_item_ids: Sequence[int]) -> RecallCounts:
     and those whose bytes are gone, are left alone.
     """
     parts = [
-        _retry(unit, work_item_ids[first : first + _MOST_AT_ONCE])
-        for first in range(0, len(work_item_ids), _MOST_AT_ONCE)
+        _retry(unit, work_item_ids[first : first + MOST_PARAMETERS])
+        for first in range(0, len(work_item_ids), MOST_PARAMETERS)
     ]
     return RecallCounts(
         sum(part.planned for part in parts),

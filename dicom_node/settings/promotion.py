@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from dicom_node.settings.section import Section
+from model_store.ref import is_alias
 
-_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _KEYS = re.compile(r'(?:"[^"]+"|[^."\s]+)(?:\.(?:"[^"]+"|[^."\s]+))*')
 _KEY = re.compile(r'"([^"]+)"|([^."]+)')
 
@@ -85,6 +84,6 @@ class PromotionSettings(Section):
     @classmethod
     def _tags(cls, aliases: tuple[str, ...]) -> tuple[str, ...]:
         for alias in aliases:
-            if not _TAG.fullmatch(alias) or _VERSION.fullmatch(alias):
+            if not is_alias(alias):
                 raise ValueError(f"{alias!r} is not an alias such as production")
         return aliases

@@ -12,23 +12,14 @@ from typing import Final
 
 from dicom_node import full_disk
 from dicom_node.errors import OutOfSpace, StorageError
+from model_store.disk import NO_MORE
 
-_FULL: Final = full_disk.FULL | {errno.EFBIG}
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def fdatasync(descriptor: int) -> None:
     """Make a file's bytes durable."""
     getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -62,5 +53,5 @@ def disk_errors(message: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = OutOfSpace if error.errno in _FULL else StorageError
+        kind = OutOfSpace if error.errno in NO_MORE else StorageError
         raise kind(f"{message}: {full_disk.reason_of(error)}") from error

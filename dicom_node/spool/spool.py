@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from dicom_node.errors import FailItem, SpoolAway, StorageError
-from dicom_node.spool.disk import disk_errors, fdatasync, making, sync_folder
+from dicom_node.spool.disk import disk_errors, fdatasync, making
+from model_store.disk import sync_folder
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH: Final = 64

@@ -29,15 +29,12 @@ from model_store.errors import (
     VersionTakenError,
 )
 from model_store.evaluation.card import render_card
+from model_store.file_names import CARD, MANIFEST, ONNX
 from model_store.folder_content import FolderContent
 from model_store.graph import LARGEST_FILE, Graph, check_graph
 from model_store.manifest import ADOPTED, Manifest, TilingSpec
 from model_store.store import ModelStore, ModelVersion, packaged_zoo
-from model_store.trust.signature import MANIFEST
 from model_store.version_files import VersionFiles
-
-ONNX = "model.onnx"
-CARD = "card.md"
 
 
 def read_network(path: Path) -> bytes:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
+from model_store.engines.equivalence import TWELVE_BITS
 from model_store.engines.tiles import span
 from model_store.graph import Graph
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise
-
-_TWELVE_BITS: Final = 4095.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class Found:
     def difference(self, manifest: Manifest) -> str:
         """How far tiles are from the whole, in words."""
         hounsfield = manifest.input.units == "HU"
-        unit = span(manifest) * manifest.input.scale if hounsfield else _TWELVE_BITS
+        unit = span(manifest) * manifest.input.scale if hounsfield else TWELVE_BITS
         words = "HU" if hounsfield else "grey levels of 12 bits"
         return f"{self.tile_difference * unit:.2g} {words} at most"
 

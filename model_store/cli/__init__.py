@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 from model_store.cli import making, training, versions
@@ -14,8 +12,9 @@ from model_store.cli.pairs import add_pairs
 from model_store.cli.physics import add_physics
 from model_store.cli.report import add_report
 from model_store.cli.trust import add_trust
+from model_store.store import packaged_zoo
 
-_ZOO = Path(__file__).parents[1] / "zoo"
+_ZOO = packaged_zoo()
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command()(making.make)

@@ -15,8 +15,6 @@ from model_store.store import ModelStore
 if TYPE_CHECKING:
     pass
 
-_INDEX = "index.html"
-
 
 def add_report(app: typer.Typer, zoo_folder: Path) -> None:
     """Add the command to `app`; model versions are looked for in `zoo_folder` by default."""

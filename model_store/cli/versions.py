@@ -11,10 +11,10 @@ from rich.console import Console
 from model_store.cli.console import failed
 from model_store.cli.trust import version_folder
 from model_store.errors import ModelStoreError
-from model_store.store import ModelVersion
+from model_store.store import ModelVersion, packaged_zoo
 from model_store.trust.signature import SIGNATURE
 
-_ZOO = Path(__file__).parents[1] / "zoo"
+_ZOO = packaged_zoo()
 
 
 def export(

@@ -14,7 +14,7 @@ from model_store.errors import EngineError, EngineUnavailableError
 from model_store.manifest import Manifest
 from model_store.store import ModelVersion
 
-_TWELVE_BITS = 4095.0
+TWELVE_BITS = 4095.0
 DEFAULT_LIMIT = 1.0
 """Largest difference of any pixel: 1 HU, or one grey level of twelve bits."""
 
@@ -130,7 +130,7 @@ def _measured(
     """Sum up pairs of one image each, all of one size; one at a time is held in memory."""
     in_hu = manifest.input.units == "HU"
     units = "HU" if in_hu else "grey levels of 12 bits"
-    unit = manifest.input.scale if in_hu else _TWELVE_BITS
+    unit = manifest.input.scale if in_hu else TWELVE_BITS
     largest, absolute, squares, images = 0.0, 0.0, 0.0, 0
     for candidate, reference in pairs:
         difference = np.abs(candidate.astype(np.float64) - reference) * unit

@@ -14,11 +14,10 @@ from model_store.errors import (
     ModelIntegrityError,
     RecipeError,
 )
+from model_store.file_names import RECIPE
 from model_store.generators.sections import GeneratorSection, read_generator
 from model_store.store import ModelVersion
 from model_store.weights import trained_weights
-
-_RECIPE = "recipe.toml"
 
 
 class TorchEngine(Engine):
@@ -94,17 +93,17 @@ class TorchEngine(Engine):
 
 
 def _section(version: ModelVersion) -> GeneratorSection:
-    if _RECIPE not in version.manifest.files:
+    if RECIPE not in version.manifest.files:
         raise EngineUnavailableError(
-            f"{version.ref} has no {_RECIPE}; the torch engine builds the generator from it"
+            f"{version.ref} has no {RECIPE}; the torch engine builds the generator from it"
         )
     try:
-        section = read_generator(version.read(_RECIPE).decode())
+        section = read_generator(version.read(RECIPE).decode())
     except (RecipeError, UnicodeDecodeError) as error:
-        raise EngineError(f"{version.ref}: {_RECIPE} names no generator here: {error}") from error
+        raise EngineError(f"{version.ref}: {RECIPE} names no generator here: {error}") from error
     if section.system != version.manifest.system:
         raise ModelIntegrityError(
-            f"{version.ref}: {_RECIPE} is of system {section.system}, "
+            f"{version.ref}: {RECIPE} is of system {section.system}, "
             f"the manifest of {version.manifest.system}"
         )
     return section

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from model_store.operators.products import along_axis
 from model_store.operators.value import IMAGE_RANK, Array, GraphNode, Rule, Shape, Value, pixels_in
 
 LONGEST_STEP: Final = 64
@@ -189,16 +190,9 @@ def layer_norm(node: GraphNode, values: Sequence[Value | None]) -> Value:
     return Value(source.shape, pixels_in(values), mixed=math.prod(source.shape[axis:]))
 
 
-def lp_norm(node: GraphNode, values: Sequence[Value | None]) -> Value:
-    """LpNormalization along an axis."""
-    source = node.given(values, 0)
-    axis = node.axis(node.integer("axis", -1), len(source.shape))
-    return Value(source.shape, source.image, mixed=source.shape[axis])
-
-
 RULES: Mapping[str, Rule] = {
     "AveragePool": pooled, "BatchNormalization": batch_norm, "Conv": convolution,
     "ConvTranspose": transposed, "DepthToSpace": to_space, "LayerNormalization": layer_norm,
-    "LpNormalization": lp_norm, "MaxPool": pooled, "Pad": padded, "Resize": resized,
+    "LpNormalization": along_axis, "MaxPool": pooled, "Pad": padded, "Resize": resized,
     "SpaceToDepth": to_depth,
 }  # fmt: skip

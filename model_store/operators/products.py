@@ -72,8 +72,8 @@ def _product(values: Sequence[Value | None], shape: Shape, summed: int) -> Value
     return Value(shape, pixels_in(values), mixed=summed, macs=math.prod(shape) * summed)
 
 
-def softmax(node: GraphNode, values: Sequence[Value | None]) -> Value:
-    """Softmax and LogSoftmax along an axis."""
+def along_axis(node: GraphNode, values: Sequence[Value | None]) -> Value:
+    """Softmax, LogSoftmax and LpNormalization: along one axis."""
     source = node.given(values, 0)
     axis = node.axis(node.integer("axis", -1), len(source.shape))
     return Value(source.shape, source.image, mixed=source.shape[axis])
@@ -103,6 +103,7 @@ def reduced(node: GraphNode, values: Sequence[Value | None]) -> Value:
 
 
 RULES: Mapping[str, Rule] = {
-    "Einsum": einsum, "Gemm": gemm, "LogSoftmax": softmax, "MatMul": matmul, "Softmax": softmax,
+    "Einsum": einsum, "Gemm": gemm, "LogSoftmax": along_axis, "MatMul": matmul,
+    "Softmax": along_axis,
     **dict.fromkeys(REDUCTIONS, reduced),
 }  # fmt: skip

@@ -11,17 +11,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from model_store.errors import DataError
+from model_store.file_names import RECIPE
 from model_store.manifest import Manifest, Validity
 from model_store.reports.advice import Advice
 from model_store.reports.beside import beside
-from model_store.reports.losses import LOG, Points, read_losses
+from model_store.reports.losses import Points, read_losses
 from model_store.reports.published import Publication, publication_of
 from model_store.reports.sweep import Sweep
 from model_store.store import ModelVersion
+from model_store.training.log import LOG
 from model_store.training.pairs.facts import sentence
 from model_store.training.recipe import Recipe
-
-_RECIPE = "recipe.toml"
 
 Table = Mapping[str, Any]
 
@@ -96,7 +96,7 @@ class Findings:
         if physics is not None and version.manifest.input.units != "HU":
             raise DataError(f"{version.ref} is no CT model: {physics} cannot be of it")
         measured = metrics.get("physics") if physics is None else _json(physics, "physics")
-        recipe, known_log = version.folder / _RECIPE, version.folder / LOG
+        recipe, known_log = version.folder / RECIPE, version.folder / LOG
         source = log or (known_log if known_log.is_file() else None)
         return cls(
             version.manifest,

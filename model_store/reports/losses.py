@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from model_store.errors import DataError
+from model_store.training.log import LOG
 
 _PRINTED = re.compile(r"^\s*(\d+)/\d+ loss ([-+.\deE]+)", re.MULTILINE)
-LOG = "log.jsonl"
-"""Name of the log in a run's folder."""
 _LOSS, _VALIDATION = "loss", "validation"
 
 Points = list[tuple[float, float]]

@@ -19,12 +19,11 @@ from model_store.reports.figures import (
     transfer_figures,
 )
 from model_store.reports.findings import Findings
-from model_store.reports.tables import TextTable, number
+from model_store.reports.tables import MINUS, TextTable, number
 
 if TYPE_CHECKING:
     from model_store.reports.pictures import CasePictures
 
-_MINUS = "\N{MINUS SIGN}"
 _CODE, _BOLD = re.compile(r"`([^`]+)`"), re.compile(r"\*\*([^*]+)\*\*")
 
 
@@ -64,7 +63,7 @@ class IndexRow:
             no_gain = f"none up to {sweep.gain[-1][0]:.0f} dB"
         kept = sum(bool(gate["passed"]) for gate in gates)
         return cls(
-            f"{min(gains):+.1f} to {max(gains):+.1f}".replace("-", _MINUS) if gains else "",
+            f"{min(gains):+.1f} to {max(gains):+.1f}".replace("-", MINUS) if gains else "",
             f"{above} of {len(known)}" if known else "",
             no_gain,
             f"{kept} of {len(gates)} limits" if gates else "",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_MINUS = "\N{MINUS SIGN}"
+MINUS = "\N{MINUS SIGN}"
 _DIGITS, _WHOLE = 4, 10000
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( !)?")
 _HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
@@ -96,9 +96,9 @@ def number(value: float | None, decimals: int | None = None) -> str:
     if value is None:
         return ""
     if abs(value) >= _WHOLE:
-        return f"{value:,.0f}".replace("-", _MINUS)
+        return f"{value:,.0f}".replace("-", MINUS)
     text = f"{value:.{_DIGITS}g}" if decimals is None else f"{value:.{decimals}f}"
-    return (text.lstrip("-") if float(text) == 0 else text).replace("-", _MINUS)
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
 
 
 def _cell(value: object, decimals: int) -> Cell:
@@ -111,7 +111,7 @@ def _cell(value: object, decimals: int) -> Cell:
     text = str(value)
     styles = ["number"] if _NUMBER.fullmatch(text) else []
     styles += ["failed"] if text.endswith(_MISSED) else []
-    return Cell(_HYPHEN.sub(_MINUS, text), " ".join(styles))
+    return Cell(_HYPHEN.sub(MINUS, text), " ".join(styles))
 
 
 def _decimals(column: Sequence[object]) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 from model_store.errors import DataError
 from model_store.evaluation.session import ReleasedModel
 from model_store.reports.findings import Findings
-from model_store.reports.losses import LOG
 from model_store.reports.page import Page, render_index, render_page
 from model_store.reports.pictures import CasePictures, held_out_cases, picture_cases
 from model_store.store import ModelStore, ModelVersion
+from model_store.training.log import LOG
 from model_store.training.recipe_of import data_recipe
 
 _INDEX = "index.html"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 LOG = "log.jsonl"
+"""Name of the log in a run's folder."""
 
 
 class TrainingLog:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from model_store.errors import DataError
+from model_store.file_names import RECIPE
 from model_store.manifest import Manifest
 from model_store.store import packaged_zoo
 from model_store.training.recipe import Recipe
 from model_store.training.recipe_file import recipe_path, shipped
-
-RECIPE: Final = "recipe.toml"
 
 
 def own_recipe(folder: Path, manifest: Manifest) -> Recipe | None:

@@ -15,6 +15,7 @@ from model_store.engines.torch_reference import TorchEngine
 from model_store.errors import ExportError
 from model_store.evaluation.card import physics_tables, render_card
 from model_store.export import export_onnx
+from model_store.file_names import CARD, MANIFEST, ONNX, RECIPE
 from model_store.generators.build import count_parameters, macs_per_pixel
 from model_store.hashing import file_sha256
 from model_store.manifest import InputSpec, Manifest, TilingSpec, TrainedNoise, Validity
@@ -24,14 +25,11 @@ from model_store.training.objective import NOT_FIDELITY, for_fidelity
 from model_store.training.pairs.facts import Facts
 from model_store.training.pairs.section import PairsData
 from model_store.training.recipe import Recipe
-from model_store.training.recipe_of import RECIPE, own_recipe
+from model_store.training.recipe_of import own_recipe
 from model_store.training.references import HIGHEST_HU, LOWEST_HU
 from model_store.training.run import load_average
-from model_store.trust.signature import MANIFEST, SIGNATURE
+from model_store.trust.signature import SIGNATURE
 from model_store.weights import WEIGHTS, Weights, same_weights, weights_in_graph
-
-ONNX = "model.onnx"
-CARD = "card.md"
 
 
 def release(run: Path, zoo: Path, *, version: str | None = None) -> Path:

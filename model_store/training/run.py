@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from model_store.errors import RecipeError
+from model_store.file_names import RECIPE
 from model_store.generators.base import Generator, load_exactly
 from model_store.generators.build import build, build_critic
 from model_store.training.adversary import Adversary
@@ -28,7 +29,6 @@ from model_store.training.patches import PatchSource
 from model_store.training.precision import PrecisionChoice, arithmetic_of, resolve_precision
 from model_store.training.recipe import CtData, PerceptualTerm, Recipe
 from model_store.training.recipe_file import dump_toml, read_toml
-from model_store.training.recipe_of import RECIPE
 from model_store.training.start import ZOO, load_start
 from model_store.training.validation import Distance, Validation
 from model_store.training.xray_patches import XrayPatches, prepare_xray

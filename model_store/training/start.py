@@ -8,18 +8,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-import model_store
 from model_store.errors import ModelStoreError, RecipeError
+from model_store.file_names import MANIFEST, RECIPE
 from model_store.generators.base import tensors
 from model_store.manifest import Manifest
-from model_store.store import ModelVersion
+from model_store.store import ModelVersion, packaged_zoo
 from model_store.training.checkpoint import AVERAGE
 from model_store.training.recipe import Recipe
-from model_store.training.recipe_of import RECIPE
-from model_store.trust.signature import MANIFEST
 from model_store.weights import trained_weights
 
-ZOO = Path(model_store.__file__).parent / "zoo"
+ZOO = packaged_zoo()
 
 
 def load_start(recipe: Recipe, out: Path, zoo: Path) -> dict[str, Tensor]:

@@ -17,12 +17,12 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from model_store.errors import SignatureError, TrustError, UnsignedError
+from model_store.file_names import MANIFEST
 from model_store.store import ModelVersion
 from model_store.strict import Strict
 from model_store.trust.key import ALGORITHM, KeyId, PrivateKey
 
 SIGNATURE = "manifest.sig"
-MANIFEST = "manifest.json"
 
 _LARGEST = 4096  # bytes; a signature has about 300
 _SIGNATURE_BYTES = 64

@@ -15,10 +15,10 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.errors import NodeError
-from dicom_node.intake.intake import SUCCESS, LedgerIntake
+from dicom_node.intake.intake import LedgerIntake
 from dicom_node.ledger.tables import InstanceRow
 from dicom_node.ledger.unit_of_work import Ledger
-from dicom_node.network.accept.ports import Caller
+from dicom_node.network.accept.ports import SUCCESS, Caller
 from dicom_node.spool.spool import Spool
 from tests.support.factories.received import received
 from tests.support.ledgers import fresh_url, open_ledger

@@ -14,6 +14,7 @@ from pydicom.filewriter import write_data_element
 
 from dicom_node.dicom.part10 import DataSetBuilder, tag_of
 from dicom_node.dicom.reading import VALUE_ERRORS
+from dicom_node.dicom.values import UNDEFINED
 from workers.load import Source
 
 _WIDTHS = {
@@ -21,7 +22,6 @@ _WIDTHS = {
     "UL": 4, "SL": 4, "FL": 4, "OF": 4, "OL": 4,
     "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
 }  # fmt: skip
-_UNDEFINED = 0xFFFFFFFF
 _OVERLAYS = range(0x6000, 0x6020, 2)
 _LAST_COMMAND_GROUP = 0x0007
 _DEEPEST = 16
@@ -120,7 +120,7 @@ def _little_endian(element: RawDataElement, vr: str) -> bytes | None:
     """Return the value as it is written in little endian; None if it is not a whole value."""
     value: bytes = element.value or b""
     width = _WIDTHS.get(vr)
-    if element.length == _UNDEFINED or (width and len(value) % width):
+    if element.length == UNDEFINED or (width and len(value) % width):
         return None
     return _swap(value, width) if width and not element.is_little_endian else value
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.dicom.part10 import DataSetBuilder
+from dicom_node.dicom.values import PIXEL_DATA
 from dicom_node.errors import EncodeError
 from workers.load import Source
 
-_PIXEL_DATA = 0x7FE00010
 _WORD_BITS = 16
 _BYTE_BITS = 8
 
@@ -59,7 +59,7 @@ def set_pixels(
     result.set_integers("PixelRepresentation", int(signed))
     result.discard("PlanarConfiguration", "SmallestImagePixelValue", "LargestImagePixelValue")
     data = cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes()
-    result.set_bytes(_PIXEL_DATA, "OB" if cells.dtype.itemsize == 1 else "OW", data)
+    result.set_bytes(PIXEL_DATA, "OB" if cells.dtype.itemsize == 1 else "OW", data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from dicom_node.cli.model.common import (
     WhyOption,
     alias_name,
     listed,
+    model_name,
     new_alias_name,
     plain,
     print_json,
@@ -253,7 +254,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Say what aliases stood for, since when, who moved them and why; oldest first."""
-    wanted = None if name is None else _either(name)
+    wanted = None if name is None else model_name(name)
     with reader(config).ledger.read() as session:
         moves = alias_moves.history(
             session,
@@ -274,13 +275,6 @@ def history(
         for move in moves
     ]  # fmt: skip
     show(rows, title="history", as_json=False, empty="no alias was moved here yet")
-
-
-def _either(text: str) -> ModelName:
-    try:
-        return ModelName.parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def tell_moved(

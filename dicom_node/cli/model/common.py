@@ -135,7 +135,7 @@ def printable(text: str) -> str:
 
 def version_name(text: str) -> ModelName:
     """``NAME@MAJOR.MINOR.PATCH`` as it was typed."""
-    found = _name(text)
+    found = model_name(text)
     if not found.is_version:
         raise typer.BadParameter(f"{text!r} is an alias; name a version, NAME@MAJOR.MINOR.PATCH")
     return found
@@ -143,7 +143,7 @@ def version_name(text: str) -> ModelName:
 
 def alias_name(text: str) -> ModelName:
     """``LABEL@TAG`` as it was typed."""
-    found = _name(text)
+    found = model_name(text)
     if found.is_version:
         raise typer.BadParameter(
             f"{text!r} is a version; name an alias such as ct-default@production"
@@ -162,7 +162,8 @@ def new_alias_name(text: str) -> ModelName:
     return found
 
 
-def _name(text: str) -> ModelName:
+def model_name(text: str) -> ModelName:
+    """``NAME@TAG`` as it was typed: a version or an alias."""
     try:
         return ModelName.parse(text)
     except ValueError as error:

@@ -37,7 +37,7 @@ from dicom_node.network.accept.admission import (
 from dicom_node.network.accept.inline import InlineReader, MessageAssembler
 from dicom_node.network.accept.ports import Caller, Intake
 from dicom_node.network.accept.receiver import StoreReceiver
-from dicom_node.network.accept.stock import GuardedDimse, serve_store
+from dicom_node.network.accept.stock import AnswersOnly, GuardedDimse, serve_store
 from dicom_node.network.accept.transport import BufferedSocket
 from dicom_node.network.accept.upper_layer import Limits, NodeDul, untie
 
@@ -155,7 +155,7 @@ class NodeAcse(ACSE):
         self.assoc.kill()
 
 
-class NodeAssociation(Association):
+class NodeAssociation(AnswersOnly, Association):
     """One association with a peer, from the connection to the report of its end.
 
     Parameters
@@ -262,11 +262,6 @@ class NodeAssociation(Association):
             super().run_reactor()
         finally:
             self._end()
-
-    def _bind_defaults(self) -> None:
-        """Bind what answers; what only logs every PDU stays out."""
-        for event in evt._INTERVENTION_EVENTS:
-            self.bind(event, evt.get_default_handler(event))
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         if msg.MessageIDBeingRespondedTo is None and not isinstance(msg, C_STORE | C_ECHO):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+SUCCESS: Final = 0x0000
+DUPLICATE: Final = 0x0111
+"""Duplicate SOP Instance (PS3.7 C.5.7)."""
 
 
 @dataclass(frozen=True, slots=True)

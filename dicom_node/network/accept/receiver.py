@@ -11,14 +11,12 @@ import structlog
 from dicom_node.dicom.file_meta import file_header
 from dicom_node.dicom.sop_classes import is_storage
 from dicom_node.errors import NodeError, RetryLater, StorageError
-from dicom_node.network.accept.ports import Caller, Intake, ReceivedInstance
+from dicom_node.network.accept.ports import DUPLICATE, SUCCESS, Caller, Intake, ReceivedInstance
 
 if TYPE_CHECKING:
     from dicom_node.dicom.command_set import Command
     from dicom_node.spool.spool import IncomingFile, Spool
 
-SUCCESS: Final = 0x0000
-DUPLICATE: Final = 0x0111
 INVALID_INSTANCE: Final = 0x0117
 CLASS_NOT_SUPPORTED: Final = 0x0122
 OUT_OF_RESOURCES: Final = 0xA700

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import structlog
-from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
@@ -24,6 +23,7 @@ from dicom_node.errors import ConfigError
 from dicom_node.network.accept.admission import Admission
 from dicom_node.network.accept.association import Associations, NodeAssociation, Reader, Services
 from dicom_node.network.accept.ports import Intake
+from dicom_node.network.accept.stock import AnswersOnly
 from dicom_node.network.accept.transport import BufferedSocket, tune
 from dicom_node.network.accept.upper_layer import MAX_CONTROL_PDU, Limits
 from dicom_node.spool.spool import Spool
@@ -264,7 +264,7 @@ class _Handler(RequestHandler):
         return association
 
 
-class _Listener(ThreadedAssociationServer):
+class _Listener(AnswersOnly, ThreadedAssociationServer):
     """pynetdicom's server, with a bound on connections, and TLS outside the accepting thread."""
 
     daemon_threads = True
@@ -297,8 +297,3 @@ class _Listener(ThreadedAssociationServer):
     def service_actions(self) -> None:
         """Tell of the round; pynetdicom would collect garbage here, which has its collector."""
         self.on_round()
-
-    def _bind_defaults(self) -> None:
-        """Bind what answers; what only logs every PDU stays out."""
-        for event in evt._INTERVENTION_EVENTS:
-            self.bind(event, evt.get_default_handler(event))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from pynetdicom import evt
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_STORE
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 _INVALID: Final = "Evt19"
 _COMMAND: Final = 0x01
 _LAST: Final = 0x02
+
+
+class AnswersOnly:
+    """Of a server or an association of pynetdicom: of its own handlers it binds what answers."""
+
+    bind: Any
+
+    def _bind_defaults(self) -> None:
+        """What only logs every PDU stays out."""
+        for event in evt._INTERVENTION_EVENTS:
+            self.bind(event, evt.get_default_handler(event))
 
 
 class BoundedBytes(BytesIO):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from dicom_node.dicom.sop_classes import VERIFICATION
 from dicom_node.network.request.scu import NoAnswer, Trouble, address_of, associated
 from dicom_node.settings import DestinationSettings
 
-_VERIFICATION: Final = "1.2.840.10008.1.1"
 _LONGEST_WAIT: Final = 10.0
 
 
@@ -42,7 +42,7 @@ def echo(destination: DestinationSettings, calling_ae_title: str) -> EchoOutcome
     where = address_of(destination)
     seconds = min(destination.timeout_seconds, _LONGEST_WAIT)
     try:
-        with associated(destination, calling_ae_title, _VERIFICATION, seconds) as line:
+        with associated(destination, calling_ae_title, VERIFICATION, seconds) as line:
             status = line.association.send_c_echo()
     except NoAnswer as error:
         if error.trouble is Trouble.NO_CONTEXT:

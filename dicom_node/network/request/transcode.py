@@ -22,7 +22,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicom_node.dicom.recode import PIXEL_DATA, Element, recode
+from dicom_node.dicom.recode import Element, recode
+from dicom_node.dicom.values import PIXEL_DATA
 from dicom_node.errors import EncodeError, StorageError, UnreadableObject
 from dicom_node.network.request.dataset import DataSet, EncodedDataSet, StoredDataSet
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.evaluation.physics.phantom import Phantom
+from model_store.evaluation.physics.phantom import VIEWS, Phantom
 from model_store.evaluation.physics.repeats import (
     CTP404_PIXEL_MM,
     DOSES,
@@ -30,7 +30,6 @@ Floats = NDArray[np.float32]
 
 _START = 2e5
 _SEED = 11
-_VIEWS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ def _compare(
     # half a pixel from the axis of the repeats, which matters to nobody's noise
     water = np.where(_radius(pixel_mm) < Phantom().diameter_mm / 2, 0, -1000)
     water = water.astype(np.float32)
-    beam = ParallelBeam(len(water), views=_VIEWS)
+    beam = ParallelBeam(len(water), views=VIEWS)
     found: list[Agreement] = []
     kernel, photons = Kernel(0.5, 1.0), _START
     for name, dose, images in series:

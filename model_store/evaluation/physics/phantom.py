@@ -23,7 +23,7 @@ FULL_DOSE = Exposure(photons=3.9e5)
 
 QUARTER_DOSE = Exposure(photons=FULL_DOSE.photons / 4)
 
-_VIEWS = 400
+VIEWS = 400
 
 CONTRASTS_HU = (-1000.0, 340.0, 120.0, -100.0, 100.0, -35.0, 14.0, 7.0, 1000.0)
 LOW_CONTRAST = ((3.0, 14.0), (5.0, 7.0), (7.0, 5.0), (10.0, 3.0))
@@ -176,7 +176,7 @@ class Acquisition:
         self.mean = phantom.draw(condition.system)
         self._kernel = condition.system.kernel(phantom.pixel_mm)
         self._exposure = condition.exposure
-        self._beam = ParallelBeam(phantom.size, views=_VIEWS)
+        self._beam = ParallelBeam(phantom.size, views=VIEWS)
 
     def noise(self, generator: np.random.Generator) -> Floats:
         """One realisation of the noise in HU, shape (size, size)."""

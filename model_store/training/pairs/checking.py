@@ -9,6 +9,7 @@ import numpy as np
 
 from model_store.errors import DataError
 from model_store.training.ct_patches import soft_tissue
+from model_store.training.pairs.geometry import SPACING
 from model_store.training.pairs.listing import Pair, Told, nobody, some
 from model_store.training.pairs.registration import shift_between, unrelated
 from model_store.training.pairs.section import PairsData
@@ -16,7 +17,6 @@ from model_store.training.patches import Floats
 from model_store.training.readers.slices import Slices
 from model_store.training.readers.values import Scale, Units, read_values
 
-_SPACING = 1e-3
 _PLACE_MM = 0.25
 
 
@@ -163,7 +163,7 @@ def _size(values: Floats) -> tuple[int, ...]:
 
 def _same_place(pair: Pair, one: Slices, other: Slices) -> None:
     if one.pixel_mm is not None and other.pixel_mm is not None:
-        limit = _SPACING * max(one.pixel_mm)
+        limit = SPACING * max(one.pixel_mm)
         if not np.allclose(one.pixel_mm, other.pixel_mm, rtol=0, atol=limit):
             first, second = (
                 " x ".join(f"{value:g}" for value in mm) for mm in (one.pixel_mm, other.pixel_mm)

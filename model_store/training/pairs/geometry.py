@@ -24,7 +24,7 @@ POSITION_MM = 0.05
 """Image positions that differ by no more are the same place."""
 
 _DIRECTION = 1e-4
-_SPACING = 1e-3
+SPACING = 1e-3
 
 _TAGS = (
     "SOPClassUID",
@@ -81,7 +81,7 @@ class Placement:
             and not _differ(self.kernel, other.kernel)
             and _near(self.position, other.position, POSITION_MM)
             and _near(self.orientation, other.orientation, _DIRECTION)
-            and _near(self.spacing, other.spacing, _SPACING * max(self.spacing))
+            and _near(self.spacing, other.spacing, SPACING * max(self.spacing))
         )
 
 

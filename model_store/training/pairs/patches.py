@@ -19,6 +19,7 @@ from model_store.training.patches import (
     noise_weight,
     random_square,
     random_turn,
+    shares_of,
 )
 from model_store.training.recipe import InputSection, Recipe
 
@@ -75,9 +76,8 @@ class PairPatches:
         return self._draw(self._validation, np.random.default_rng([self._seed, VALIDATION, index]))
 
     def _draw(self, pairs: list[StoredPair], generator: np.random.Generator) -> Batch:
-        # images of a smaller matrix hold fewer patches
-        area = np.array([pair.noisy.size for pair in pairs], float) ** 0.5
-        chosen = generator.choice(len(pairs), self._size, p=area / area.sum())
+        shares = shares_of(pair.noisy for pair in pairs)
+        chosen = generator.choice(len(pairs), self._size, p=shares)
         return Batch.stack([self._one(pairs[index], generator) for index in chosen])
 
     def _one(

@@ -16,10 +16,9 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from dicom_node.errors import CommitInDoubt, LedgerError, OutOfSpace, StorageError
-from dicom_node.intake.intake import DUPLICATE, SUCCESS
 from dicom_node.ledger.audit_events import AuditEvent
 from dicom_node.ledger.tables import AssociationRow, AuditRow, InstanceRow
-from dicom_node.network.accept.ports import Caller
+from dicom_node.network.accept.ports import DUPLICATE, SUCCESS, Caller
 from tests.support.factories.received import CALLER, data_set_of
 from tests.support.intakes import IntakeNode
 

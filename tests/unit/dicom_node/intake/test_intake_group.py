@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 from dicom_node.errors import LedgerError
 from dicom_node.intake import intake
-from dicom_node.intake.intake import SUCCESS
 from dicom_node.ledger.bounds import INTAKE
 from dicom_node.ledger.tables import AssociationRow, InstanceRow
 from dicom_node.ledger.unit_of_work import UnitOfWork
+from dicom_node.network.accept.ports import SUCCESS
 from tests.support.factories.received import CALLER
 from tests.support.intakes import IntakeNode
 

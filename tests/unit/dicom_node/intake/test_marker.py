@@ -11,10 +11,11 @@ from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from dicom_node.errors import SpoolAway, StorageError
-from dicom_node.intake.intake import SUCCESS, LedgerIntake
+from dicom_node.intake.intake import LedgerIntake
 from dicom_node.intake.marker import open_spool
 from dicom_node.ledger import spools
 from dicom_node.ledger.tables import InstanceRow, SpoolRow, WorkItemRow
+from dicom_node.network.accept.ports import SUCCESS
 from dicom_node.node import Node
 from dicom_node.settings import Settings
 from dicom_node.spool.spool import MARKER, Spool
