@@ -13,19 +13,15 @@ from typer.testing import CliRunner
 
 from model_store.cli import app
 from model_store.reports.reproduction import ReproductionPlan, publications
-from model_store.training import run
-from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.recipe import Recipe
 from model_store.training.recipe_file import dump_toml, shipped
+from tests.support.backbones import random_backbones
 from tests.support.factories.training_data import CT, XRAY, write_images
 
 
 @pytest.fixture(autouse=True)
 def _random_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
-    def random(name: str, layers: tuple[int | str, ...], _weights: Path | None) -> Backbone:
-        return build_backbone(name, layers)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(run, "load_backbone", random)
+    random_backbones(monkeypatch)
 
 
 @pytest.fixture(scope="module")

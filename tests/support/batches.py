@@ -15,6 +15,10 @@ def claim(life: Life, batch_id: int, worker: str = "w:1") -> ClaimedBatch:
     return batch
 
 
+def item_tries(life: Life) -> list[int]:
+    return [row.tries for row in life.rows(select(WorkItemRow.tries).order_by(WorkItemRow.id))]
+
+
 def item_states(life: Life) -> dict[str, int]:
     found: dict[str, int] = {}
     for row in life.rows(select(WorkItemRow.state)):

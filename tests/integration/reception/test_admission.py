@@ -9,8 +9,8 @@ from pynetdicom import AE
 from structlog.testing import capture_logs
 
 from dicom_node.errors import LedgerError
-from dicom_node.network.accept.admission import Admission, Peer
-from tests.support.reception import DATA, Start, associated, received_data
+from dicom_node.network.accept.admission import Peer
+from tests.support.reception import DATA, Start, associated, only, received_data
 from tests.support.waiting import eventually
 from tests.support.wire import (
     CT,
@@ -24,10 +24,6 @@ from tests.support.wire import (
     message,
     store_request,
 )
-
-
-def only(*peers: Peer, **options: Any) -> Admission:
-    return Admission(ae_titles=["DENOISE"], peers=peers, **options)
 
 
 @pytest.mark.parametrize(

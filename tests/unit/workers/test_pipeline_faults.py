@@ -15,6 +15,7 @@ from dicom_node.errors import FailItem, RetryLater
 from dicom_node.ledger import batches, recall
 from dicom_node.ledger.tables import BatchRow, WorkItemRow
 from model_store.engines.base import DeviceLostError
+from tests.support.batches import item_tries
 from tests.support.denoising import (
     FakeDenoisers,
     pipeline_of,
@@ -76,10 +77,6 @@ def receive_poison(life: Life) -> None:
     receive(life, COUNT, **{f"n{POISON}": odd})
 
 
-def tries(life: Life) -> list[int]:
-    return [row.tries for row in life.rows(select(WorkItemRow.tries).order_by(WorkItemRow.id))]
-
-
 DONE = ["denoised"] * COUNT
 
 
@@ -98,7 +95,7 @@ def test_the_others_are_recorded_in_the_same_pass_and_the_one_fails_at_its_third
     with capture_logs() as lines:
         work(life, pipeline)
         assert states(life) == with_poison("planned")
-        assert tries(life) == [1] * COUNT
+        assert item_tries(life) == [1] * COUNT
         for _ in range(2):
             assert states(life) == with_poison("planned")
             life.clock.advance(3600)
@@ -131,7 +128,7 @@ def test_what_is_waited_for_costs_no_try_and_what_is_at_fault_beside_it_does(
         work(life, pipeline)
         life.clock.advance(3600)
     assert states(life) == ["planned", *with_poison("failed")[1:]]
-    assert tries(life)[0] == 0
+    assert item_tries(life)[0] == 0
     monkeypatch.setattr(stages, "load", load)
     work(life, pipeline)
     assert states(life) == with_poison("failed")
@@ -153,7 +150,7 @@ def test_a_lost_device_ends_the_worker_and_counts(
     receive_poison(life)
     with pytest.raises(DeviceLostError):
         work(life, pipeline)
-    assert tries(life)[POISON - 1] == 1
+    assert item_tries(life)[POISON - 1] == 1
     assert states(life)[POISON - 1] == "planned"
 
 
@@ -175,11 +172,11 @@ def test_a_worker_that_dies_counts_and_one_that_stops_in_order_does_not(life: Li
     assert [item.tries for item in batch.items] == [1] * 3
     with life.ledger.write() as unit:
         batches.give_back(unit, batch, after=None, why="the worker stops")
-    assert tries(life) == [0] * 3
+    assert item_tries(life) == [0] * 3
     assert life.claim(batch_id, "w:1") is not None
     life.clock.advance(3600)
     life.upkeep.catch_up()
-    assert tries(life) == [1] * 3
+    assert item_tries(life) == [1] * 3
     again = life.claim(batch_id, "w:2")
     assert again is not None
     assert [item.tries for item in again.items] == [2] * 3
@@ -196,7 +193,7 @@ def test_one_that_was_found_among_workers_that_died_is_told_by_its_own_tries(
         life.clock.advance(3600)
         life.upkeep.catch_up()
     assert life.claim(batch_id, "w:3") is None
-    assert tries(life) == [2] * COUNT
+    assert item_tries(life) == [2] * COUNT
     in_load(monkeypatch, denoisers, ZeroDivisionError)
     work(life, pipeline)
     assert states(life) == with_poison("failed")
@@ -218,7 +215,7 @@ def test_a_person_gives_three_tries_more(
     life.planner.close_batches()
     work(life, pipeline)
     assert states(life) == with_poison("planned")
-    assert tries(life)[POISON - 1] == 1
+    assert item_tries(life)[POISON - 1] == 1
 
 
 def test_an_engine_that_fails_for_all_is_each_ones_own_verdict(

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from dicom_node.errors import FailItem, ModelNotHere, OutOfSpace, RetryLater
-from dicom_node.ledger.tables import BatchRow, WorkItemRow
+from dicom_node.ledger.tables import BatchRow
+from tests.support.batches import item_tries
 from tests.support.denoising import FakeDenoisers, reasons, receive, states
 from tests.support.ledgers import Life
 from workers import pipeline as stages
@@ -100,17 +101,13 @@ def poison(patch: pytest.MonkeyPatch, faults: Mapping[str, Exception]) -> None:
     patch.setattr(stages, "load", poisoned)
 
 
-def tries_of_items(life: Life) -> list[int]:
-    return [row.tries for row in life.rows(select(WorkItemRow.tries).order_by(WorkItemRow.id))]
-
-
 def test_one_item_at_fault_is_tried_again_soon_and_that_is_a_try(
     life: Life, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, {"1.2.4.2": ZeroDivisionError()})
     wait, tries = worked(life, pipeline, 1000)
     assert states(life) == ["denoised", "planned"]
-    assert (2.5 <= wait <= 5, tries, tries_of_items(life)) == (True, 1, [1, 1])
+    assert (2.5 <= wait <= 5, tries, item_tries(life)) == (True, 1, [1, 1])
 
 
 def test_where_something_outside_is_at_fault_too_only_the_item_at_fault_has_had_a_try(
@@ -118,7 +115,7 @@ def test_where_something_outside_is_at_fault_too_only_the_item_at_fault_has_had_
 ) -> None:
     poison(monkeypatch, {"1.2.4.1": RetryLater("away"), "1.2.4.2": ZeroDivisionError()})
     assert worked(life, pipeline, 1000) == (500, 0)
-    assert (set(states(life)), tries_of_items(life)) == ({"planned"}, [0, 1])
+    assert (set(states(life)), item_tries(life)) == ({"planned"}, [0, 1])
 
 
 def test_what_can_never_be_done_fails_at_once_with_the_reason(

@@ -13,6 +13,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.ledger import answers, parcels, recall
 from dicom_node.ledger.parcels import ClaimedParcel
 from dicom_node.ledger.tables import AuditRow, DeliveryRow, ParcelRow, WorkItemRow
+from tests.support.batches import item_states
 from tests.support.ledgers import LEASE, Life, reversed_where_unordered
 
 
@@ -25,13 +26,6 @@ def denoised(life: Life) -> Life:
     life.denoise_all()
     life.bell.rings.clear()
     return life
-
-
-def states(life: Life) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for row in life.rows(select(WorkItemRow.state)):
-        found[row.state] = found.get(row.state, 0) + 1
-    return found
 
 
 def delivery_states(life: Life, parcel: ClaimedParcel) -> list[str]:
@@ -57,9 +51,9 @@ def test_an_item_is_delivered_when_every_destination_has_it(denoised: Life) -> N
         for each in parcel.deliveries:
             denoised.answer(parcel, each.delivery_id)
         denoised.end_try(parcel)
-    assert states(denoised) == {"delivered": 6, "denoised": 6}
+    assert item_states(denoised) == {"delivered": 6, "denoised": 6}
     denoised.deliver_all()
-    assert states(denoised) == {"delivered": 12}
+    assert item_states(denoised) == {"delivered": 12}
 
 
 def test_a_refusal_waits_for_a_person_who_sends_only_what_was_refused(denoised: Life) -> None:
@@ -69,7 +63,7 @@ def test_a_refusal_waits_for_a_person_who_sends_only_what_was_refused(denoised: 
             denoised.answer(parcel, each.delivery_id, delivered=False, status=0xC000)
         denoised.end_try(parcel)
     denoised.deliver_all()
-    assert states(denoised) == {"delivered": 6, "failed": 6}
+    assert item_states(denoised) == {"delivered": 6, "failed": 6}
     failed = [
         r.id for r in denoised.rows(select(WorkItemRow.id).where(WorkItemRow.state == "failed"))
     ]
@@ -77,7 +71,7 @@ def test_a_refusal_waits_for_a_person_who_sends_only_what_was_refused(denoised: 
         assert recall.retry(unit, failed).redelivered == 6
     assert denoised.due_parcels("pacs") == []
     denoised.deliver_all()
-    assert states(denoised) == {"delivered": 12}
+    assert item_states(denoised) == {"delivered": 12}
 
 
 def test_a_destination_gets_no_more_parcels_at_a_time_than_its_limit(denoised: Life) -> None:
@@ -178,7 +172,7 @@ def test_a_second_answer_changes_nothing(denoised: Life, later: bool) -> None:
     assert delivery_states(denoised, parcel) == ["delivered"] * len(parcel.deliveries)
     said = denoised.rows(select(DeliveryRow.message, DeliveryRow.attempts))
     assert {tuple(row) for row in said} == {("said", 0)}
-    assert states(denoised) == {"delivered": 12}
+    assert item_states(denoised) == {"delivered": 12}
 
 
 def test_both_destinations_may_answer_at_once(denoised: Life) -> None:
@@ -209,7 +203,7 @@ def test_both_destinations_may_answer_at_once(denoised: Life) -> None:
         thread.start()
         answered.wait(1)
     thread.join()
-    assert states(denoised) == {"delivered": 1, "denoised": 11}
+    assert item_states(denoised) == {"delivered": 1, "denoised": 11}
 
 
 def test_tries_of_one_destination_may_end_at_once(life: Life) -> None:
@@ -304,7 +298,7 @@ def test_a_parcel_that_kills_every_sender_is_given_up(denoised: Life) -> None:
     assert denoised.due_parcels("pacs") == others
     denoised.deliver_all()
     assert {row.state for row in denoised.rows(select(ParcelRow.state))} == {"done"}
-    assert states(denoised) == {"failed": 3, "delivered": 9}
+    assert item_states(denoised) == {"failed": 3, "delivered": 9}
 
 
 def test_only_the_object_that_kills_senders_is_given_up(denoised: Life) -> None:

@@ -220,7 +220,7 @@ def test_who_took_what_up_again_is_audited(refused: Life) -> None:
 def test_more_than_one_statement_takes_is_taken_up_again_once_each(
     refused: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recall, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(recall, "MOST_PARAMETERS", 2)
     assert len(failures(refused)) == 4
     assert retry(refused, *failures(refused), 4711) == RecallCounts(0, 4, 0)
     assert failures(refused) == []

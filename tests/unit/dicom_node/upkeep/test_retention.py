@@ -26,14 +26,6 @@ HOUR = 3600.0
 TWO_DAYS = 48 * HOUR
 
 
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "spool")
-    life.associate()
-    yield life
-    life.close()
-
-
 def file_of(life: Life, table: Any = InstanceRow) -> Path:
     ((name,),) = life.rows(select(table.path).order_by(table.id).limit(1))
     return life.spool.root / name

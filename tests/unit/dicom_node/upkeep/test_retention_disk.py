@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,6 @@ from dicom_node.ledger.tables import AuditRow, InstanceRow, ResultRow
 from dicom_node.spool.spool import SHARDS
 from tests.support.clock import age
 from tests.support.ledgers import Life, reversed_where_unordered
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "spool")
-    life.associate()
-    yield life
-    life.close()
 
 
 @pytest.fixture

@@ -25,14 +25,6 @@ from tests.support.clock import age
 from tests.support.ledgers import Life
 
 
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "spool")
-    life.associate()
-    yield life
-    life.close()
-
-
 def finished(life: Life, count: int) -> list[int]:
     """Instances all of whose work ended long ago; returns their ids."""
     life.receive_series(count)

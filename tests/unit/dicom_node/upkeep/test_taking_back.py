@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -21,14 +19,6 @@ GONE = (
     process_name()[:-1] + "x",  # this number, in another life
 )
 ALIVE = (process_name(), "elsewhere:1", "elsewhere:1:a.b.c.d")
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node")
-    life.associate()
-    yield life
-    life.close()
 
 
 @pytest.mark.parametrize("holder", [*GONE, *ALIVE], ids=range(len(GONE + ALIVE)))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -15,14 +13,6 @@ from dicom_node.ledger.tables import InstanceRow
 from dicom_node.upkeep import retention, upkeep
 from tests.support.clock import age
 from tests.support.ledgers import Life
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "spool")
-    life.associate()
-    yield life
-    life.close()
 
 
 def test_a_day_of_many_studies_is_forgotten_as_fast_as_it_came(

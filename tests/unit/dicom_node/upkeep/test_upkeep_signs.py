@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from dicom_node.signs import PIECE
@@ -12,14 +9,6 @@ from dicom_node.spool.spool import SHARDS
 from tests.support.clock import age
 from tests.support.ledgers import Life, ct_header
 from tests.support.signs import CountedSigns, counted
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    life = Life(tmp_path / "node")
-    life.associate()
-    yield life
-    life.close()
 
 
 @pytest.fixture

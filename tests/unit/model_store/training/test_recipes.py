@@ -11,7 +11,6 @@ import pytest
 import model_store.training
 from model_store.errors import RecipeError
 from model_store.training import run
-from model_store.training.backbones import Backbone, build_backbone
 from model_store.training.ct_patches import CtPatches, NoisySlice
 from model_store.training.objective import for_fidelity, objective
 from model_store.training.pairs.cache import StoredPair
@@ -22,6 +21,7 @@ from model_store.training.recipe import CtData, Recipe, XrayData
 from model_store.training.recipe_file import arms_of, dump_toml, read_toml, shipped
 from model_store.training.start import load_start
 from model_store.training.xray_patches import XrayPatches
+from tests.support.backbones import random_backbones
 
 FOLDER = Path(model_store.training.__file__).parent / "recipes"
 STUDY = FOLDER / "dngan-weights.toml"
@@ -35,10 +35,7 @@ _PATCH = 32
 
 @pytest.fixture(autouse=True)
 def _random_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
-    def random(name: str, layers: tuple[int | str, ...], _weights: Path | None) -> Backbone:
-        return build_backbone(name, layers)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(run, "load_backbone", random)
+    random_backbones(monkeypatch)
 
 
 def _source(recipe: Recipe) -> PatchSource:

@@ -12,7 +12,6 @@ from pydicom import dcmread
 
 from dicom_node.errors import ConfigError, NotWritten
 from model_store.ref import ModelName
-from tests.support.direct import service
 from tests.support.factories import ct_series, dx_image, non_image, to_bytes
 from workers.direct.files import FileOutcome, FileRun, find
 from workers.direct.files import write as write_whole
@@ -25,11 +24,6 @@ DIRECTORY = "1.2.840.10008.1.3.10"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 
 Run = Callable[..., dict[str, FileOutcome]]
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return service(tmp_path_factory.mktemp("toys"))
 
 
 @pytest.fixture

@@ -10,16 +10,11 @@ import pytest
 
 from dicom_node.errors import Next, NotDenoised
 from model_store.ref import ModelName
-from tests.support.direct import CT, XRAY, grey, picture, service, values_of
+from tests.support.direct import CT, XRAY, grey, picture, values_of
 from tests.support.factories import dx_image, to_bytes
 from workers.direct.images import bits_used
 from workers.direct.request import Request, hounsfield
 from workers.direct.service import Service
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return service(tmp_path_factory.mktemp("toys"))
 
 
 def asked(model: str = XRAY, **changes: Any) -> Request:

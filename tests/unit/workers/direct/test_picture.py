@@ -12,18 +12,13 @@ from PIL import Image
 from dicom_node.errors import NotDenoised
 from dicom_node.sheet import SheetRow, draw
 from model_store.ref import ModelName
-from tests.support.direct import CT, XRAY, grey, picture, service
+from tests.support.direct import CT, XRAY, grey, picture
 from tests.support.factories import ct_slice, enhanced_ct, to_bytes
 from workers.direct.picture import picture_of
 from workers.direct.request import Request
 from workers.direct.service import Service
 
 SHAPES = [(1, 1), (1, 300), (15, 17), (31, 64), (32, 33), (500, 40), (300, 420)]
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return service(tmp_path_factory.mktemp("toys"))
 
 
 def drawn(toys: Service, data: bytes, model: str) -> Image.Image:
