@@ -128,6 +128,7 @@ class Denoiser:
         jobs = [_Job(frame, self._manifest, strength) for frame in frames]
         tiles = sum(len(self._tiles(job.frame.shape)) for job in jobs)
         calls = _Calls(self._engine, on_progress, on_tiles, tiles)
+        calls.kept(0)
         for shape, group in groupby(jobs, key=lambda job: job.frame.shape):
             self._denoise_alike(list(group), shape, calls)
         return [job.result for job in jobs]

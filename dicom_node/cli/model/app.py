@@ -12,7 +12,7 @@ from dicom_node.cli.model.common import flowing
 
 _EXAMPLES = {
     "list": ("dicom-node model list", "dicom-node model list --json"),
-    "show": ("dicom-node model show drunet-ct@1.1.0",),
+    "show": ("dicom-node model show drunet-ct", "dicom-node model show drunet-ct@1.2.0"),
     "verify": ("dicom-node model verify", "dicom-node model verify drunet-ct@1.2.0 --release"),
     "add": ("dicom-node model add /media/usb/drunet-ct/1.2.0",),
     "import": ("dicom-node model import drunet-ct-1.2.0.zip",),

@@ -14,12 +14,12 @@ from dicom_node.cli.model import names
 from dicom_node.cli.model.common import (
     ByOption,
     Code,
+    model_name,
     plain,
     print_json,
     print_verdicts,
     printable,
     progress,
-    version_name,
     who,
 )
 from dicom_node.ledger import certificates, model_versions
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from model_store.store import ModelVersion
 
 _WELL: Final = "ready"
+_DEFAULT_TAG: Final = "production"
 
 
 @plain
@@ -53,6 +54,7 @@ def list_versions(config: ConfigOption = None, as_json: JsonOption = False) -> N
             "version": str(name),
             "aliases": ", ".join(standing.get(name, ())),
             "for": ", ".join(version.manifest.modality) if version else None,
+            "strength": version.manifest.strength if version else None,
             "origin": node.models.origin(version) if version else
             (indexed[name].origin if name in indexed else None),
             "signed_by": _signer(node.models, version) if version else None,
@@ -63,18 +65,51 @@ def list_versions(config: ConfigOption = None, as_json: JsonOption = False) -> N
 
 @plain
 def show_version(
-    version: names.VersionArgument, config: ConfigOption = None, as_json: JsonOption = False
+    version: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@VERSION|@ALIAS]",
+            help="Model version; a name alone is its production alias, or else its newest version.",
+            autocompletion=names.both,
+            show_default=False,
+        ),
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show one version: what it is for, what was measured, who signed it, its certificates."""
     from model_store.registry.promotion import open_version  # noqa: PLC0415 -- loads engines
 
     node = reader(config)
-    name = version_name(version)
+    name = meant(node.models, version)
     document = describe(node, open_version(node.models, name))
     if as_json:
         print_json(document)
         return
     _print(document)
+
+
+def meant(models: Models, text: str) -> ModelName:
+    """The version that a version, an alias or a name alone stands for.
+
+    Raises
+    ------
+    UnknownModelError
+        There is none of that name; the message says which there are.
+    """
+    from model_store.errors import UnknownModelError  # noqa: PLC0415
+
+    aliases = models.aliases()
+    alone = "@" not in text
+    name = model_name(f"{text}@{_DEFAULT_TAG}" if alone else text)
+    if name.is_version:
+        return name
+    there = _all(models)
+    of_name = [each for each in there if alone and each.name == text]
+    if found := ([aliases[name]] if name in aliases else of_name[-1:]):
+        return found[0]
+    known = {each.name for each in (*there, *aliases)} if alone else aliases
+    raise UnknownModelError(f"no model {text}; there is {', '.join(sorted(map(str, known)))}")
 
 
 def describe(node: Node, version: ModelVersion) -> dict[str, Any]:
@@ -93,6 +128,9 @@ def describe(node: Node, version: ModelVersion) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "version": str(name),
+        "other_versions": [
+            each.tag for each in _all(node.models) if each.name == name.name and each != name
+        ],
         "state": state(node.models, name, node.models.refused().get(name)),
         "aliases": _standing(node.models.aliases()).get(name, []),
         "origin": node.models.origin(version),
@@ -142,9 +180,9 @@ def verify(  # noqa: PLR0917 -- options of a command
     versions: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME@VERSION]...",
-            help="Model versions; absent: all.",
-            autocompletion=names.versions,
+            metavar="[NAME[@VERSION|@ALIAS]]...",
+            help="Model versions, or what stands for them as in 'show'; absent: all.",
+            autocompletion=names.both,
             show_default=False,
         ),
     ] = None,
@@ -178,7 +216,7 @@ def verify(  # noqa: PLR0917 -- options of a command
     if release and not versions:
         raise typer.BadParameter("name the versions to take out of quarantine")
     node = reader(config)
-    wanted = [version_name(each) for each in versions] if versions else _all(node.models)
+    wanted = [meant(node.models, each) for each in versions] if versions else _all(node.models)
     asked = model_gates.whole(node, retired=True)
     if not quick:
         asked += (BehaviourGate(),)
@@ -287,6 +325,7 @@ def _print(document: dict[str, Any]) -> None:
     lines = {
         "state": document["state"],
         "aliases": ", ".join(document["aliases"]) or "none",
+        "other versions": ", ".join(document["other_versions"]) or "none",
         "origin": document["origin"],
         "signed by": document["signed_by"] or "nobody",
         "added": "not registered yet" if added is None

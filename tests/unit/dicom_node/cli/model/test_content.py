@@ -132,6 +132,37 @@ def test_a_version_is_shown_with_its_metrics_and_certificates(shell: Shell) -> N
     assert "validity: not stated" in said
 
 
+def test_a_name_alone_is_what_it_stands_for_and_the_other_versions_are_named(shell: Shell) -> None:
+    found = shell.json("show", "drunet-ct")
+    assert found["version"] == "drunet-ct@1.3.0"
+    assert found["other_versions"] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert shell.json("show", "ct-default")["version"] == "drunet-ct@1.3.0"
+    assert shell.json("show", "ct-default@production")["version"] == "drunet-ct@1.3.0"
+    assert "other versions: 1.0.0, 1.1.0, 1.2.0" in shell.ok("show", "drunet-ct")
+    assert "drunet-ct@1.3.0" in shell.ok("verify", "drunet-ct", "--quick")
+
+
+def test_a_name_alone_without_an_alias_is_its_newest_version(shell: Shell) -> None:
+    shell.added("1.9.0")
+    shell.added("1.10.0")
+    assert shell.json("show", "toy-ct")["version"] == "toy-ct@1.10.0"
+    shell.ok("promote", "toy-ct@1.9.0", *WHY)
+    assert shell.json("show", "toy-ct")["version"] == "toy-ct@1.9.0"
+
+
+def test_a_name_that_nothing_has_is_told_what_there_is(shell: Shell) -> None:
+    said = shell.refused("show", "drunet", code=1)
+    assert "no model drunet; there is" in said
+    assert "drunet-ct" in said
+
+
+def test_the_list_says_at_which_strength_routes_that_state_none_run(shell: Shell) -> None:
+    shell.added()
+    rows = {row["version"]: row["strength"] for row in shell.json("list")}
+    assert (rows["drunet-ct@1.3.0"], rows["toy-ct@1.0.0"]) == (0.6, 1.0)
+    assert "strength" in shell.ok("list")
+
+
 def test_a_packaged_version_is_shown_with_its_validity(shell: Shell) -> None:
     assert "validity: Trained on noise of 0 to 60 HU" in shell.ok("show", "drunet-ct@1.0.0")
 
