@@ -105,7 +105,7 @@ def add_adoption(app: typer.Typer, zoo_folder: Path) -> None:
         image or what is to be added, and whether tiles fit together; asks for the rest, unless
         options say it. The version is there whole or not at all.
 
-        Example: model-store adopt theirs.onnx --like drunet-ct@1.2.0 --zoo zoo
+        Example: model-store adopt theirs.onnx --like drunet-ct@1.3.0 --zoo zoo
         """
         from model_store.adoption.adopt import (  # noqa: PLC0415
             adopt as adopted,

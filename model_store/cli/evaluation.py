@@ -56,7 +56,7 @@ def add_evaluation(app: typer.Typer, zoo_folder: Path) -> None:
 
         A version that was trained on pairs is measured on those of the patients kept for the test.
 
-        Example: model-store evaluate drunet-ct@1.2.0 --data DATA --pairs pairs.toml
+        Example: model-store evaluate drunet-ct@1.3.0 --data DATA --pairs pairs.toml
         """
         from model_store.evaluation.filter_file import FilterFile  # noqa: PLC0415
         from model_store.evaluation.pairs import read_section  # noqa: PLC0415

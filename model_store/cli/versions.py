@@ -72,7 +72,7 @@ def pack(
 
     Every byte is checked first.
 
-    Example: model-store pack drunet-ct@1.2.0 --zoo zoo --out drunet-ct-1.2.0.zip
+    Example: model-store pack own-ct@1.0.0 --zoo zoo --out own-ct-1.0.0.zip
     """
     from model_store import archive  # noqa: PLC0415
 

@@ -13,44 +13,44 @@ from dicom_node.cli.model.common import flowing
 _EXAMPLES = {
     "list": ("dicom-node model list", "dicom-node model list --json"),
     "show": ("dicom-node model show drunet-ct", "dicom-node model show drunet-ct@1.2.0"),
-    "verify": ("dicom-node model verify", "dicom-node model verify drunet-ct@1.2.0 --release"),
-    "add": ("dicom-node model add /media/usb/drunet-ct/1.2.0",),
-    "import": ("dicom-node model import drunet-ct-1.2.0.zip",),
+    "verify": ("dicom-node model verify", "dicom-node model verify drunet-ct@1.3.0 --release"),
+    "add": ("dicom-node model add /media/usb/vendor-ct/1.0.0",),
+    "import": ("dicom-node model import vendor-ct-1.0.0.zip",),
     "introduce": (
-        "dicom-node model introduce drunet-ct-1.2.0.zip --to ct-default@production "
+        "dicom-node model introduce vendor-ct-1.0.0.zip --to ct-default@production "
         "--why 'new kernels'",
     ),
-    "export": ("dicom-node model export drunet-ct@1.2.0 /media/usb",),
+    "export": ("dicom-node model export drunet-ct@1.3.0 /media/usb",),
     "promote": (
-        "dicom-node model promote drunet-ct@1.2.0 --to ct-default@production "
+        "dicom-node model promote drunet-ct@1.3.0 --to ct-default@production "
         "--why 'acceptance test of 12 May passed'",
     ),
     "rollback": ("dicom-node model rollback ct-default@production --why 'streaks at the hip'",),
     "unalias": ("dicom-node model unalias drunet-ct@candidate --why 'trial is over'",),
     "history": (
         "dicom-node model history ct-default@production",
-        "dicom-node model history drunet-ct@1.1.0",
+        "dicom-node model history drunet-ct@1.3.0",
     ),
     "shadow": (
-        "dicom-node model shadow drunet-ct@1.2.0 --of ct-default@production --share 0.1 "
+        "dicom-node model shadow drunet-ct@1.3.0 --of ct-default@production --share 0.1 "
         "--why 'before the change of May'",
         "dicom-node model shadow --off ct-default --why 'seen enough'",
     ),
     "compare": (
         "dicom-node model compare ct-default@production",
-        "dicom-node model compare ct-default@production --shadow drunet-ct@1.2.0 --json",
+        "dicom-node model compare ct-default@production --shadow drunet-ct@1.3.0 --json",
     ),
-    "retire": ("dicom-node model retire drunet-ct@1.1.0 --why 'replaced by 1.2.0'",),
-    "delete": ("dicom-node model delete drunet-ct@0.9.0 --why 'trial version' --yes",),
+    "retire": ("dicom-node model retire drunet-ct@1.1.0 --why 'replaced by 1.3.0'",),
+    "delete": ("dicom-node model delete vendor-ct@0.9.0 --why 'trial version' --yes",),
     "index": ("dicom-node model index",),
     "build": (
-        "dicom-node model build drunet-ct@1.1.0",
-        "dicom-node model build drunet-ct@1.1.0 --engine tensorrt --precision f16",
+        "dicom-node model build drunet-ct@1.3.0",
+        "dicom-node model build drunet-ct@1.3.0 --engine tensorrt --precision f16",
     ),
     "engines": ("dicom-node model engines",),
     "bench": (
-        "dicom-node model bench drunet-ct@1.1.0",
-        "dicom-node model bench drunet-ct@1.1.0 --engine openvino --engine onnxruntime --json",
+        "dicom-node model bench drunet-ct@1.3.0",
+        "dicom-node model bench drunet-ct@1.3.0 --engine openvino --engine onnxruntime --json",
     ),
 }
 
