@@ -39,11 +39,14 @@ def up(config: ConfigOption = None) -> None:
     tree = settings(config)
     stop = supervisor.stop_on_signals()
     engine = make_engine(tree.database_url, bounds.MIGRATION)
+    where = engine.url.render_as_string(hide_password=True)
     try:
         found = revision.current(engine)
-        where = engine.url.render_as_string(hide_password=True)
-        if found is None:
-            require_unused(tree.storage.path, where)
+    except LedgerError as error:
+        raise startup.at_start(error) from error
+    if found is None:
+        require_unused(tree.storage.path, where)
+    try:
         if found != revision.REVISION:
             from dicom_node.ledger import migrate
 

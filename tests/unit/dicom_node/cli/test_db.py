@@ -31,6 +31,7 @@ def test_a_spool_that_was_in_use_is_given_no_empty_ledger_unasked(tmp_path: Path
         refused = shell.run(*words)
         assert refused.exit_code == 1, words
         assert "are in no ledger" in refused.stderr
+        assert "start the database" not in refused.stderr
     assert not (folder / "ledger.sqlite").exists()
     anew = shell.run("db", "upgrade", "--begin-anew")
     assert anew.exit_code == 0
