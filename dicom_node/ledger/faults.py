@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import Engine
@@ -17,6 +20,7 @@ from dicom_node import full_disk
 from dicom_node.errors import CommitInDoubt, LedgerError
 from dicom_node.ledger import holders
 
+_READ_ONLY: Final = "attempt to write a readonly database"
 _BUSY: Final = ("database is locked", "database table is locked")
 _FULL: Final = ("database or disk is full", "No space left on device")
 _REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
@@ -34,6 +38,8 @@ def ledger_error(error: DBAPIError, engine: Engine | None = None) -> LedgerError
     text = str(error.orig).splitlines()[0] if error.orig and str(error.orig) else "no answer"
     if engine is not None and text in _BUSY:
         return LedgerError(f"[database] url: the ledger is locked: {_by_whom(engine)}")
+    if engine is not None and text == _READ_ONLY:
+        return LedgerError(f"[database] url: {_whose(engine)}")
     if _is_full(text, engine):
         return LedgerError(f"[database] url: the ledger cannot be written: {full_disk.SAID}")
     return LedgerError(f"[database] url: the ledger's database answered: {text}")
@@ -63,6 +69,14 @@ def in_doubt() -> CommitInDoubt:
     )
 
 
+def is_read_only(error: DBAPIError) -> bool:
+    """Whether this process may read a ledger in SQLite and not write it.
+
+    A connection that found it so stays so: another has to be opened once it may.
+    """
+    return str(error.orig) == _READ_ONLY
+
+
 def is_refusal(error: BaseException) -> bool:
     """Whether a database is there and refused what it was asked: what was written is at fault."""
     return isinstance(error, LedgerError) and isinstance(error.__cause__, _REFUSALS)
@@ -74,6 +88,28 @@ def _is_full(text: str, engine: Engine | None) -> bool:
         return True
     path = None if engine is None else holders.file_of(engine)
     return text == "disk I/O error" and path is not None and full_disk.is_full(path.parent)
+
+
+def _whose(engine: Engine) -> str:
+    """Which of the ledger's files, or their folder, this user may not write."""
+    path = holders.file_of(engine)
+    files = [] if path is None else [path.parent, *sorted(path.parent.glob(f"{path.name}*"))]
+    for file in files:
+        if not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            with suppress(OSError):
+                return (
+                    f"the ledger cannot be written: {file} belongs to {_name(file.stat().st_uid)}, "
+                    f"and this process is {_name(os.geteuid())}; "
+                    f"'chown {_name(os.geteuid())} {file}' as root; nothing has to be restarted"
+                )
+    return "the ledger cannot be written: its file system is read-only; remount it"
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _by_whom(engine: Engine) -> str:

@@ -151,6 +151,8 @@ class Transactions:
             opened.connection.close()
 
     def _fault(self, error: DBAPIError, late: bool, committing: bool) -> LedgerError:
+        if faults.is_read_only(error):
+            self._engine.dispose()
         if committing and (late or error.connection_invalidated):
             return faults.in_doubt()
         if late:

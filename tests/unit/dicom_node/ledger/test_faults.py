@@ -1,4 +1,4 @@
-"""What a database's error means: said so that somebody can mend it, and mended without a restart."""
+"""What an error of the database means: said so that one can mend it, without a restart."""
 
 from __future__ import annotations
 
