@@ -22,6 +22,12 @@ def reason_of(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
+def reason_and_remedy(error: OSError, remedy: str) -> str:
+    """Its reason, and what to do; a full disk has a remedy of its own."""
+    said = reason_of(error)
+    return said if error.errno in FULL else f"{said}; {remedy}"
+
+
 def is_full(folder: Path) -> bool:
     """Whether the file system of a folder has nothing left; False if nobody can say."""
     try:

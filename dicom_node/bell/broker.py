@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from dicom_node.bell.folder_broker import FolderRings
 from dicom_node.bell.rings import Rings
 from dicom_node.errors import ConfigError
-from dicom_node.full_disk import reason_of
+from dicom_node.full_disk import reason_and_remedy
 from dicom_node.settings import Settings
 
 _POLLING_SECONDS = 0.05
@@ -96,7 +96,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"the embedded broker's folder {folder} cannot be made: {reason_of(error)}; correct "
-            "[storage] path, or give this user the right to write there"
-        ) from error
+        why = reason_and_remedy(
+            error, "correct [storage] path, or give this user the right to write there"
+        )
+        raise ConfigError(f"the embedded broker's folder {folder} cannot be made: {why}") from error

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from dicom_node.cli.common import ConfigOption, plain_errors
 from dicom_node.errors import ConfigError
+from dicom_node.full_disk import reason_of
 from dicom_node.settings import Settings, load
 
 app = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -30,7 +31,7 @@ def init(
     try:
         path.write_text((files("dicom_node") / "node.toml").read_text("utf-8"), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {reason_of(error)}") from error
     Console(highlight=False, markup=False, soft_wrap=True).print(
         f"wrote {path}; edit [[peers]], [[destinations]] and [[routes]], then run\n"
         f"  dicom-node check --config {path}\n  dicom-node up --config {path}"

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dicom_node.errors import ConfigError
+from dicom_node.full_disk import reason_and_remedy
 from dicom_node.ledger import document
 from dicom_node.ledger.bounds import COMMAND, Bounds
 from dicom_node.ledger.identity import LedgerFile
@@ -117,10 +118,10 @@ def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(
-                f"the ledger's folder {folder} cannot be made: {error.strerror}; correct "
-                "[storage] path, or give this user the right to write there"
-            ) from error
+            why = reason_and_remedy(
+                error, "correct [storage] path, or give this user the right to write there"
+            )
+            raise ConfigError(f"the ledger's folder {folder} cannot be made: {why}") from error
     engine = create_engine(url, connect_args={"timeout": bounds.lock})
     file = LedgerFile(database) if database and database != ":memory:" else None
 

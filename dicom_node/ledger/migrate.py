@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from dicom_node.errors import LedgerError
+from dicom_node.full_disk import reason_and_remedy
 from dicom_node.ledger import holders, revision
 from dicom_node.ledger.faults import ledger_error
 
@@ -81,10 +82,8 @@ def _locked_file(path: Path, seconds: float) -> Iterator[None]:
     try:
         file = path.open("ab")
     except OSError as error:
-        raise LedgerError(
-            f"the ledger's folder {path.parent} cannot be written: {error.strerror}; give this "
-            "user the right to write there"
-        ) from error
+        why = reason_and_remedy(error, "give this user the right to write there")
+        raise LedgerError(f"the ledger's folder {path.parent} cannot be written: {why}") from error
     with file:
 
         def take() -> bool:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from dicom_node import full_disk
 from dicom_node.errors import ConfigError, Next, NoImage, NotDenoised, NotWritten, WrongUse
 from workers.direct.denoised_file import DenoisedFile, Kind, Provenance
 from workers.direct.objects import uid_in
@@ -320,7 +321,7 @@ def write(target: Path, data: bytes) -> None:
                 part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise NotWritten(f"{target} cannot be written: {_said(error)}") from error
+        raise NotWritten(f"{target} cannot be written: {full_disk.reason_of(error)}") from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

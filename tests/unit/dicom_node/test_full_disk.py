@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from dicom_node import full_disk
+from dicom_node.bell.broker import broker_configuration
 from dicom_node.bell.folder_broker import FolderRings
-from dicom_node.errors import BrokerAway, OutOfSpace
+from dicom_node.errors import BrokerAway, NodeError, OutOfSpace
+from dicom_node.ledger import migrate
+from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.faults import ledger_error
+from dicom_node.settings import Settings
 from dicom_node.spool.disk import disk_errors
 
 
@@ -47,3 +53,28 @@ def test_a_disk_with_room_is_not_full_and_of_one_that_is_not_there_nobody_can_sa
 ) -> None:
     assert not full_disk.is_full(tmp_path)
     assert not full_disk.is_full(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("refuses", "start"),
+    [
+        ("mkdir", lambda folder, _: make_engine(f"sqlite:///{folder}/new/ledger.sqlite")),
+        ("open", lambda _, ledger: migrate.upgrade(ledger)),
+        ("mkdir", lambda folder, _: broker_configuration(Settings(storage={"path": folder}))),
+    ],
+    ids=["the ledger's folder", "the ledger's lock", "the broker's folder"],
+)
+def test_who_starts_on_a_full_disk_is_not_told_to_look_at_paths_and_rights(
+    refuses: str,
+    start: Callable[[Path, Engine], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "in the system's words", "/a/secret/path")
+
+    ledger = make_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    monkeypatch.setattr(Path, refuses, full)
+    with pytest.raises(NodeError) as caught:
+        start(tmp_path, ledger)
+    assert str(caught.value).endswith(f": {full_disk.SAID}")

@@ -222,7 +222,7 @@ def test_a_full_disk_ends_the_work_and_leaves_nothing_half_written(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NotWritten, match="IM 1 cannot be written: No space left on device"):
+    with pytest.raises(NotWritten, match="IM 1 cannot be written: the disk is full"):
         run(study, tmp_path / "out")
     assert files(tmp_path / "out") == ["IM 0"]
 
