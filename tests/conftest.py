@@ -19,7 +19,6 @@ from tests.support.servers import (
     Orthanc,
     Redis,
     Server,
-    StoreScp,
     find_program,
     path_with_dcmtk_first,
 )
@@ -104,13 +103,6 @@ def shared_data() -> Path:
 def orthanc() -> Iterator[Orthanc]:
     """An empty Orthanc on free ports."""
     with Orthanc() as server:
-        yield server
-
-
-@pytest.fixture
-def storescp() -> Iterator[StoreScp]:
-    """DCMTK's storescp on a free port."""
-    with StoreScp() as server:
         yield server
 
 

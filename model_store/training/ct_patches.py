@@ -17,8 +17,8 @@ from scipy import ndimage
 from model_store.errors import DataError
 from model_store.training.noise import ProjectionNoise, ordered_pairs, white_noise
 from model_store.training.patches import (
-    VALIDATION,
     Batch,
+    DrawnPatches,
     Square,
     noise_weight,
     random_deviation,
@@ -123,7 +123,7 @@ def soft_tissue(hounsfield: Floats) -> NDArray[np.bool_]:
     return np.ones(hounsfield.shape, bool)
 
 
-class CtPatches:
+class CtPatches(DrawnPatches):
     """Patches of simulated low-dose CT.
 
     Parameters
@@ -150,29 +150,22 @@ class CtPatches:
     ) -> None:
         if not slices or any(min(item.clean.shape) < patch for item in slices):
             raise DataError(f"every reference slice must have at least {patch} rows and columns")
+        super().__init__(batch=batch, seed=seed, noisy_target=data.target == "noisy")
         self._slices = slices
         self._data = data
         self._input = input_
-        self._size = batch
         self._patch = patch
-        self._seed = seed
         self._share = shares_of(item.clean for item in slices)
 
     def batch(self, step: int) -> Batch:
         """Batch number `step`."""
+        if not self._data.antithetic:
+            return super().batch(step)
         generator = np.random.default_rng([self._seed, step])
-        if self._data.antithetic:
-            seeds = generator.integers(1 << 62, size=self._size // 2)
-            both = [(seed, sign) for seed in seeds for sign in (1.0, -1.0)]
-            drawn = [self._one(np.random.default_rng(seed), False, sign) for seed, sign in both]
-            return Batch.stack(drawn)
-        noisy_target = self._data.target == "noisy"
-        return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
-
-    def validation(self, index: int) -> Batch:
-        """Batch `index` of other squares and noise levels, its targets clean."""
-        generator = np.random.default_rng([self._seed, VALIDATION, index])
-        return Batch.stack([self._one(generator, False) for _ in range(self._size)])
+        seeds = generator.integers(1 << 62, size=self._size // 2)
+        both = [(seed, sign) for seed in seeds for sign in (1.0, -1.0)]
+        drawn = [self._one(np.random.default_rng(seed), False, sign) for seed, sign in both]
+        return Batch.stack(drawn)
 
     def _one(
         self, generator: np.random.Generator, noisy_target: bool, sign: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,6 +49,41 @@ class PatchSource(Protocol):
 
     def validation(self, index: int) -> Batch:
         """Batch `index` of a series apart from those of `batch`, its targets clean if any are."""
+
+
+class DrawnPatches(ABC):
+    """A source whose noise is drawn anew for every patch.
+
+    Parameters
+    ----------
+    batch, seed : int
+        Patches in a batch, and the seed of all draws.
+    noisy_target : bool
+        Whether targets are a second noisy patch; else they are clean.
+    """
+
+    def __init__(self, *, batch: int, seed: int, noisy_target: bool) -> None:
+        self._size = batch
+        self._seed = seed
+        self._noisy_target = noisy_target
+
+    def batch(self, step: int) -> Batch:
+        """Batch number `step`."""
+        return self._drawn([self._seed, step], self._noisy_target)
+
+    def validation(self, index: int) -> Batch:
+        """Batch `index` of other squares and other noise, its targets clean."""
+        return self._drawn([self._seed, VALIDATION, index], False)
+
+    def _drawn(self, seed: list[int], noisy_target: bool) -> Batch:
+        generator = np.random.default_rng(seed)
+        return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
+
+    @abstractmethod
+    def _one(
+        self, generator: np.random.Generator, noisy_target: bool
+    ) -> tuple[Floats, Floats, float]:
+        """Noisy patch, target and weight."""
 
 
 def random_square(image: Floats, patch: int, generator: np.random.Generator) -> Square:

@@ -10,8 +10,7 @@ import numpy as np
 from model_store.errors import DataError
 from model_store.training.noise import Draw, MixedNoise, white_noise
 from model_store.training.patches import (
-    VALIDATION,
-    Batch,
+    DrawnPatches,
     Floats,
     noise_weight,
     random_deviation,
@@ -25,7 +24,7 @@ from model_store.training.references import block_mean, list_files, read_radiogr
 from model_store.training.simulation.xray import RadiographNoise
 
 
-class XrayPatches:
+class XrayPatches(DrawnPatches):
     """Patches of noisy radiographs, noise drawn on the fly.
 
     With `curves` each patch gets a random curve and polarity, so that 8-bit radiographs teach what
@@ -46,23 +45,11 @@ class XrayPatches:
     ) -> None:
         if not images or any(min(image.shape) < patch for image in images):
             raise DataError(f"every radiograph must have at least {patch} rows and columns")
+        super().__init__(batch=batch, seed=seed, noisy_target=data.target == "noisy")
         self._images = images
         self._data = data
-        self._size = batch
         self._patch = patch
-        self._seed = seed
         self._share = shares_of(images)
-
-    def batch(self, step: int) -> Batch:
-        """Batch number `step`."""
-        generator = np.random.default_rng([self._seed, step])
-        noisy_target = self._data.target == "noisy"
-        return Batch.stack([self._one(generator, noisy_target) for _ in range(self._size)])
-
-    def validation(self, index: int) -> Batch:
-        """Batch `index` of other squares and other noise, its targets clean."""
-        generator = np.random.default_rng([self._seed, VALIDATION, index])
-        return Batch.stack([self._one(generator, False) for _ in range(self._size)])
 
     def _one(
         self, generator: np.random.Generator, noisy_target: bool

@@ -190,11 +190,6 @@ class Trial:
         if self._form is not None:
             self._form.close()
 
-    @property
-    def promised(self) -> int:
-        """Images that the node answered with success."""
-        return self._promises.count()
-
     def _one(self, fault: Fault) -> Line:
         skipped = fault.missing(self.form)
         if skipped is None and time.monotonic() > self._deadline:

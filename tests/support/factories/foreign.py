@@ -90,14 +90,6 @@ class ChannelAttention(torch.nn.Module):  # type: ignore[misc, name-defined]
         return x * torch.sigmoid(self.scale(x.mean((2, 3), keepdim=True)))
 
 
-class Positioned(torch.nn.Module):  # type: ignore[misc, name-defined]
-    """Scales each pixel by where in the image it lies, which no tile knows."""
-
-    def forward(self, x: Any) -> Any:
-        place = torch.cumsum(torch.ones_like(x[:, :1, :1]), 3)
-        return x * place / 100
-
-
 class PadsItself(torch.nn.Module):  # type: ignore[misc, name-defined]
     """Takes any size, pads to a multiple of 4 by itself, and works at a quarter of it."""
 
