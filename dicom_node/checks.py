@@ -46,9 +46,21 @@ _Opened = Callable[[], Ledger]
 """The ledger on the one connection of a check, from the first who asks for it until the end."""
 
 
-def look(tree: Settings, *, destinations: bool = True) -> Iterator[Finding]:
-    """Check one thing after the other."""
-    yield Finding("configuration", True, _counts(tree))
+def look(
+    tree: Settings, source: Path | None = None, *, destinations: bool = True
+) -> Iterator[Finding]:
+    """Check one thing after the other.
+
+    Parameters
+    ----------
+    tree : Settings
+    source : Path, optional
+        The file that they were read from, to be named.
+    destinations : bool
+        Whether to ask these, too.
+    """
+    where = "environment" if source is None else source
+    yield Finding("configuration", True, f"{where}: {_counts(tree)}")
     with ExitStack() as closing:
 
         @cache

@@ -16,6 +16,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.finding import Finding
 from dicom_node.ledger.processes import Role
 from dicom_node.settings import Settings
+from dicom_node.settings.source import source_of
 
 
 @plain_errors
@@ -47,7 +48,7 @@ def check(
     tree = settings(config)
     findings: list[Finding] = []
     console = Console(highlight=False, stderr=as_json)
-    for finding in look(tree, destinations=not local):
+    for finding in look(tree, source_of(config), destinations=not local):
         findings.append(finding)
         if not as_json:
             mark = "[green]ok  [/]" if finding.ok else "[bold red]FAIL[/]"

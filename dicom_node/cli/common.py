@@ -21,6 +21,7 @@ from dicom_node.bell.outbox import SilentBell
 from dicom_node.errors import NodeError
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
+from dicom_node.settings.source import require_source
 from model_store.terminal import show_whole
 
 P = ParamSpec("P")
@@ -60,8 +61,14 @@ def runs(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def settings(config: Path | None) -> Settings:
-    """Read the settings and configure logging."""
-    found = load(config)
+    """Read the settings of the node that is meant, and configure logging.
+
+    Raises
+    ------
+    ConfigError
+        There are none, or they are wrong.
+    """
+    found = load(require_source(config))
     log.configure(found.log)
     return found
 

@@ -20,6 +20,7 @@ from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.processes import Role
 from dicom_node.node import Node
 from dicom_node.process_names import process_name
+from dicom_node.settings.source import source_of
 
 _LONGEST_LOOK: Final = 300.0
 """Seconds that planning may look at one instance before it counts as hung."""
@@ -63,8 +64,9 @@ def up(config: ConfigOption = None) -> None:
     node = Node.open(tree, bounds=bounds.WORK)
     startup.require_startable(tree, node.models)
     structlog.get_logger("node").info(
-        "node.starting", ae_title=tree.node.ae_title, port=tree.node.port,
-        storage=str(tree.storage.path), routes=[route.name for route in tree.routes],
+        "node.starting", configuration=str(source_of(config) or "environment"),
+        ae_title=tree.node.ae_title, port=tree.node.port, storage=str(tree.storage.path),
+        routes=[route.name for route in tree.routes],
     )  # fmt: skip
     heartbeat = Heartbeat(open_ledger(tree), Role.UP, socket.gethostname())
     supervisor.Supervisor(tree, config, node.ledger, heartbeat).run(stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,7 +13,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dicom_node.errors import ConfigError
-from dicom_node.full_disk import reason_and_remedy
 from dicom_node.ledger import document
 from dicom_node.ledger.bounds import COMMAND, Bounds
 from dicom_node.ledger.identity import LedgerFile
@@ -113,15 +111,6 @@ def _postgresql(url: URL, bounds: Bounds) -> Engine:
 
 
 def _sqlite(url: str, database: str | None, bounds: Bounds) -> Engine:
-    if database and database != ":memory:":
-        folder = Path(database).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            why = reason_and_remedy(
-                error, "correct [storage] path, or give this user the right to write there"
-            )
-            raise ConfigError(f"the ledger's folder {folder} cannot be made: {why}") from error
     engine = create_engine(url, connect_args={"timeout": bounds.lock})
     file = LedgerFile(database) if database and database != ":memory:" else None
 

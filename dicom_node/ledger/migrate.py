@@ -15,7 +15,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from dicom_node.errors import LedgerError
+from dicom_node.errors import ConfigError, LedgerError
 from dicom_node.full_disk import reason_and_remedy
 from dicom_node.ledger import holders, revision
 from dicom_node.ledger.faults import ledger_error
@@ -38,6 +38,8 @@ def upgrade(engine: Engine, *, wait_seconds: float = LONGEST_WAIT) -> None:
 
     Raises
     ------
+    ConfigError
+        The folder of a ledger in SQLite cannot be made.
     LedgerError
         The database cannot be reached, or somebody else migrates it for too long.
     OtherMigration
@@ -65,6 +67,7 @@ def _alone(engine: Engine, seconds: float) -> Iterator[None]:
     """Let no other process migrate meanwhile."""
     path = holders.file_of(engine)
     if path is not None:
+        _make(path.parent)
         with _locked_file(path.with_name(path.name + ".migrating"), seconds):
             if not path.exists():
                 path.touch()  # which is an empty ledger; engines open only what is there
@@ -74,6 +77,16 @@ def _alone(engine: Engine, seconds: float) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = reason_and_remedy(
+            error, "correct [storage] path, or give this user the right to write there"
+        )
+        raise ConfigError(f"the ledger's folder {folder} cannot be made: {why}") from error
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -36,6 +35,7 @@ from dicom_node.settings.sections import (
     UpkeepSettings,
     WorkerSettings,
 )
+from dicom_node.settings.source import source_of
 
 __all__ = [
     "DestinationSettings",
@@ -133,8 +133,8 @@ def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> S
     Parameters
     ----------
     path : Path, optional
-        ``node.toml``. Absent: the file that ``DICOM_NODE_CONFIG`` names, else only defaults and
-        the environment.
+        ``node.toml``. Absent: see `dicom_node.settings.source.source_of`; where there is none,
+        only defaults and the environment.
     overrides : dict, optional
         Values that replace those of the file (nested dictionaries by section).
 
@@ -144,15 +144,19 @@ def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> S
         If the file is unreadable or not TOML, or a key is unknown, of a wrong type or out of
         range. The message names each such key.
     """
-    named = os.environ.get("DICOM_NODE_CONFIG")
-    path = path if path is not None else (Path(named) if named else None)
+    path = source_of(path)
     data: dict[str, Any] = {}
     if path is not None:
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
+        except FileNotFoundError as error:
             raise ConfigError(
                 f"{path}: {error.strerror}; write one with 'dicom-node config init {path}'"
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: {error.strerror}; run the command as the node's user, or let this one "
+                "read the file"
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dicom_node.settings import Settings
+from dicom_node.settings.source import USUAL
 from docs.pages.note import NOTE
 
 ENDPOINTS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -90,7 +91,9 @@ def configuration() -> str:
     head = [
         NOTE, "", "# Configuration", "",
         "The node reads one TOML file, `node.toml`: the one that `--config` names, else the one "
-        "that the environment variable `DICOM_NODE_CONFIG` names. Every key has a default or says "
+        "that the environment variable `DICOM_NODE_CONFIG` names, else "
+        f"`{USUAL}`; `dicom-node check` says which. On no file, and no key in the environment, "
+        "nothing runs. Every key has a default or says "
         "that it is required; a key that is not listed here is an error, so that a slip of the pen "
         "is found when the node starts.", "",
         "A variable `DICOM_NODE_SECTION__KEY` overrides one key: `DICOM_NODE_DATABASE__URL` sets "
