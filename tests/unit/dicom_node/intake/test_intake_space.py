@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,30 @@ def test_below_either_watermark_the_spool_is_full_and_that_is_said(
         assert line["answer"] == "0xA700"
         assert line["free_megabytes"] == free // MEGABYTE
         assert line["free_percent"] == round(100 * fraction, 1)
+
+
+def test_who_asks_while_the_spool_is_measured_for_the_first_time_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As several associations do that begin at once on a node that has just started."""
+    node = IntakeNode(tmp_path, minimum_free_fraction=0.1, minimum_free_bytes=100 * MEGABYTE)
+    set_free(monkeypatch, node, 900 * MEGABYTE, 0.9)
+    measuring, go_on = threading.Event(), threading.Event()
+
+    def slow_once() -> int:
+        if not measuring.is_set():
+            measuring.set()
+            assert go_on.wait(10)
+        return 900 * MEGABYTE
+
+    monkeypatch.setattr(node.spool, "free_bytes", slow_once)
+    first = threading.Thread(target=node.intake.has_space, args=(0,))
+    first.start()
+    assert measuring.wait(10)
+    assert node.intake.has_space(0)
+    go_on.set()
+    first.join()
+    node.intake.stop()
 
 
 @pytest.mark.parametrize(("size", "enough"), [(MEGABYTE, True), (MEGABYTE + 1, False)])
