@@ -136,7 +136,11 @@ def measure(
             for sender in senders:
                 _, errors = sender.communicate(timeout=SEND_SECONDS)
                 if sender.returncode:
-                    raise SystemExit(f"{receiver.name}: {errors.decode()[-500:]}")
+                    said = folder.with_suffix(".log").read_text(encoding="utf-8")[-2000:]
+                    raise SystemExit(
+                        f"{receiver.name}: storescu ended with {sender.returncode}: "
+                        f"{errors.decode()[-500:]}\n{said}"
+                    )
             seconds = time.perf_counter() - begun
             after = _cpu_seconds(process.pid)
         arrived = receiver.count(folder)

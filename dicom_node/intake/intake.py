@@ -243,8 +243,7 @@ class LedgerIntake:
             instances.close_orphans(unit, name)
         self._commit = GroupCommit(ledger, name=name, refuse_conflicts=refuse_conflicts)
         self._log = structlog.get_logger("intake")
-        self._measured = -_SPACE_LASTS
-        self._free: Free | None = None
+        self._measured: tuple[float, Free | None] | None = None  # None for Free: nobody can say
 
     def opened(self, caller: Caller) -> None:
         """Record the association."""
@@ -283,25 +282,26 @@ class LedgerIntake:
 
     def has_space(self, size_hint: int) -> bool:
         """Whether the spool is above its watermark, also after `size_hint` more bytes."""
-        if time.monotonic() - self._measured > _SPACE_LASTS:
-            self._measure()
-        return self._free is not None and self._watermark.leaves(self._free, size_hint)
+        measured = self._measured
+        if measured is None or time.monotonic() - measured[0] > _SPACE_LASTS:
+            measured = self._measured = time.monotonic(), self._measure()
+        free = measured[1]
+        return free is not None and self._watermark.leaves(free, size_hint)
 
-    def _measure(self) -> None:
-        self._measured = time.monotonic()
+    def _measure(self) -> Free | None:
         try:
-            self._free = Free.of(self._spool)
+            free = Free.of(self._spool)
         except StorageError as error:
-            self._free = None
             event = "spool.away" if isinstance(error, SpoolAway) else "spool.unreadable"
             self._log.error(event, error=str(error), answer="0xA700")
-            return
-        if not self._watermark.leaves(self._free):
+            return None
+        if not self._watermark.leaves(free):
             self._log.error(
-                "spool.full", free_megabytes=self._free.size // 2**20,
-                free_percent=round(100 * self._free.fraction, 1),
+                "spool.full", free_megabytes=free.size // 2**20,
+                free_percent=round(100 * free.fraction, 1),
                 answer="0xA700", remedy="free disk space or lower [storage] minimum_free_*",
             )  # fmt: skip
+        return free
 
     def stop(self) -> None:
         """Write what is queued."""
