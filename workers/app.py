@@ -45,7 +45,7 @@ class NodeLoader(AppLoader):  # type: ignore[misc]
     def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Called by Celery when its configuration is first used."""
         try:
-            settings = load(require_source())
+            settings = load()
             log.configure(settings.log)
             return broker_configuration(settings)
         except ConfigError as error:
@@ -104,6 +104,7 @@ def _configure_logging(**_: Any) -> None:
 @celeryd_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def _require(**_: Any) -> None:
     try:
+        require_source()
         require_bell(app.settings)
         make_engine(app.settings.database_url).dispose()
     except ConfigError as error:
