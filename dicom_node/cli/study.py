@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from dicom_node.cli.common import ConfigOption, JsonOption, plain_errors, reader, show
 from dicom_node.cli.model.common import who
-from dicom_node.errors import FailItem, NodeError
+from dicom_node.errors import FailItem, NodeError, StorageError
 from dicom_node.ledger import conflicts, queries, recall
 from dicom_node.ledger.states import WorkState
 from dicom_node.node import Node
@@ -44,11 +44,35 @@ def show_study(
     as_json: JsonOption = False,
 ) -> None:
     """Show what became of a study, by series and state, with reasons."""
-    with reader(config).ledger.read() as session:
+    node = reader(config)
+    with node.ledger.read() as session:
         rows = queries.work_items(session, uid) if items else queries.series(session, uid)
+    waiting = _unplanned(node, uid)
+    if waiting and not as_json:
+        Console(highlight=False).print(waiting, soft_wrap=True)
+    if not rows and waiting:
+        show(rows, title="", as_json=as_json, empty="nothing of it is planned yet")
+        return
     if not rows:
         raise FailItem(f"no study {uid} in the ledger; see 'dicom-node study list'")
     show(rows, title=f"study {uid}", as_json=as_json, empty="")
+
+
+def _unplanned(node: Node, uid: str) -> str:
+    """What of a study was received and is not planned yet, in a sentence, or ""."""
+    from dicom_node.audit.unplanned import unplanned_of  # noqa: PLC0415
+
+    try:
+        found = unplanned_of(node.ledger, node.spool, uid)
+    except StorageError as error:
+        return f"whether more of it was received is not known: {error}"
+    if not found.found:
+        return ""
+    more = f"; {found.left} older ones were not looked at" if found.left else ""
+    return (
+        f"{found.found} instances of it were received and are not planned yet{more}: if that "
+        "stays so, 'dicom-node check' says whether upkeep runs"
+    )
 
 
 @app.command()

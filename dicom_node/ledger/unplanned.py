@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.ledger.states import InstanceState
@@ -35,6 +35,22 @@ def waiting(session: Session, at: datetime, limit: int) -> list[tuple[int, int]]
         .limit(limit)
     )
     return [(row.id, row.tries) for row in found]
+
+
+def newest(session: Session, limit: int) -> list[tuple[str, str]]:
+    """SOP Instance UID and file of the instances that came last of those that are to be planned."""
+    found = session.execute(
+        select(InstanceRow.sop_instance_uid, InstanceRow.path)
+        .where(_TO_PLAN, InstanceRow.path.is_not(None))
+        .order_by(InstanceRow.id.desc())
+        .limit(limit)
+    )
+    return [(row.sop_instance_uid, row.path) for row in found]
+
+
+def count(session: Session) -> int:
+    """How many instances are to be planned."""
+    return session.execute(select(func.count(InstanceRow.id)).where(_TO_PLAN)).scalar_one()
 
 
 def take(unit: UnitOfWork, ids: Sequence[int], worker: str, lease: timedelta) -> list[InstanceRow]:

@@ -25,6 +25,15 @@ def test_a_study_is_shown_with_reasons(shell: Shell, busy: Life) -> None:
     assert "no route matches" in text
 
 
+def test_a_study_that_nothing_was_planned_of_yet_is_found(shell: Shell, life: Life) -> None:
+    """It was answered with success: with upkeep down it was said not to be there."""
+    life.receive_series(2)
+    shown = shell.run("study", "show", "1.2.3")
+    assert shown.exit_code == 0
+    assert "2 instances of it were received and are not planned yet" in shown.stdout
+    assert "'dicom-node check'" in shown.stdout
+
+
 def test_an_unknown_study_is_an_error_in_words(shell: Shell, busy: Life) -> None:
     result = shell.run("study", "show", "9.9")
     assert result.exit_code == 1
