@@ -14,6 +14,7 @@ from dicom_node import full_disk, running
 from dicom_node.bell.broker import rings_of
 from dicom_node.errors import BrokerAway, LedgerError, NodeError, RetryLater, StorageError
 from dicom_node.finding import Finding
+from dicom_node.full_disk import reason_and_remedy
 from dicom_node.heartbeat import open_ledger
 from dicom_node.intake.marker import open_spool, require_unused
 from dicom_node.ledger import holders, processes, revision
@@ -187,9 +188,18 @@ def _is_first_start(root: Path, opened: _Opened) -> bool:
 
 
 def _place_for_spool(root: Path) -> str:
-    there = next(each for each in (root, *root.absolute().parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise NodeError(f"{root} cannot be made: {there} is no folder that can be written")
+    """Whether its folder could be made, found out by making the first of those that lack."""
+    whole = root.absolute()
+    if whole.exists() and not (whole.is_dir() and os.access(whole, os.W_OK | os.X_OK)):
+        raise NodeError(f"[storage] path: {root} is no folder that can be written")
+    lacking = [each for each in (whole, *whole.parents) if not each.exists()]
+    try:
+        for first in lacking[-1:]:
+            first.mkdir()
+            first.rmdir()
+    except OSError as error:
+        why = reason_and_remedy(error, "correct it, or give this user the right to write there")
+        raise NodeError(f"[storage] path: {root} cannot be made: {why}") from error
     return (
         f"{root} holds no spool yet; 'dicom-node up' makes it; if it held one before, mount its "
         "volume first"

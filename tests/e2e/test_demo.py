@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.demo.network import LOOPBACK, free_port
+from dicom_node.demo.network import LOOPBACK
 from dicom_node.demo.pacs import Pacs
+from tests.support.servers import dead_port
 
 
 def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +50,7 @@ def test_a_phantom_study_is_denoised_and_delivered_to_both_pacs(tmp_path: Path) 
 
 
 def test_a_pacs_that_does_not_answer_ends_it_with_the_reason(tmp_path: Path) -> None:
-    done = demo(tmp_path, "--pacs", f"{LOOPBACK}:{free_port()}:ARCHIVE")
+    done = demo(tmp_path, "--pacs", f"{LOOPBACK}:{dead_port()}:ARCHIVE")
     assert done.returncode == 1
     assert "refused the connection" in " ".join(done.stdout.split())
 

@@ -22,7 +22,7 @@ from tests.support.node import RunningNode
 from tests.support.pacs import FakePacs
 from tests.support.postgres import Postgres
 from tests.support.scanner import send
-from tests.support.servers import Orthanc, free_port
+from tests.support.servers import Orthanc, dead_port
 
 ALLOWED = {"DicomAlwaysAllowFind": True}
 STUDY = "1.2.3"
@@ -126,7 +126,7 @@ def test_an_archive_that_allows_us_no_query_is_unprovable(tmp_path: Path) -> Non
 @pytest.mark.orthanc
 def test_many_destinations_each_on_its_own_word(tmp_path: Path, archive: Orthanc) -> None:
     with FakePacs() as storing:
-        ports = {"archive": archive.dicom_port, "stores": storing.port, "off": free_port()}
+        ports = {"archive": archive.dicom_port, "stores": storing.port, "off": dead_port()}
         life = delivered(tmp_path / "node", ports, count=2)
         upload(archive, results(life))
         report = prove(life)
@@ -218,7 +218,7 @@ def test_a_whole_node_proves_its_work_down_to_the_bytes(
     document = json.loads(printed)
     assert document["verdict"] == "proven"
     assert document["destinations"][0]["found"] == 3
-    assert document["spool"] == {"checked": 6, "faults": []}
+    assert document["spool"] == {"checked": 6, "faults": [], "unknown": []}
     assert str(series[0].PatientName) not in printed
 
     gone = next(iter(set(archive.instances())))

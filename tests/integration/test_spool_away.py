@@ -54,7 +54,7 @@ assert "is it mounted" in fails(SpoolAway, open_spool, root, ledger)
 assert list(root.iterdir()) == []
 
 mount()
-intake._measured = 0.0
+intake._measured = None
 assert intake.has_space(0)
 assert spool.open(name, "1.2.1").read().endswith(b"one")
 assert intake.store(received(spool, "1.2.2", b"two")) == 0

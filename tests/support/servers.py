@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Final, Self, cast
 
 READY_TIMEOUT = 30.0
 """Seconds a server may take to come up."""
@@ -34,6 +34,8 @@ STOP_TIMEOUT = 10.0
 """Seconds a server may take to stop before it is killed."""
 
 _POSTGRES_HOMES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+_HELD: Final[list[socket.socket]] = []
 
 
 class ServerDidNotStart(RuntimeError):
@@ -45,6 +47,17 @@ def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def dead_port() -> int:
+    """Return a TCP port on loopback that refuses connections until this process ends.
+
+    It is held without being listened on: no server of another test gets it meanwhile.
+    """
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    _HELD.append(held)
+    return int(held.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

@@ -40,7 +40,7 @@ from tests.support.sending import (
     result_in,
     sent,
 )
-from tests.support.servers import free_port
+from tests.support.servers import dead_port
 from tests.support.waiting import eventually
 
 
@@ -146,7 +146,7 @@ def test_a_rejected_association_puts_everything_off(
 
 def test_a_destination_that_is_down_puts_everything_off(store: Store) -> None:
     batch = store(*make.ct_series(2))
-    answers = sent(address(free_port(), timeouts=SHORT), batch)
+    answers = sent(address(dead_port(), timeouts=SHORT), batch)
     assert outcomes(answers) == [DeliveryOutcome.RETRY] * 2
 
 

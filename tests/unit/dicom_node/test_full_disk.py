@@ -58,7 +58,7 @@ def test_a_disk_with_room_is_not_full_and_of_one_that_is_not_there_nobody_can_sa
 @pytest.mark.parametrize(
     ("refuses", "start"),
     [
-        ("mkdir", lambda folder, _: make_engine(f"sqlite:///{folder}/new/ledger.sqlite")),
+        ("mkdir", lambda folder, _: migrate.upgrade(make_engine(f"sqlite:///{folder}/new/l"))),
         ("open", lambda _, ledger: migrate.upgrade(ledger)),
         ("mkdir", lambda folder, _: broker_configuration(Settings(storage={"path": folder}))),
     ],

@@ -15,7 +15,7 @@ from dicom_node.bell.outbox import BrokerBell, Queue, Ring, SilentBell
 from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.settings import Settings
 from tests.support.ledgers import fresh_url, open_ledger
-from tests.support.servers import Redis, free_port
+from tests.support.servers import Redis, dead_port
 from tests.support.waiting import eventually
 
 SECONDS = 30.0
@@ -29,7 +29,7 @@ def bell_of(folder: Path, url: str | None = None) -> BrokerBell:
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{port}/0", "redis://no-such-host.invalid/0"])
 def test_a_broker_that_is_away_is_said_and_forgiven(tmp_path: Path, url: str) -> None:
-    bell = bell_of(tmp_path, url.format(port=free_port()))
+    bell = bell_of(tmp_path, url.format(port=dead_port()))
     with capture_logs() as lines:
         for number in range(50):
             bell.ring(Ring(Queue.INFER, number))

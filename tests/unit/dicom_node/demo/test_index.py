@@ -21,7 +21,8 @@ from dicom_node.demo.index import (
     default_index,
     parse_config,
 )
-from dicom_node.demo.network import LOOPBACK, free_port
+from dicom_node.demo.network import LOOPBACK
+from tests.support.servers import dead_port
 
 BODY = b"archive" * 50_000
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -116,7 +117,7 @@ def test_a_file_that_nobody_lists_is_unavailable_but_the_index_is_not(
 
 def test_no_network_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(IndexUnreachable, match="refused"):
-        fetch(tmp_path / "file", f"http://{LOOPBACK}:{free_port()}/simple")
+        fetch(tmp_path / "file", f"http://{LOOPBACK}:{dead_port()}/simple")
 
 
 def test_credentials_in_the_url_are_sent_and_not_repeated(serve: Serve, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_node.demo.network import LOOPBACK, Endpoint, answers, free_port
+from dicom_node.demo.network import LOOPBACK, Endpoint, answers
+from tests.support.servers import dead_port
 
 
 @pytest.mark.parametrize(
@@ -29,4 +30,4 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
 
 
 def test_nobody_answers_on_a_free_port() -> None:
-    assert not answers(Endpoint(LOOPBACK, free_port(), "PACS"), "ME", timeout_s=1)
+    assert not answers(Endpoint(LOOPBACK, dead_port(), "PACS"), "ME", timeout_s=1)

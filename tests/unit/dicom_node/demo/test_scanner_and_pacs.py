@@ -15,9 +15,10 @@ from pynetdicom.dimse import DIMSEServiceProvider
 
 from dicom_node.demo import scanner
 from dicom_node.demo.errors import DemoError
-from dicom_node.demo.network import LOOPBACK, Endpoint, answers, free_port
+from dicom_node.demo.network import LOOPBACK, Endpoint, answers
 from dicom_node.demo.pacs import Pacs
 from dicom_node.demo.scanner import send
+from tests.support.servers import dead_port
 
 
 def test_what_is_sent_arrives_byte_for_byte(slices: tuple[Path, ...], tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_refused_association_is_an_error(slices: tuple[Path, ...], tmp_path: P
     with Pacs(tmp_path) as pacs, pytest.raises(DemoError, match="not established"):
         send(slices, Endpoint(LOOPBACK, pacs.port, "OTHER"))
     with pytest.raises(DemoError, match="not established"):
-        send(slices, Endpoint(LOOPBACK, free_port(), "PACS"))
+        send(slices, Endpoint(LOOPBACK, dead_port(), "PACS"))
 
 
 def test_an_object_that_is_not_stored_is_an_error(slices: tuple[Path, ...], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dicom_node.network.request.scu import Trouble
 from dicom_node.settings import DestinationSettings
 from tests.support.broken_pacs import Breach, BrokenPacs
 from tests.support.pacs import FakePacs
-from tests.support.servers import free_port
+from tests.support.servers import dead_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -66,7 +66,7 @@ def test_the_calling_ae_title_of_the_destination_counts() -> None:
 
 
 def test_nothing_listens() -> None:
-    found = ask(free_port())
+    found = ask(dead_port())
     assert found.trouble is Trouble.REFUSED
     assert "nothing listens there" in found.message
 
