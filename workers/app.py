@@ -30,7 +30,7 @@ from dicom_node.ledger.engine import make_engine
 from dicom_node.ledger.processes import Role
 from dicom_node.node import Node
 from dicom_node.settings import Settings, load
-from dicom_node.settings.source import require_source
+from dicom_node.settings.source import require_source, source_of
 from dicom_node.startup import require_bell
 from dicom_node.upkeep.taking_back import take_back_gone
 from workers.deliver import Courier
@@ -45,7 +45,7 @@ class NodeLoader(AppLoader):  # type: ignore[misc]
     def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Called by Celery when its configuration is first used."""
         try:
-            settings = load()
+            settings = load(source_of())
             log.configure(settings.log)
             return broker_configuration(settings)
         except ConfigError as error:
@@ -66,7 +66,7 @@ class NodeApp(Celery):  # type: ignore[misc]
     @cached_property
     def settings(self) -> Settings:
         """The settings tree of this process."""
-        return load()
+        return load(source_of())
 
     @cached_property
     def node(self) -> Node:

@@ -15,6 +15,7 @@ from dicom_node.cli.common import ConfigOption, plain_errors
 from dicom_node.errors import ConfigError
 from dicom_node.full_disk import reason_of
 from dicom_node.settings import Settings, load
+from dicom_node.settings.source import source_of
 
 app = typer.Typer(help="The configuration.", no_args_is_help=True)
 
@@ -42,7 +43,7 @@ def init(
 @plain_errors
 def show(config: ConfigOption = None) -> None:
     """Print the whole settings tree as it is in effect; secrets are masked."""
-    sys.stdout.write(load(config).model_dump_json(indent=2) + "\n")
+    sys.stdout.write(load(source_of(config)).model_dump_json(indent=2) + "\n")
 
 
 @app.command()

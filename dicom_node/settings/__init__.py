@@ -35,7 +35,7 @@ from dicom_node.settings.sections import (
     UpkeepSettings,
     WorkerSettings,
 )
-from dicom_node.settings.source import source_of
+from dicom_node.settings.source import named_source
 
 __all__ = [
     "DestinationSettings",
@@ -133,7 +133,7 @@ def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> S
     Parameters
     ----------
     path : Path, optional
-        ``node.toml``. Absent: see `dicom_node.settings.source.source_of`; where there is none,
+        ``node.toml``. Absent: the one that ``DICOM_NODE_CONFIG`` names; where there is none,
         only defaults and the environment.
     overrides : dict, optional
         Values that replace those of the file (nested dictionaries by section).
@@ -144,7 +144,7 @@ def load(path: Path | None = None, overrides: dict[str, Any] | None = None) -> S
         If the file is unreadable or not TOML, or a key is unknown, of a wrong type or out of
         range. The message names each such key.
     """
-    path = source_of(path)
+    path = named_source(path)
     data: dict[str, Any] = {}
     if path is not None:
         try:

@@ -16,20 +16,24 @@ _PREFIX: Final = "DICOM_NODE_"
 _BETWEEN: Final = "__"
 
 
+def named_source(given: Path | None = None) -> Path | None:
+    """The file that was given, or that ``DICOM_NODE_CONFIG`` names; None where none was named."""
+    if given is not None:
+        return given
+    named = os.environ.get(_NAMED)
+    return Path(named) if named else None
+
+
 def source_of(given: Path | None = None, usual: Path = USUAL) -> Path | None:
-    """Find the file: the one that was given, that ``DICOM_NODE_CONFIG`` names, or the usual one.
+    """Find the file of the node on this machine: the one that is named, or the usual one.
 
     Returns
     -------
     Path or None
         None where none was named and the usual one is not there.
     """
-    if given is not None:
-        return given
-    named = os.environ.get(_NAMED)
-    if named:
-        return Path(named)
-    return usual if usual.exists() else None
+    found = named_source(given)
+    return usual if found is None and usual.exists() else found
 
 
 def require_source(given: Path | None = None, usual: Path = USUAL) -> Path | None:

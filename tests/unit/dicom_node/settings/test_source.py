@@ -9,7 +9,7 @@ import pytest
 
 from dicom_node.errors import ConfigError
 from dicom_node.settings import load
-from dicom_node.settings.source import require_source, source_of
+from dicom_node.settings.source import named_source, require_source, source_of
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +25,7 @@ def test_what_is_named_comes_first_and_then_the_usual_place(
     assert source_of(None, usual) is None
     usual.touch()
     assert source_of(None, usual) == usual
+    assert named_source() is None, "who needs no node, as denoise, takes only what is named"
     monkeypatch.setenv("DICOM_NODE_CONFIG", "/elsewhere/node.toml")
     assert source_of(None, usual) == Path("/elsewhere/node.toml")
     assert source_of(Path("given.toml"), usual) == Path("given.toml")
