@@ -225,7 +225,7 @@ def _ledger(tree: Settings, opened: _Opened) -> str:
         raise at_start(error) from error
     where = engine.url.render_as_string(hide_password=True)
     if found is None:
-        require_unused(tree.storage.path, where)
+        require_unused(tree.storage.path, engine)
         return f"{where} has no ledger yet; {revision.HOW_TO_MAKE_ONE}"
     revision.require(found)
     _write_and_read(opened())

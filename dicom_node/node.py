@@ -59,7 +59,7 @@ class Node:
         """
         engine = make_engine(settings.database_url, bounds)
         if revision.current(engine) is None:
-            require_unused(settings.storage.path, engine.url.render_as_string(hide_password=True))
+            require_unused(settings.storage.path, engine)
         revision.require_current(engine)
         chosen = bell if bell is not None else BrokerBell(rings_of(settings))
         ledger = Ledger(engine, chosen, bounds=bounds)

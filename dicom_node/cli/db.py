@@ -29,7 +29,7 @@ def upgrade(
     tree = settings(config)
     engine = make_engine(tree.database_url, bounds.MIGRATION)
     if not begin_anew and revision.current(engine) is None:
-        require_unused(tree.storage.path, engine.url.render_as_string(hide_password=True))
+        require_unused(tree.storage.path, engine)
     migrate.upgrade(engine)
     Console().print(f"the ledger is at migration {revision.current(engine)}")
     if begin_anew:

@@ -40,13 +40,12 @@ def up(config: ConfigOption = None) -> None:
     tree = settings(config)
     stop = supervisor.stop_on_signals()
     engine = make_engine(tree.database_url, bounds.MIGRATION)
-    where = engine.url.render_as_string(hide_password=True)
     try:
         found = revision.current(engine)
     except LedgerError as error:
         raise startup.at_start(error) from error
     if found is None:
-        require_unused(tree.storage.path, where)
+        require_unused(tree.storage.path, engine)
     try:
         if found != revision.REVISION:
             from dicom_node.ledger import migrate
@@ -54,7 +53,7 @@ def up(config: ConfigOption = None) -> None:
             migrate.upgrade(engine)
         if found is None:
             structlog.get_logger("node").warning(
-                "ledger.made", where=where,
+                "ledger.made", where=engine.url.render_as_string(hide_password=True),
                 meaning="a new, empty one; if there was one before, stop, mount its volume and "
                 "start again",
             )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Engine
 
 from dicom_node.errors import LedgerError, StorageError
 from dicom_node.ledger import spools
@@ -16,15 +17,15 @@ from dicom_node.ledger.unit_of_work import Ledger
 from dicom_node.spool.spool import MARKER, Spool, found_marker
 
 
-def require_unused(root: Path, where: str) -> None:
+def require_unused(root: Path, engine: Engine) -> None:
     """Refuse to take a spool that was in use for the spool of a ledger that is not there.
 
     Parameters
     ----------
     root
         ``[storage] path``.
-    where
-        The ledger's address, without its password.
+    engine
+        Of the ledger.
 
     Raises
     ------
@@ -34,6 +35,7 @@ def require_unused(root: Path, where: str) -> None:
         It cannot be read.
     """
     if found_marker(root) is not None:
+        where = engine.url.render_as_string(hide_password=True)
         raise LedgerError(
             f"{where} has no ledger, and the spool has been in use: the images in {root} are in no "
             "ledger here. Mount its volume, mend [database] url, or restore it from a backup; only "
